@@ -1,0 +1,171 @@
+"""`Gaussians`: the one scene model that every part of leansplat reads and writes.
+
+Six tensors with gsplat's names, stored before activation, one row a Gaussian. The class is a plain value: operations
+return new objects, rows always move together (extras too), and nothing here knows about files or rendering.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+TENSOR_NAMES = ("means", "quats", "scales", "opacities", "sh0", "shN")
+"""The six tensors of a scene, in the order everything in leansplat lists them."""
+
+_COEFFICIENTS_TO_DEGREE = {0: 0, 3: 1, 8: 2, 15: 3}
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """A scene of N Gaussians.
+
+    Args:
+        means: (N, 3) centres in world units.
+        quats: (N, 4) rotations as w, x, y, z; any length but zero, they are normalised where they are used.
+        scales: (N, 3) natural logarithm of the standard deviations along the rotated axes.
+        opacities: (N,) logits; `sigmoid(opacities)` is in (0, 1).
+        sh0: (N, 1, 3) spherical harmonics coefficients of degree 0.
+        shN: (N, K - 1, 3) coefficients of degree 1 and up, K = (degree + 1)^2, degree 0 to 3.
+        antialiased: whether the scene was trained with opacity compensation (Mip-Splatting's screen-space filter).
+        extras: further values per Gaussian, (N,) each, that leansplat carries along but does not interpret.
+        comments: header lines of the file the scene came from, carried along.
+
+    Raises:
+        ValueError: a tensor's shape does not fit the others.
+    """
+
+    means: Tensor
+    quats: Tensor
+    scales: Tensor
+    opacities: Tensor
+    sh0: Tensor
+    shN: Tensor
+    antialiased: bool = False
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    comments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = self.means.shape[0]
+        rest = self.shN.shape[1] if self.shN.dim() == 3 else -1
+        expected = {
+            "means": (n, 3),
+            "quats": (n, 4),
+            "scales": (n, 3),
+            "opacities": (n,),
+            "sh0": (n, 1, 3),
+            "shN": (n, rest, 3),
+        }
+        for name, shape in expected.items():
+            found = tuple(getattr(self, name).shape)
+            if found != shape:
+                raise ValueError(f"{name} has shape {found} where {shape} is expected")
+        if rest not in _COEFFICIENTS_TO_DEGREE:
+            raise ValueError(f"shN has {rest} coefficients; degrees 0 to 3 have 0, 3, 8 or 15")
+        for name, values in self.extras.items():
+            if tuple(values.shape) != (n,):
+                raise ValueError(f"extra {name!r} has shape {tuple(values.shape)} where {(n,)} is expected")
+
+    def __len__(self) -> int:
+        return self.means.shape[0]
+
+    def __getitem__(self, rows: Tensor | slice | Sequence[int]) -> Gaussians:
+        """Select Gaussians by a slice, a boolean mask (N,) or indices (M,); the order is that of the indices."""
+        if not isinstance(rows, slice):
+            rows = torch.as_tensor(rows, device=self.device)
+            if rows.numel() == 0 and rows.dtype.is_floating_point:
+                rows = rows.to(torch.int64)
+        return self._map(lambda values: values[rows])
+
+    @property
+    def sh_degree(self) -> int:
+        """Degree of the spherical harmonics stored, 0 to 3."""
+        return _COEFFICIENTS_TO_DEGREE[self.shN.shape[1]]
+
+    @property
+    def device(self) -> torch.device:
+        return self.means.device
+
+    @property
+    def parameters_per_gaussian(self) -> int:
+        """Numbers stored for one Gaussian: 59 at degree 3."""
+        return 3 + 4 + 3 + 1 + 3 + 3 * self.shN.shape[1]
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Corners of the box around the centres, (3,) minimum and (3,) maximum. NaN for an empty scene."""
+        if len(self) == 0:
+            nan = torch.full((3,), float("nan"), device=self.device)
+            return nan, nan.clone()
+        return self.means.amin(dim=0), self.means.amax(dim=0)
+
+    def to(self, device: torch.device | str) -> Gaussians:
+        return self._map(lambda values: values.to(device))
+
+    def detach(self) -> Gaussians:
+        return self._map(lambda values: values.detach())
+
+    def with_sh_degree(self, degree: int) -> Gaussians:
+        """The scene with coefficients above `degree` dropped, or zeros added up to it."""
+        if degree not in range(4):
+            raise ValueError(f"SH degree is {degree}; it must be 0, 1, 2 or 3")
+        wanted = (degree + 1) ** 2 - 1
+        have = self.shN.shape[1]
+        if wanted <= have:
+            return replace(self, shN=self.shN[:, :wanted])
+        zeros = self.shN.new_zeros(len(self), wanted - have, 3)
+        return replace(self, shN=torch.cat([self.shN, zeros], dim=1))
+
+    def finite(self) -> Tensor:
+        """(N,) bool: which Gaussians have only finite parameters."""
+        rows = torch.ones(len(self), dtype=torch.bool, device=self.device)
+        for name in TENSOR_NAMES:
+            values: Tensor = getattr(self, name)
+            rows &= values.isfinite().reshape(len(self), math.prod(values.shape[1:])).all(dim=1)
+        return rows
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Gaussians:
+        return Gaussians(
+            *(function(getattr(self, name)) for name in TENSOR_NAMES),
+            antialiased=self.antialiased,
+            extras={name: function(values) for name, values in self.extras.items()},
+            comments=self.comments,
+        )
+
+
+def concatenate(scenes: Sequence[Gaussians]) -> Gaussians:
+    """One scene with the Gaussians of all, in order.
+
+    Lower SH degrees are padded with zeros. Extras are kept where every scene has them; comments are those of the first.
+
+    Raises:
+        ValueError: no scene given, or scenes with and without `antialiased` mixed.
+    """
+    if not scenes:
+        raise ValueError("concatenate needs at least one scene")
+    if len({scene.antialiased for scene in scenes}) > 1:
+        raise ValueError("scenes with and without anti-aliasing cannot be concatenated")
+    degree = max(scene.sh_degree for scene in scenes)
+    scenes = [scene.with_sh_degree(degree) for scene in scenes]
+    shared = [name for name in scenes[0].extras if all(name in scene.extras for scene in scenes)]
+    return Gaussians(
+        *(torch.cat([getattr(scene, name) for scene in scenes]) for name in TENSOR_NAMES),
+        antialiased=scenes[0].antialiased,
+        extras={name: torch.cat([scene.extras[name] for scene in scenes]) for name in shared},
+        comments=scenes[0].comments,
+    )
+
+
+def empty(sh_degree: int = 3) -> Gaussians:
+    """A scene of zero Gaussians."""
+    return Gaussians(
+        means=torch.zeros(0, 3),
+        quats=torch.zeros(0, 4),
+        scales=torch.zeros(0, 3),
+        opacities=torch.zeros(0),
+        sh0=torch.zeros(0, 1, 3),
+        shN=torch.zeros(0, (sh_degree + 1) ** 2 - 1, 3),
+    )
+

@@ -1,0 +1,136 @@
+import errno
+import json
+import os
+import stat
+import sys
+
+import pytest
+
+from leansplat.errors import InputError
+from leansplat.files import replacing, write_json
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_file_appears_whole_when_the_block_ends(tmp_path):
+    with replacing(tmp_path / "a") as handle:
+        handle.write(b"first, ")
+        handle.flush()
+        assert not (tmp_path / "a").exists()
+        handle.write(b"second")
+    assert (tmp_path / "a").read_bytes() == b"first, second"
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, failure):
+    (tmp_path / "a").write_bytes(b"old")
+
+    def write_half():
+        with replacing(tmp_path / "a", overwrite=True) as handle:
+            handle.write(b"half")
+            raise failure
+
+    with pytest.raises(failure):
+        write_half()
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_reader_that_holds_the_old_file_keeps_it(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with open(tmp_path / "a", "rb") as reader:
+        with replacing(tmp_path / "a", overwrite=True) as handle:
+            handle.write(b"new")
+        assert reader.read() == b"old"
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_an_existing_file_is_refused_before_any_work(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(InputError, match=r"a already exists; pass --overwrite"), replacing(tmp_path / "a"):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path):
+    def write_late():
+        with replacing(tmp_path / "a") as handle:
+            handle.write(b"mine")
+            (tmp_path / "a").write_bytes(b"theirs")
+
+    with pytest.raises(InputError, match="already exists"):
+        write_late()
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_missing_folder_and_a_folder_in_the_way_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"absent.a cannot be written because its folder does not exist"):
+        write_json(tmp_path / "absent" / "a", 1)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match="its folder does not exist"):
+        write_json(tmp_path / "file" / "a", 1)
+    with pytest.raises(InputError, match="is a folder"):
+        write_json(tmp_path, 1, overwrite=True)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    def fill_disk():
+        with replacing(tmp_path / "a"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(InputError, match=r"a cannot be written \(No space left on device\)"):
+        fill_disk()
+    assert names(tmp_path) == []
+
+
+def test_another_error_of_the_system_is_passed_on_as_it_is(tmp_path):
+    def read_absent():
+        with replacing(tmp_path / "a"):
+            (tmp_path / "absent").read_bytes()
+
+    with pytest.raises(FileNotFoundError):
+        read_absent()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows makes symbolic links only for administrators")
+def test_a_symbolic_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "a").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "a")
+    with replacing(tmp_path / "link", overwrite=True) as handle:
+        handle.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "far" / "a").read_bytes() == b"new"
+    assert names(tmp_path / "far") == ["a"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no permission bits")
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    (tmp_path / "ordinary").write_bytes(b"")
+    with replacing(tmp_path / "a") as handle:
+        handle.write(b"x")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "ordinary").stat().st_mode)
+
+
+def test_json_comes_back_as_it_was(tmp_path):
+    value = {"name": "fôx", "views": [1, 2.5, None, True], "nested": {"a": []}}
+    write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
+    assert (tmp_path / "a.json").read_bytes().endswith(b"}\n")
+
+
+def test_json_has_null_where_a_number_is_not_finite(tmp_path):
+    value = {"psnr": float("inf"), "views": [float("nan"), (1.0, -float("inf"))]}
+    write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text()) == {"psnr": None, "views": [None, [1.0, None]]}
+
+
+def test_what_json_cannot_express_touches_no_file(tmp_path):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"x": object()}, overwrite=True)
+    assert json.loads((tmp_path / "a.json").read_text()) == 1

@@ -1,0 +1,177 @@
+import dataclasses
+
+import pytest
+import torch
+
+from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate, empty
+
+
+def numbered(count=5, degree=3, **settings):
+    """Gaussians whose every number is its row, so that a selection shows in all tensors alike."""
+    rest = (degree + 1) ** 2 - 1
+    rows = torch.arange(count, dtype=torch.float32)
+    fill = lambda *shape: rows.view(-1, *(1 for _ in shape)).expand(count, *shape).clone()  # noqa: E731
+    return Gaussians(fill(3), fill(4), fill(3), rows.clone(), fill(1, 3), fill(rest, 3), **settings)
+
+
+def rows_of(gaussians):
+    """The row numbers of every tensor and extra; they must agree."""
+    columns = [getattr(gaussians, name)[..., None].flatten(1) for name in TENSOR_NAMES]
+    columns += [values.reshape(len(gaussians), 1).float() for values in gaussians.extras.values()]
+    table = torch.cat(columns, dim=1)
+    assert torch.equal(table, table[:, :1].expand_as(table))
+    return table[:, 0].int().tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (slice(1, 4), [1, 2, 3]),
+        (slice(None, None, 2), [0, 2, 4]),
+        (torch.tensor([True, False, False, True, True]), [0, 3, 4]),
+        (torch.tensor([4, 0, 0]), [4, 0, 0]),
+        ([3, 1], [3, 1]),
+        ([True, False, False, False, True], [0, 4]),
+        (torch.tensor([-1]), [4]),
+        ([], []),
+        (torch.zeros(5, dtype=torch.bool), []),
+    ],
+)
+def test_selecting_moves_all_rows_together_and_in_order(rows, expected):
+    extras = {"id": torch.arange(5, dtype=torch.uint8), "wide": torch.arange(5, dtype=torch.int32).to(torch.uint16)}
+    gaussians = numbered(extras=extras, antialiased=True, comments=("kept",))
+    selected = gaussians[rows]
+    assert rows_of(selected) == expected
+    assert len(selected) == len(expected)
+    assert selected.antialiased
+    assert selected.comments == ("kept",)
+    assert selected.extras["id"].dtype == torch.uint8
+    assert rows_of(gaussians) == [0, 1, 2, 3, 4]
+
+
+def test_selecting_passes_gradients_to_the_rows_taken():
+    gaussians = numbered(4)
+    gaussians.means.requires_grad_()
+    gaussians[[1, 1, 3]].means.sum().backward()
+    assert gaussians.means.grad[:, 0].tolist() == [0, 2, 0, 1]
+    assert not gaussians.detach().means.requires_grad
+
+
+def test_a_mask_of_another_length_is_an_error():
+    with pytest.raises(IndexError):
+        numbered(5)[torch.ones(4, dtype=torch.bool)]
+
+
+def test_concatenating_keeps_the_order_and_the_first_comments():
+    first = numbered(2, extras={"id": torch.tensor([0.0, 1.0]), "only": torch.zeros(2)}, comments=("first",))
+    second = numbered(3, extras={"id": torch.tensor([0.0, 1.0, 2.0])}, comments=("second",))
+    both = concatenate([first, second])
+    assert rows_of(both) == [0, 1, 0, 1, 2]
+    assert both.extras.keys() == {"id"}
+    assert both.comments == ("first",)
+
+
+def test_concatenating_raises_lower_degrees_with_zeros():
+    both = concatenate([numbered(2, 1), numbered(2, 3)])
+    assert both.sh_degree == 3
+    assert both.shN[1].tolist() == [[1.0] * 3] * 3 + [[0.0] * 3] * 12
+    assert both.shN[3].tolist() == [[1.0] * 3] * 15
+
+
+def test_concatenating_nothing_or_with_unlike_antialiasing_is_an_error():
+    with pytest.raises(ValueError, match="at least one"):
+        concatenate([])
+    with pytest.raises(ValueError, match="anti-aliasing"):
+        concatenate([numbered(), numbered(antialiased=True)])
+
+
+def test_concatenating_with_an_empty_scene_changes_nothing():
+    both = concatenate([numbered(3), empty(0)])
+    assert rows_of(both) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("degree", "numbers"), [(0, 14), (1, 23), (2, 38), (3, 59)])
+def test_the_degree_follows_from_the_coefficients(degree, numbers):
+    gaussians = numbered(2, degree)
+    assert gaussians.sh_degree == degree
+    assert gaussians.parameters_per_gaussian == numbers
+    per_row = sum(getattr(gaussians, name)[0].numel() for name in TENSOR_NAMES)
+    assert per_row == numbers
+
+
+@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("degree", range(4))
+def test_changing_the_degree_drops_or_adds_zeros(start, degree):
+    gaussians = numbered(3, start)
+    changed = gaussians.with_sh_degree(degree)
+    assert changed.sh_degree == degree
+    common = (min(start, degree) + 1) ** 2 - 1
+    assert torch.equal(changed.shN[:, :common], gaussians.shN[:, :common])
+    assert not changed.shN[:, common:].any()
+    assert torch.equal(changed.means, gaussians.means)
+
+
+@pytest.mark.parametrize("degree", [-1, 4])
+def test_degrees_outside_0_to_3_are_refused(degree):
+    with pytest.raises(ValueError, match="0, 1, 2 or 3"):
+        numbered().with_sh_degree(degree)
+
+
+def test_bounds_enclose_the_centres_tightly():
+    gaussians = dataclasses.replace(numbered(3), means=torch.tensor([[1.0, -2, 0], [0, 5, 0], [-1, 0, 7]]))
+    low, high = gaussians.bounds()
+    assert low.tolist() == [-1, -2, 0]
+    assert high.tolist() == [1, 5, 7]
+
+
+def test_an_empty_scene_has_a_degree_and_no_bounds():
+    for degree in range(4):
+        gaussians = empty(degree)
+        assert len(gaussians) == 0
+        assert gaussians.sh_degree == degree
+        assert all(bool(corner.isnan().all()) for corner in gaussians.bounds())
+        assert gaussians.finite().shape == (0,)
+
+
+@pytest.mark.parametrize("name", TENSOR_NAMES)
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_finite_names_the_rows_with_a_bad_number_in_any_tensor(name, number):
+    gaussians = numbered(4)
+    getattr(gaussians, name).view(4, -1)[2, -1] = number
+    assert gaussians.finite().tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("means", (5, 2)),
+        ("quats", (5, 3)),
+        ("scales", (4, 3)),
+        ("opacities", (5, 1)),
+        ("sh0", (5, 3)),
+        ("shN", (5, 45)),
+        ("shN", (5, 4, 3)),
+        ("shN", (5, 15, 4)),
+        ("shN", (5, 24, 3)),
+    ],
+)
+def test_tensors_of_a_wrong_shape_are_refused_by_name(name, shape):
+    with pytest.raises(ValueError, match=name):
+        dataclasses.replace(numbered(), **{name: torch.zeros(shape)})
+
+
+def test_extras_of_a_wrong_length_are_refused_by_name():
+    with pytest.raises(ValueError, match="'id' has shape"):
+        numbered(extras={"id": torch.zeros(4)})
+
+
+def test_moving_to_a_device_moves_everything():
+    moved = numbered(extras={"id": torch.arange(5.0)}).to("meta")
+    assert moved.device.type == "meta"
+    assert {getattr(moved, name).device.type for name in TENSOR_NAMES} == {"meta"}
+    assert moved.extras["id"].device.type == "meta"
+
+
+def test_a_scene_cannot_be_changed_by_assignment():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        numbered().means = torch.zeros(5, 3)
