@@ -1,0 +1,1 @@
+"""Explicit vectors, compilation, threads and working memory for the CPU kernels."""
