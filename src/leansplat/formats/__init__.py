@@ -1,0 +1,86 @@
+"""Scene files: `read` one into `Gaussians`, `write` one from them.
+
+Each format is a module with a `FORMAT`; this registry picks one, for reading by the file's first bytes and then by its
+suffix, for writing by the suffix alone. To add a format, write its module and put it in `FORMATS`; where two recognise
+the same bytes or suffix, the more particular one comes first.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from leansplat.errors import SceneFileError
+from leansplat.formats import ply
+from leansplat.formats.format import HEAD_SIZE, Format, opened
+from leansplat.gaussians import Gaussians
+
+FORMATS: tuple[Format, ...] = (ply.FORMAT,)
+"""Every format leansplat knows, in the order they are tried."""
+
+RUN_SCENE = "scene.ply"
+"""The scene in a run folder."""
+
+
+def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
+    """Read a scene file of any known format, or the scene of a run folder.
+
+    Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger.
+
+    Args:
+        path: a scene file, or a folder with a `scene.ply`.
+        drop_nonfinite: remove Gaussians with NaN or infinite parameters instead of keeping them.
+
+    Raises:
+        SceneFileError: there is no such file, its format is unknown, or it is damaged.
+    """
+    path = scene_path(path)
+    with opened(path) as handle:
+        head = handle.read(HEAD_SIZE)
+    by_content = [known for known in FORMATS if known.recognises(head)]
+    by_suffix = _with_suffix(path)
+    # Several formats may share magic bytes (gzip, zip); the suffix then decides, but never against the content.
+    both = [known for known in by_content if known in by_suffix]
+    for candidates in (both, by_content, by_suffix):
+        if candidates:
+            return candidates[0].read(path, drop_nonfinite=drop_nonfinite)
+    raise SceneFileError(f"{path} is not a scene file of a known format; known are {_known()}.")
+
+
+def write(gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a scene in the format that the suffix of `path` names; the file appears whole or not at all.
+
+    Raises:
+        SceneFileError: the suffix is of no known format, or the format cannot hold this scene.
+        InputError: a file is there already and `overwrite` is false, or its folder does not exist.
+    """
+    path = Path(path)
+    candidates = _with_suffix(path)
+    if not candidates:
+        raise SceneFileError(f"{path} does not end in the suffix of a known format; known are {_known()}.")
+    candidates[0].write(gaussians, path, overwrite=overwrite)
+
+
+def scene_path(path: str | os.PathLike[str]) -> Path:
+    """The scene file that `path` stands for: itself, or `scene.ply` in it when it is a run folder.
+
+    Raises:
+        SceneFileError: `path` is a folder without a `scene.ply`.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    if not (path / RUN_SCENE).exists():
+        raise SceneFileError(f"{path} is a folder without a {RUN_SCENE}; give a scene file or a finished run folder.")
+    return path / RUN_SCENE
+
+
+def _with_suffix(path: Path) -> list[Format]:
+    """Formats with a suffix that `path` ends in, the longest suffix first ('.compressed.ply' before '.ply')."""
+    name = path.name.lower()
+    found = [(len(suffix), known) for known in FORMATS for suffix in known.suffixes if name.endswith(suffix)]
+    return [known for _, known in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _known() -> str:
+    return ", ".join(f"{known.name} ({', '.join(known.suffixes)})" for known in FORMATS)
