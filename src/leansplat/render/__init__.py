@@ -1,0 +1,7 @@
+"""Rendering: Gaussians and a camera to an image, its gradients, and statistics of each Gaussian."""
+
+from leansplat.render.packed import PackedGaussians, pack
+from leansplat.render.rendering import Rendering, render
+from leansplat.render.statistics import ViewStatistics
+
+__all__ = ["PackedGaussians", "Rendering", "ViewStatistics", "pack", "render"]

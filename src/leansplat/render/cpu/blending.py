@@ -1,0 +1,190 @@
+"""Front-to-back blending of a tile's splats into its pixels: C = sum_i c_i alpha_i prod_{j<i} (1 - alpha_j).
+
+A tile is 16x16 pixels in sixteen 4x4 blocks. Its splats are taken in chunks: each is tested once against all blocks,
+which gives a 16-bit word; then every block walks only the splats whose word names it, with its sixteen pixels in one
+vector and its state in registers. Transmittance T only falls, so a pixel is alive while the next T would be at least
+1e-4, and no other flag is needed.
+
+The kernel leaves, for each pair of tile and splat, the word of blocks that the splat really drew into. The backward
+pass follows these words and repeats no test.
+"""
+
+import numba
+import numpy as np
+
+from leansplat.render.cpu.projection import TILE
+from leansplat.render.cpu.splat import (
+    BLUE,
+    FORM_A,
+    FORM_B,
+    FORM_C,
+    GREEN,
+    LOG2_255,
+    LOG2_OPACITY,
+    MEAN_X,
+    MEAN_Y,
+    RECORD,
+    RED,
+    rectangles_reached,
+)
+from leansplat.render.cpu.tile import (
+    BLOCK,
+    BLOCKS,
+    MAX_ALPHA,
+    MIN_TRANSMITTANCE,
+    block_corners,
+    pixels_inside,
+    write_block,
+)
+from leansplat.simd.compilation import inlined, kernel
+from leansplat.simd.math import exp2
+from leansplat.simd.vector import (
+    LANES,
+    append_where_bit,
+    bits_to_mask,
+    broadcast,
+    count_bits,
+    fma,
+    lane_numbers_in_4x4,
+    load,
+    lowest_bit,
+    mask_to_bits,
+    minimum,
+    prefetch,
+    select,
+    store,
+)
+
+_CHUNK = 128  # splats whose words and records are held at a time; their numbers fit a byte
+_AHEAD = 6  # records to prefetch ahead
+_STATE = 5 * LANES  # running T, red, green, blue, and the T of the last splat drawn, of one block
+_PAIR_COST = 2  # cost of a pair besides its blocks, in blocks
+
+
+@inlined
+def _blend_tile(tile, splats, offsets, pairs, columns, width, height, background, image, transmittance, drawn):
+    """Blend one tile; return how many of its pairs were looked at, and a measure of the work they make backward."""
+    tile_x = (tile % columns) * TILE
+    tile_y = (tile // columns) * TILE
+    start = offsets[tile]
+    end = offsets[tile + 1]
+    state = np.empty(BLOCKS * _STATE, np.float32)
+    records = np.empty(_CHUNK * RECORD, np.float32)
+    words = np.empty(_CHUNK, np.uint16)
+    drew = np.empty(_CHUNK, np.uint16)
+    chosen = np.empty(_CHUNK + LANES, np.uint8)
+    scratch = np.empty(LANES, np.float32)
+
+    alive = np.uint32(0)  # blocks with a pixel that is not opaque yet
+    for block in range(BLOCKS):
+        inside = pixels_inside(width, height, tile_x + (block & 3) * BLOCK, tile_y + (block >> 2) * BLOCK)
+        if inside:
+            alive |= np.uint32(1 << block)
+        # Pixels outside the image start opaque.
+        clear = select(bits_to_mask(inside), 1.0, 0.0)
+        at = block * _STATE
+        store(state, at, clear)
+        for channel in range(1, 4):
+            store(state, at + channel * LANES, 0.0)
+        store(state, at + 4 * LANES, clear)
+
+    corner_x, corner_y = block_corners(tile, columns)
+    cost = np.int64(0)
+    seen = start
+    while seen < end and alive != 0:
+        count = min(_CHUNK, end - seen)
+        for j in range(count):
+            if seen + j + _AHEAD < end:
+                prefetch(splats, np.int64(pairs[seen + j + _AHEAD]) * RECORD)
+            record = np.int64(pairs[seen + j]) * RECORD
+            store(records, j * RECORD, load(splats, record))
+            side = np.float32(BLOCK - 1)
+            words[j] = rectangles_reached(splats, record, corner_x, corner_y, side, side)
+            drew[j] = 0
+        for j in range(count, (count + LANES - 1) // LANES * LANES):
+            words[j] = 0
+
+        waiting = alive
+        while waiting:
+            block = lowest_bit(waiting)
+            waiting &= waiting - np.uint32(1)
+            chosen_count = np.int64(0)
+            for j in range(0, count, LANES):
+                chosen_count = append_where_bit(chosen, chosen_count, words, j, block)
+            at = np.int64(block) * _STATE
+            T = load(state, at)
+            red = load(state, at + LANES)
+            green = load(state, at + 2 * LANES)
+            blue = load(state, at + 3 * LANES)
+            T_drawn = load(state, at + 4 * LANES)
+            x = lane_numbers_in_4x4(0) + (
+                np.float32(tile_x) + np.float32(0.5) + np.float32((block & np.uint32(3)) * np.uint32(4))
+            )
+            y = lane_numbers_in_4x4(1) + (
+                np.float32(tile_y) + np.float32(0.5) + np.float32((block >> np.uint32(2)) * np.uint32(4))
+            )
+            for i in range(chosen_count):
+                r = np.int64(chosen[i]) * RECORD
+                dx = x - records[r + MEAN_X]
+                dy = y - records[r + MEAN_Y]
+                log2_opacity = broadcast(records[r + LOG2_OPACITY])
+                p = fma(
+                    fma(records[r + FORM_A], dx, records[r + FORM_B] * dy),
+                    dx,
+                    fma(records[r + FORM_C] * dy, dy, log2_opacity),
+                )
+                reached = (p >= -LOG2_255) & (p <= log2_opacity)
+                alpha = select(reached, minimum(exp2(p), MAX_ALPHA), 0.0)
+                T_next = T - alpha * T
+                draws = reached & (T_next >= MIN_TRANSMITTANCE)
+                weight = select(draws, alpha * T, 0.0)
+                T = T_next
+                T_drawn = select(draws, T_next, T_drawn)
+                drew[chosen[i]] |= np.uint16(np.uint32(mask_to_bits(draws) != 0) << block)
+                red = fma(weight, records[r + RED], red)
+                green = fma(weight, records[r + GREEN], green)
+                blue = fma(weight, records[r + BLUE], blue)
+                if (i & 7) == 7 and mask_to_bits(T >= MIN_TRANSMITTANCE) == 0:
+                    break
+            store(state, at, T)
+            store(state, at + LANES, red)
+            store(state, at + 2 * LANES, green)
+            store(state, at + 3 * LANES, blue)
+            store(state, at + 4 * LANES, T_drawn)
+            if mask_to_bits(T >= MIN_TRANSMITTANCE) == 0:
+                alive &= ~(np.uint32(1) << block)
+        for j in range(count):
+            drawn[seen + j] = drew[j]
+            if drew[j] != 0:
+                cost += np.int64(count_bits(drew[j])) + _PAIR_COST
+        seen += count
+
+    for block in range(BLOCKS):
+        x0 = tile_x + (block & 3) * BLOCK
+        y0 = tile_y + (block >> 2) * BLOCK
+        T = load(state, block * _STATE + 4 * LANES)
+        write_block(transmittance, width, height, x0, y0, scratch, T)
+        for channel in range(3):
+            value = fma(T, background[channel], load(state, block * _STATE + (channel + 1) * LANES))
+            write_block(image[channel], width, height, x0, y0, scratch, value)
+    return seen, cost
+
+
+@kernel
+def blend(splats, offsets, pairs, columns, width, height, background, image, transmittance, drawn, ends, costs):
+    """Blend every tile.
+
+    Args:
+        splats: records; offsets, pairs: each tile's splats, nearest first; columns: tiles in a line.
+        background: (3,) colour behind everything.
+        image: (3, H, W) out; transmittance: (H, W) out, what is left of the light after the last splat.
+        drawn: (pairs,) uint16 out, the blocks of its tile each splat drew into; defined up to `ends`.
+        ends: (tiles,) int32 out, where each tile stopped in `pairs` because all its pixels were opaque.
+        costs: (tiles,) int64 out, work for the backward pass.
+    """
+    for tile in numba.prange(offsets.size - 1):
+        end, cost = _blend_tile(
+            tile, splats, offsets, pairs, columns, width, height, background, image, transmittance, drawn
+        )
+        ends[tile] = end
+        costs[tile] = cost

@@ -1,0 +1,223 @@
+"""The gradient of `projection`: from splats on the image back to the parameters of the Gaussians.
+
+The blending kernel leaves, for every splat and thread, nine sums over pixels (see `SUM_...`). Here they are added over
+threads in a fixed order, turned into gradients of mean, covariance and colour, and led back through the geometry, which
+is computed again. The sums are set to zero as they are read, so the next backward pass finds them clean.
+"""
+
+import numba
+import numpy as np
+
+from leansplat.render.cpu.projection import geometry, view_direction
+from leansplat.render.cpu.spherical_harmonics import SH_ROW, color_gradient
+from leansplat.render.cpu.splat import BLUE, GREEN, RECORD, RED
+from leansplat.simd.compilation import inlined, kernel
+from leansplat.simd.math import sigmoid
+from leansplat.simd.vector import (
+    LANES,
+    bits_to_mask,
+    broadcast,
+    load,
+    load_records,
+    lowest_bit,
+    select,
+    square_root,
+    store,
+)
+
+SUM_P, SUM_PX, SUM_PY, SUM_PXX, SUM_PXY, SUM_PYY, SUM_RED, SUM_GREEN, SUM_BLUE = range(9)
+"""Fields of the sums: with g = dL/d(log alpha), the sums of g, g dx, g dy, g dx^2, g dx dy, g dy^2 over pixels,
+(dx, dy) the pixel minus the mean, and the gradient of the splat's colour."""
+
+_CHUNKS_PER_THREAD = 8  # parts of the work per thread, so that a slow part does not hold up the rest
+
+
+@inlined
+def _take_sums(sums, first, blocks, threads):
+    """Add a block's sums over the threads, and clear them."""
+    own = blocks * LANES * RECORD
+    zero = broadcast(0.0)
+    for thread in range(1, threads):
+        for lane in range(LANES):
+            at = (first + lane) * RECORD
+            store(sums, at, load(sums, at) + load(sums, thread * own + at))
+            store(sums, thread * own + at, zero)
+    fields = load_records(sums, first * RECORD)
+    for lane in range(LANES):
+        store(sums, (first + lane) * RECORD, zero)
+    return fields
+
+
+@inlined
+def block_backward(
+    data, index, rows, camera, degree, antialiased, splats, bits, sums, blocks, threads, gradient, at
+):
+    """Write the gradients of one block's visible Gaussians to `gradient` from offset `at` on.
+
+    Returns the gradient of their means on the image, (x, y) in pixels.
+    """
+    block = index * rows * LANES
+    first = index * LANES
+    visible = bits_to_mask(bits)
+    total = _take_sums(sums, first, blocks, threads)
+    g = geometry(data, block, camera)
+
+    # Inverse covariance Q = [[qa, qb], [qb, qc]]; log alpha = -1/2 d^T Q d + log opacity.
+    inverse_determinant = 1.0 / g.determinant
+    qa = g.c * inverse_determinant
+    qb = -g.b * inverse_determinant
+    qc = g.a * inverse_determinant
+    mean_x = qa * total[SUM_PX] + qb * total[SUM_PY]
+    mean_y = qb * total[SUM_PX] + qc * total[SUM_PY]
+    q00 = -0.5 * total[SUM_PXX]
+    q01 = -0.5 * total[SUM_PXY]
+    q11 = -0.5 * total[SUM_PYY]
+    # dL/dSigma' = -Q (dL/dQ) Q
+    m00 = qa * q00 + qb * q01
+    m01 = qa * q01 + qb * q11
+    m10 = qb * q00 + qc * q01
+    m11 = qb * q01 + qc * q11
+    c00 = -(m00 * qa + m01 * qb)
+    c01 = -(m00 * qb + m01 * qc)
+    c11 = -(m10 * qb + m11 * qc)
+    if antialiased:
+        # log opacity has + 1/2 log(det bare / det dilated)
+        inverse_bare = 1.0 / g.bare_determinant
+        half = 0.5 * total[SUM_P]
+        c00 = c00 + half * ((g.c - 0.3) * inverse_bare - qa)
+        c01 = c01 - half * (g.b * inverse_bare + qb)
+        c11 = c11 + half * ((g.a - 0.3) * inverse_bare - qc)
+
+    opacity = sigmoid(load(data, block + 10 * LANES))
+    store(gradient, at + 10 * LANES, select(visible, total[SUM_P] * (1.0 - opacity), 0.0))
+
+    # Sigma' = B B^T, so dL/dB = 2 (dL/dSigma') B; B = (J W R) S.
+    b00 = 2.0 * (c00 * g.b00 + c01 * g.b10)
+    b01 = 2.0 * (c00 * g.b01 + c01 * g.b11)
+    b02 = 2.0 * (c00 * g.b02 + c01 * g.b12)
+    b10 = 2.0 * (c01 * g.b00 + c11 * g.b10)
+    b11 = 2.0 * (c01 * g.b01 + c11 * g.b11)
+    b12 = 2.0 * (c01 * g.b02 + c11 * g.b12)
+    store(gradient, at + 7 * LANES, select(visible, b00 * g.b00 + b10 * g.b10, 0.0))
+    store(gradient, at + 8 * LANES, select(visible, b01 * g.b01 + b11 * g.b11, 0.0))
+    store(gradient, at + 9 * LANES, select(visible, b02 * g.b02 + b12 * g.b12, 0.0))
+    e00 = b00 * g.s0
+    e01 = b01 * g.s1
+    e02 = b02 * g.s2
+    e10 = b10 * g.s0
+    e11 = b11 * g.s1
+    e12 = b12 * g.s2
+
+    r00 = g.j00 * e00 + g.j10 * e10
+    r01 = g.j00 * e01 + g.j10 * e11
+    r02 = g.j00 * e02 + g.j10 * e12
+    r10 = g.j01 * e00 + g.j11 * e10
+    r11 = g.j01 * e01 + g.j11 * e11
+    r12 = g.j01 * e02 + g.j11 * e12
+    r20 = g.j02 * e00 + g.j12 * e10
+    r21 = g.j02 * e01 + g.j12 * e11
+    r22 = g.j02 * e02 + g.j12 * e12
+    w = g.qw
+    x = g.qx
+    y = g.qy
+    z = g.qz
+    quat_w = 2.0 * (x * (r21 - r12) + y * (r02 - r20) + z * (r10 - r01))
+    quat_x = 2.0 * (y * (r01 + r10) + z * (r02 + r20) + w * (r21 - r12) - 2.0 * x * (r11 + r22))
+    quat_y = 2.0 * (x * (r01 + r10) + z * (r12 + r21) + w * (r02 - r20) - 2.0 * y * (r00 + r22))
+    quat_z = 2.0 * (x * (r02 + r20) + y * (r12 + r21) + w * (r10 - r01) - 2.0 * z * (r00 + r11))
+    # Normalisation: only the part across the quaternion survives.
+    along = quat_w * w + quat_x * x + quat_y * y + quat_z * z
+    store(gradient, at + 3 * LANES, select(visible, (quat_w - along * w) * g.inverse_length, 0.0))
+    store(gradient, at + 4 * LANES, select(visible, (quat_x - along * x) * g.inverse_length, 0.0))
+    store(gradient, at + 5 * LANES, select(visible, (quat_y - along * y) * g.inverse_length, 0.0))
+    store(gradient, at + 6 * LANES, select(visible, (quat_z - along * z) * g.inverse_length, 0.0))
+
+    j00 = e00 * g.r00 + e01 * g.r01 + e02 * g.r02
+    j01 = e00 * g.r10 + e01 * g.r11 + e02 * g.r12
+    j02 = e00 * g.r20 + e01 * g.r21 + e02 * g.r22
+    j10 = e10 * g.r00 + e11 * g.r01 + e12 * g.r02
+    j11 = e10 * g.r10 + e11 * g.r11 + e12 * g.r12
+    j12 = e10 * g.r20 + e11 * g.r21 + e12 * g.r22
+    depth = -g.inverse_z * (j00 * g.j00 + j01 * g.j01 + j02 * g.j02 + j10 * g.j10 + j11 * g.j11 + j12 * g.j12)
+    u = -camera.fx * g.inverse_z * (j00 * camera.r20 + j01 * camera.r21 + j02 * camera.r22)
+    v = -camera.fy * g.inverse_z * (j10 * camera.r20 + j11 * camera.r21 + j12 * camera.r22)
+    u = select(g.u_inside, u, 0.0) + camera.fx * mean_x
+    v = select(g.v_inside, v, 0.0) + camera.fy * mean_y
+    camera_x = u * g.inverse_z
+    camera_y = v * g.inverse_z
+    camera_z = depth - (u * g.u + v * g.v) * g.inverse_z
+    position_x = camera.r00 * camera_x + camera.r10 * camera_y + camera.r20 * camera_z
+    position_y = camera.r01 * camera_x + camera.r11 * camera_y + camera.r21 * camera_z
+    position_z = camera.r02 * camera_x + camera.r12 * camera_y + camera.r22 * camera_z
+
+    # The colour was clamped at zero: no gradient where it is not above.
+    splat = load_records(splats, first * RECORD)
+    red = select((splat[RED] > 0.0) & visible, total[SUM_RED], 0.0)
+    green = select((splat[GREEN] > 0.0) & visible, total[SUM_GREEN], 0.0)
+    blue = select((splat[BLUE] > 0.0) & visible, total[SUM_BLUE], 0.0)
+    x, y, z, inverse_distance = view_direction(data, block, camera)
+    direction_x, direction_y, direction_z = color_gradient(data, block, gradient, at, degree, x, y, z, red, green, blue)
+    along = direction_x * x + direction_y * y + direction_z * z
+    position_x = position_x + (direction_x - along * x) * inverse_distance
+    position_y = position_y + (direction_y - along * y) * inverse_distance
+    position_z = position_z + (direction_z - along * z) * inverse_distance
+    store(gradient, at, select(visible, position_x, 0.0))
+    store(gradient, at + LANES, select(visible, position_y, 0.0))
+    store(gradient, at + 2 * LANES, select(visible, position_z, 0.0))
+    return mean_x, mean_y
+
+
+@inlined
+def add_screen_gradient(mean_x, mean_y, camera, bits, index, scratch, gradient_sum):
+    """Add the norm of a block's screen-space position gradient, in normalised device units, to the statistics."""
+    across_x = mean_x * (0.5 * camera.width)
+    across_y = mean_y * (0.5 * camera.height)
+    store(scratch, 0, square_root(across_x * across_x + across_y * across_y))
+    while bits:
+        lane = lowest_bit(bits)
+        bits &= bits - np.uint32(1)
+        gradient_sum[index * LANES + lane] += scratch[lane]
+
+
+@inlined
+def evaluated_rows(degree):
+    """Rows of a block that rendering with a spherical harmonics degree depends on."""
+    return SH_ROW + 3 * (degree + 1) ** 2
+
+
+@inlined
+def clear_rows(gradient, at, first, rows):
+    """Zero the rows from `first` on of the block of gradients at offset `at`."""
+    zero = broadcast(0.0)
+    for row in range(first, rows):
+        store(gradient, at + row * LANES, zero)
+
+
+@kernel
+def project_backward(
+    data, rows, camera, degree, antialiased, splats, visible, sums, threads, gradient, statistics, gradient_sum
+):
+    """Gradients of the packed parameters.
+
+    Args:
+        data, rows, camera, degree, antialiased, splats, visible: as `projection.project` took and made them.
+        sums: (threads * blocks * 16 * 16,) what blending's backward pass left; zero on return.
+        gradient: (blocks * rows * 16,) out; zero for Gaussians that are not visible and for coefficients above `degree`.
+        statistics: whether to add to gradient_sum (count,) the norm of the gradient of the projected mean, in
+            normalised device units.
+    """
+    blocks = visible.size
+    chunks = _CHUNKS_PER_THREAD * threads
+    for chunk in numba.prange(chunks):
+        scratch = np.empty(LANES, np.float32)
+        for index in range(blocks * chunk // chunks, blocks * (chunk + 1) // chunks):
+            block = index * rows * LANES
+            bits = np.uint32(visible[index])
+            clear_rows(gradient, block, evaluated_rows(degree) if bits else 0, rows)
+            if bits == 0:
+                continue
+            mean_x, mean_y = block_backward(
+                data, index, rows, camera, degree, antialiased, splats, bits, sums, blocks, threads, gradient, block
+            )
+            if statistics:
+                add_screen_gradient(mean_x, mean_y, camera, bits, index, scratch, gradient_sum)

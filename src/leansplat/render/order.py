@@ -1,0 +1,45 @@
+"""Morton order: Gaussians that are near each other in space become neighbours in memory.
+
+The kernels handle 16 consecutive Gaussians at a time and skip blocks that no pixel sees, so neighbours that are seen
+together make both caches and skipping work. Interleaving the bits of the three quantised coordinates gives that order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_BITS = 21
+_SPREADING = (
+    (32, 0x001F00000000FFFF),
+    (16, 0x001F0000FF0000FF),
+    (8, 0x100F00F00F00F00F),
+    (4, 0x10C30C30C30C30C3),
+    (2, 0x1249249249249249),
+)
+"""Shifts and masks that move bit k of a 21-bit number to bit 3 k."""
+
+
+def morton_order(means: Tensor) -> Tensor:
+    """(N,) int64 indices that put centres (N, 3) in Morton order; equal codes keep their order.
+
+    Each axis is quantised to 21 bits over its own range. Centres that are not finite count as the lowest corner.
+    """
+    centres = means.detach().cpu().numpy()
+    if len(centres) == 0:
+        return torch.zeros(0, dtype=torch.int64)
+    finite = np.isfinite(centres).all(axis=1, keepdims=True)
+    lowest = np.min(centres, axis=0, initial=np.inf, where=finite)
+    highest = np.max(centres, axis=0, initial=-np.inf, where=finite)
+    width = np.where(highest > lowest, highest - lowest, 1).astype(np.float64)
+    fractions = np.where(finite, (centres - lowest) / width, 0.0) if finite.any() else np.zeros(centres.shape)
+    cells = np.minimum(fractions * 2**_BITS, 2**_BITS - 1).astype(np.uint64)
+    codes = _spread(cells[:, 0]) << np.uint64(2) | _spread(cells[:, 1]) << np.uint64(1) | _spread(cells[:, 2])
+    return torch.from_numpy(np.argsort(codes, kind="stable"))
+
+
+def _spread(cells: np.ndarray) -> np.ndarray:
+    for shift, mask in _SPREADING:
+        cells = (cells | cells << np.uint64(shift)) & np.uint64(mask)
+    return cells

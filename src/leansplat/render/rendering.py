@@ -1,0 +1,120 @@
+"""`render`: Gaussians and a camera to an image, differentiable.
+
+One autograd function wraps the CPU kernels. It works on the packed layout; `render` packs `Gaussians` on the way in, so
+that gradients reach the six tensors, and takes `PackedGaussians` as they are, which is what training does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from leansplat.cameras import Camera
+from leansplat.gaussians import Gaussians
+from leansplat.render.cpu import rasterizer
+from leansplat.render.packed import PackedGaussians, pack
+from leansplat.render.statistics import ViewStatistics
+
+
+class Rendering(NamedTuple):
+    """A rendered view.
+
+    Args:
+        image: (H, W, 3) float32, blended with the background, not clamped. A view of planar memory.
+        alpha: (H, W) float32 in [0, 1], how much of the background is covered.
+    """
+
+    image: Tensor
+    alpha: Tensor
+
+
+def render(
+    gaussians: Gaussians | PackedGaussians,
+    camera: Camera,
+    *,
+    background: Sequence[float] | Tensor = (0.0, 0.0, 0.0),
+    sh_degree: int | None = None,
+    statistics: ViewStatistics | None = None,
+) -> Rendering:
+    """Render a scene, as 3DGS does: sorted by depth and blended front to back.
+
+    Differentiable with respect to the six tensors of `Gaussians`, or `data` of `PackedGaussians`, through `image` and
+    `alpha`. Gaussians that are not finite, behind the near plane or too faint to draw are left out and get zero gradient.
+
+    Args:
+        gaussians: the scene; pack it once (`render.pack`) to render it many times.
+        background: colour behind the scene, in [0, 1].
+        sh_degree: highest spherical harmonics degree to evaluate; by default all that are stored.
+        statistics: updated in place: the views, radii and weights now, the gradients by the backward pass.
+
+    Raises:
+        ValueError: `sh_degree` is above what is stored, or `statistics` are for another number of Gaussians.
+
+    Example:
+        >>> rendering = render(gaussians, camera)
+        >>> rendering.image.shape
+        torch.Size([480, 640, 3])
+    """
+    packed = gaussians if isinstance(gaussians, PackedGaussians) else pack(gaussians)
+    degree = packed.sh_degree if sh_degree is None else sh_degree
+    if not 0 <= degree <= packed.sh_degree:
+        raise ValueError(f"sh_degree is {degree}; the scene has degrees 0 to {packed.sh_degree}")
+    if statistics is not None and statistics.views_seen.shape[0] != packed.count:
+        raise ValueError(f"statistics of {statistics.views_seen.shape[0]} Gaussians given for {packed.count}")
+    color = torch.as_tensor(background, dtype=torch.float32).reshape(3).numpy()
+    image, alpha = _Render.apply(packed.data, packed, camera, color, degree, statistics)
+    return Rendering(image.permute(1, 2, 0), alpha)
+
+
+class _Render(torch.autograd.Function):
+    """Packed parameters to a planar image (3, H, W) and alpha (H, W)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        data: Tensor,
+        packed: PackedGaussians,
+        camera: Camera,
+        background: np.ndarray,
+        sh_degree: int,
+        statistics: ViewStatistics | None,
+    ) -> tuple[Tensor, Tensor]:
+        rendered = rasterizer.forward(
+            data.detach().numpy(),
+            packed.count,
+            camera,
+            background,
+            sh_degree,
+            packed.antialiased,
+            statistics.views_seen.numpy() if statistics is not None else None,
+            statistics.max_radius.numpy() if statistics is not None else None,
+        )
+        if statistics is not None and statistics.weight_sum is not None and statistics.weight_max is not None:
+            rasterizer.add_blending_weights(rendered, statistics.weight_sum.numpy(), statistics.weight_max.numpy())
+        if ctx.needs_input_grad[0]:
+            ctx.rendered = rendered
+            ctx.statistics = statistics
+            # Catches a caller who changes the parameters between forward and backward.
+            ctx.save_for_backward(data)
+        ctx.set_materialize_grads(False)
+        return torch.from_numpy(rendered.image), torch.from_numpy(1.0 - rendered.transmittance)
+
+    @staticmethod
+    def backward(ctx: Any, image_gradient: Tensor | None, alpha_gradient: Tensor | None) -> tuple[Tensor | None, ...]:
+        _ = ctx.saved_tensors
+        rendered, statistics = ctx.rendered, ctx.statistics
+        if image_gradient is None and alpha_gradient is None:
+            return None, None, None, None, None, None
+        if image_gradient is None:
+            image_gradient = torch.zeros(rendered.image.shape)
+        gradient = rasterizer.backward(
+            rendered,
+            image_gradient.contiguous().numpy(),
+            alpha_gradient.contiguous().numpy() if alpha_gradient is not None else None,
+            statistics.gradient_sum.numpy() if statistics is not None else None,
+        )
+        return torch.from_numpy(gradient), None, None, None, None, None
