@@ -1,0 +1,41 @@
+"""SSIM as 3DGS papers compute it; other packages' SSIM (other padding) differs by some 0.02 and is not interchangeable."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from leansplat.metrics.ssim_kernel import photo_to_planes, ssim_and_l1, window
+from leansplat.simd import memory
+
+WINDOW: NDArray[np.float32] = window()
+
+
+def as_planes(image: Tensor) -> NDArray[np.float32]:
+    """(H, W, 3) float, or uint8 in [0, 255], to flat planar float32 (3 * H * W,); no copy where it is planar already.
+
+    Raises:
+        ValueError: the shape is not (H, W, 3).
+    """
+    if image.dim() != 3 or image.shape[2] != 3:
+        raise ValueError(f"image has shape {tuple(image.shape)} where (H, W, 3) is expected")
+    if image.dtype == torch.uint8:
+        planes = memory.empty((3, image.shape[0], image.shape[1]), np.float32)
+        photo_to_planes(image.contiguous().numpy(), planes)
+        return planes.reshape(-1)
+    return image.detach().to(torch.float32).permute(2, 0, 1).contiguous().numpy().reshape(-1)
+
+
+def ssim(image: Tensor, photo: Tensor) -> float:
+    """Structural similarity of two images (H, W, 3), float in [0, 1] or uint8; 1 for equal ones.
+
+    Raises:
+        ValueError: the shapes differ or are not (H, W, 3).
+    """
+    if image.shape != photo.shape:
+        raise ValueError(f"images of shapes {tuple(image.shape)} and {tuple(photo.shape)} cannot be compared")
+    height, width = image.shape[:2]
+    value, _ = ssim_and_l1(as_planes(image), as_planes(photo), width, height, WINDOW, np.empty(0, np.float32), False)
+    return float(value)
