@@ -168,4 +168,3 @@ def empty(sh_degree: int = 3) -> Gaussians:
         sh0=torch.zeros(0, 1, 3),
         shN=torch.zeros(0, (sh_degree + 1) ** 2 - 1, 3),
     )
-

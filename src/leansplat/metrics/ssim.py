@@ -1,4 +1,4 @@
-"""SSIM as 3DGS papers compute it; other packages' SSIM (other padding) differs by some 0.02 and is not interchangeable."""
+"""SSIM as 3DGS papers compute it; that of other packages (other padding) differs by some 0.02: not interchangeable."""
 
 from __future__ import annotations
 

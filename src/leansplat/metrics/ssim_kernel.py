@@ -100,8 +100,8 @@ def ssim_and_l1(x, y, width, height, weights, slopes, with_slopes):
 
     Args:
         x, y: flat (3 * height * width,) float32 planes; weights: `window()`.
-        slopes: flat (9 * height * width,) out if `with_slopes`: for each pixel, the derivatives of its SSIM with respect
-            to the mean of x, the mean of x^2 and the mean of x y, three planes each.
+        slopes: flat (9 * height * width,) out if `with_slopes`: for each pixel, the derivatives of its SSIM by
+            the mean of x, the mean of x^2 and the mean of x y, three planes each.
     """
     pitch = (width + LANES - 1) // LANES * LANES + 2 * LANES
     totals = np.zeros((_CHUNKS, 2), np.float64)

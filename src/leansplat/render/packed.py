@@ -33,8 +33,8 @@ class PackedGaussians:
     """A scene in the kernels' layout.
 
     Args:
-        data: (blocks, rows, 16) float32, contiguous, on the CPU; rows = 11 + 3 (degree + 1)^2. Lanes past `count` in the
-            last block hold zeros and are ignored.
+        data: (blocks, rows, 16) float32, contiguous, on the CPU; rows = 11 + 3 (degree + 1)^2. Lanes past `count` in
+            the last block hold zeros and are ignored.
         count: number of Gaussians N; blocks = ceil(N / 16).
         antialiased: see `Gaussians`.
 
@@ -74,7 +74,7 @@ class PackedGaussians:
             scales=rows[:, SCALES].contiguous(),
             opacities=rows[:, OPACITIES].reshape(-1).contiguous(),
             sh0=rows[:, SH0].reshape(self.count, 1, 3).contiguous(),
-            shN=rows[:, SH0.stop :].reshape(self.count, -1, 3).contiguous(),
+            shN=rows[:, SH0.stop :].reshape(self.count, (rows.shape[1] - SH0.stop) // 3, 3).contiguous(),
             antialiased=self.antialiased,
         )
 
@@ -94,7 +94,7 @@ def pack(gaussians: Gaussians) -> PackedGaussians:
             gaussians.scales,
             gaussians.opacities.reshape(n, 1),
             gaussians.sh0.reshape(n, 3),
-            gaussians.shN.reshape(n, -1) if gaussians.shN.shape[1] else gaussians.sh0.new_zeros(n, 0),
+            gaussians.shN.reshape(n, 3 * gaussians.shN.shape[1]),
         ],
         dim=1,
     )
@@ -111,4 +111,4 @@ def pack_rows(rows: Tensor) -> Tensor:
 
 def unpack_rows(data: Tensor, count: int) -> Tensor:
     """(blocks, R, 16) to (N, R): the inverse of `pack_rows`."""
-    return data.transpose(1, 2).reshape(-1, data.shape[1])[:count]
+    return data.transpose(1, 2).reshape(data.shape[0] * LANES, data.shape[1])[:count]

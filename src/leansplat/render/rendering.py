@@ -43,7 +43,7 @@ def render(
     """Render a scene, as 3DGS does: sorted by depth and blended front to back.
 
     Differentiable with respect to the six tensors of `Gaussians`, or `data` of `PackedGaussians`, through `image` and
-    `alpha`. Gaussians that are not finite, behind the near plane or too faint to draw are left out and get zero gradient.
+    `alpha`. Gaussians that are not finite, behind the near plane or too faint to draw are left out, with zero gradient.
 
     Args:
         gaussians: the scene; pack it once (`render.pack`) to render it many times.
@@ -95,13 +95,14 @@ class _Render(torch.autograd.Function):
         )
         if statistics is not None and statistics.weight_sum is not None and statistics.weight_max is not None:
             rasterizer.add_blending_weights(rendered, statistics.weight_sum.numpy(), statistics.weight_max.numpy())
+        image, alpha = torch.from_numpy(rendered.image), torch.from_numpy(1.0 - rendered.transmittance)
         if ctx.needs_input_grad[0]:
             ctx.rendered = rendered
             ctx.statistics = statistics
-            # Catches a caller who changes the parameters between forward and backward.
-            ctx.save_for_backward(data)
+            # Kept so that autograd notices when one of them is changed in place before the backward pass needs it.
+            ctx.save_for_backward(data, image)
         ctx.set_materialize_grads(False)
-        return torch.from_numpy(rendered.image), torch.from_numpy(1.0 - rendered.transmittance)
+        return image, alpha
 
     @staticmethod
     def backward(ctx: Any, image_gradient: Tensor | None, alpha_gradient: Tensor | None) -> tuple[Tensor | None, ...]:

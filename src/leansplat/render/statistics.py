@@ -17,10 +17,10 @@ class ViewStatistics:
     """Sums over the rendered views, one entry a Gaussian; `render` updates the tensors in place.
 
     Args:
-        views_seen: (N,) int32, views in which the Gaussian reaches the image with alpha of at least 1/255 somewhere.
-        max_radius: (N,) float32, largest extent over those views in pixels: ceil(3 standard deviations of the long axis).
-        gradient_sum: (N,) float32, sum over views of the norm of the loss gradient with respect to the projected mean,
-            in normalised device units (pixel gradient times half the image size, as 3DGS measures it). Backward adds it.
+        views_seen: (N,) int32, views in which the Gaussian's box, where alpha would be at least 1/255, meets the image.
+        max_radius: (N,) float32, largest extent over those views in pixels: ceil(3 deviations of the long axis).
+        gradient_sum: (N,) float32, sum over views of the norm of the loss gradient by the projected mean,
+            in normalised device units (pixel gradient times half the image size, as in 3DGS). Backward adds it.
         weight_sum: (N,) float32, sum over views and pixels of the blending weight alpha T; None unless asked for.
         weight_max: (N,) float32, its maximum; None unless asked for.
     """
@@ -33,7 +33,7 @@ class ViewStatistics:
 
     @classmethod
     def zeros(cls, count: int, *, weights: bool = False) -> ViewStatistics:
-        """Empty statistics of `count` Gaussians; `weights` asks for the blending weights too, which cost a pass each."""
+        """Empty statistics of `count` Gaussians; `weights` asks for blending weights too, a pass each."""
         return cls(
             views_seen=torch.zeros(count, dtype=torch.int32),
             max_radius=torch.zeros(count),
@@ -43,5 +43,5 @@ class ViewStatistics:
         )
 
     def mean_gradient(self) -> Tensor:
-        """(N,) mean norm of the screen-space position gradient over the views that see each Gaussian; 0 where none does."""
+        """(N,) mean norm of the screen-space position gradient over the views that see a Gaussian; 0 if none does."""
         return self.gradient_sum / self.views_seen.clamp(min=1)

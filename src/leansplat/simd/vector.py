@@ -103,7 +103,7 @@ def _register_operator(function, result, emit):
 
     @infer_global(function)
     class _Template(ConcreteTemplate):
-        cases = [signature(result, *operands) for operands in _OPERANDS]
+        cases = tuple(signature(result, *operands) for operands in _OPERANDS)
 
     def lower(context, builder, sig, args):
         left, right = (_as_floats(context, builder, t, a) for t, a in zip(sig.args, args, strict=True))
@@ -124,7 +124,7 @@ for _function, _symbol in ((operator.ge, ">="), (operator.le, "<="), (operator.g
 
 @infer_global(operator.neg)
 class _Negate(ConcreteTemplate):
-    cases = [signature(float32x16, float32x16)]
+    cases = (signature(float32x16, float32x16),)
 
 
 @lower_builtin(operator.neg, float32x16)
@@ -134,7 +134,7 @@ def _lower_negate(context, builder, sig, args):
 
 @infer_global(operator.and_)
 class _MaskAnd(ConcreteTemplate):
-    cases = [signature(mask16, mask16, mask16)]
+    cases = (signature(mask16, mask16, mask16),)
 
 
 @lower_builtin(operator.and_, mask16, mask16)
@@ -144,7 +144,7 @@ def _lower_and(context, builder, sig, args):
 
 @infer_global(operator.or_)
 class _MaskOr(ConcreteTemplate):
-    cases = [signature(mask16, mask16, mask16)]
+    cases = (signature(mask16, mask16, mask16),)
 
 
 @lower_builtin(operator.or_, mask16, mask16)
@@ -154,7 +154,7 @@ def _lower_or(context, builder, sig, args):
 
 @infer_global(operator.invert)
 class _MaskInvert(ConcreteTemplate):
-    cases = [signature(mask16, mask16)]
+    cases = (signature(mask16, mask16),)
 
 
 @lower_builtin(operator.invert, mask16)
@@ -267,7 +267,7 @@ def _transposed(builder, rows):
 
 @intrinsic
 def store_records(typingctx, array, index, fields):
-    """Write sixteen records of sixteen floats: field f of record l is lane l of `fields[f]`; missing fields are zero."""
+    """Write sixteen records of sixteen floats: field f of record l is lane l of `fields[f]`; the rest is zero."""
 
     def generate(context, builder, sig, args):
         vectors = [
@@ -285,7 +285,7 @@ def store_records(typingctx, array, index, fields):
 
 @intrinsic
 def load_records(typingctx, array, index):
-    """Read sixteen records of sixteen floats: lane l of field f is element f of record l. Inverse of `store_records`."""
+    """Read sixteen records of sixteen floats: lane l of field f is element f of record l; inverts `store_records`."""
     result = types.UniTuple(float32x16, LANES)
 
     def generate(context, builder, sig, args):

@@ -5,8 +5,8 @@ which gives a 16-bit word; then every block walks only the splats whose word nam
 vector and its state in registers. Transmittance T only falls, so a pixel is alive while the next T would be at least
 1e-4, and no other flag is needed.
 
-The kernel leaves, for each pair of tile and splat, the word of blocks that the splat really drew into. The backward
-pass follows these words and repeats no test.
+The kernel leaves, for each pair of tile and splat, the word of blocks in which the splat really drew, or ended a pixel.
+The backward pass follows these words and repeats no test.
 """
 
 import numba
@@ -138,9 +138,11 @@ def _blend_tile(tile, splats, offsets, pairs, columns, width, height, background
                 T_next = T - alpha * T
                 draws = reached & (T_next >= MIN_TRANSMITTANCE)
                 weight = select(draws, alpha * T, 0.0)
+                # The splat that ends a pixel draws nothing there, but the backward pass has to end it too.
+                changes = mask_to_bits(reached & (T >= MIN_TRANSMITTANCE)) != 0
+                drew[chosen[i]] |= np.uint16(np.uint32(changes) << block)
                 T = T_next
                 T_drawn = select(draws, T_next, T_drawn)
-                drew[chosen[i]] |= np.uint16(np.uint32(mask_to_bits(draws) != 0) << block)
                 red = fma(weight, records[r + RED], red)
                 green = fma(weight, records[r + GREEN], green)
                 blue = fma(weight, records[r + BLUE], blue)
@@ -178,7 +180,7 @@ def blend(splats, offsets, pairs, columns, width, height, background, image, tra
         splats: records; offsets, pairs: each tile's splats, nearest first; columns: tiles in a line.
         background: (3,) colour behind everything.
         image: (3, H, W) out; transmittance: (H, W) out, what is left of the light after the last splat.
-        drawn: (pairs,) uint16 out, the blocks of its tile each splat drew into; defined up to `ends`.
+        drawn: (pairs,) uint16 out, the blocks in which each splat drew or ended a pixel; defined up to `ends`.
         ends: (tiles,) int32 out, where each tile stopped in `pairs` because all its pixels were opaque.
         costs: (tiles,) int64 out, work for the backward pass.
     """

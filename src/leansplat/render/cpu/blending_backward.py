@@ -47,7 +47,7 @@ _STATE = 5 * LANES  # T, R, and the gradient's red, green and blue, of one block
 
 
 def share_tiles(costs, threads):
-    """Where each thread's run of consecutive tiles starts, so that all have about the same cost: (threads + 1,) int64."""
+    """Where each thread's run of consecutive tiles starts, (threads + 1,) int64, for about the same cost each."""
     done = np.concatenate([[0], np.cumsum(costs)])
     wanted = done[-1] * np.arange(1, threads) / threads
     return np.concatenate([[0], np.searchsorted(done, wanted), [costs.size]]).astype(np.int64)

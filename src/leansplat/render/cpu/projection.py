@@ -248,7 +248,11 @@ def _project_block(data, index, rows, count, camera, degree, antialiased, splats
     first = index * LANES
     for i in range(4 * LANES):
         tiles[4 * first + i] = 0
+    # Infinite or NaN minus itself is NaN, which passes no comparison; means and rotations show up as NaN below.
+    activated = load(data, block + 7 * LANES) + load(data, block + 8 * LANES) + load(data, block + 9 * LANES)
+    activated = activated + load(data, block + 10 * LANES)
     visible = (lane_numbers() < np.float32(count - first)) & (camera_depth(data, block, camera) > NEAR)
+    visible = visible & (activated - activated >= 0.0)
     if mask_to_bits(visible) == 0:
         return np.uint32(0)
     g = geometry(data, block, camera)

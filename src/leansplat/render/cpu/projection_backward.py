@@ -8,7 +8,7 @@ is computed again. The sums are set to zero as they are read, so the next backwa
 import numba
 import numpy as np
 
-from leansplat.render.cpu.projection import geometry, view_direction
+from leansplat.render.cpu.projection import DILATION, geometry, view_direction
 from leansplat.render.cpu.spherical_harmonics import SH_ROW, color_gradient
 from leansplat.render.cpu.splat import BLUE, GREEN, RECORD, RED
 from leansplat.simd.compilation import inlined, kernel
@@ -49,9 +49,7 @@ def _take_sums(sums, first, blocks, threads):
 
 
 @inlined
-def block_backward(
-    data, index, rows, camera, degree, antialiased, splats, bits, sums, blocks, threads, gradient, at
-):
+def block_backward(data, index, rows, camera, degree, antialiased, splats, bits, sums, blocks, threads, gradient, at):
     """Write the gradients of one block's visible Gaussians to `gradient` from offset `at` on.
 
     Returns the gradient of their means on the image, (x, y) in pixels.
@@ -72,35 +70,65 @@ def block_backward(
     q00 = -0.5 * total[SUM_PXX]
     q01 = -0.5 * total[SUM_PXY]
     q11 = -0.5 * total[SUM_PYY]
-    # dL/dSigma' = -Q (dL/dQ) Q
-    m00 = qa * q00 + qb * q01
-    m01 = qa * q01 + qb * q11
-    m10 = qb * q00 + qc * q01
-    m11 = qb * q01 + qc * q11
-    c00 = -(m00 * qa + m01 * qb)
-    c01 = -(m00 * qb + m01 * qc)
-    c11 = -(m10 * qb + m11 * qc)
+    # Sigma' = B B^T + 0.3 I with B = (J W R) S, so dL/dB = 2 (dL/dSigma') B = -2 Q (dL/dQ) X with X = Q B. The adjugate
+    # of B B^T times B is a double cross product of B's rows (y), which does not cancel for needles as c a - b b would.
+    m0 = g.b01 * g.b12 - g.b02 * g.b11
+    m1 = g.b02 * g.b10 - g.b00 * g.b12
+    m2 = g.b00 * g.b11 - g.b01 * g.b10
+    y00 = g.b11 * m2 - g.b12 * m1
+    y01 = g.b12 * m0 - g.b10 * m2
+    y02 = g.b10 * m1 - g.b11 * m0
+    y10 = m1 * g.b02 - m2 * g.b01
+    y11 = m2 * g.b00 - m0 * g.b02
+    y12 = m0 * g.b01 - m1 * g.b00
+    x00 = (DILATION * g.b00 + y00) * inverse_determinant
+    x01 = (DILATION * g.b01 + y01) * inverse_determinant
+    x02 = (DILATION * g.b02 + y02) * inverse_determinant
+    x10 = (DILATION * g.b10 + y10) * inverse_determinant
+    x11 = (DILATION * g.b11 + y11) * inverse_determinant
+    x12 = (DILATION * g.b12 + y12) * inverse_determinant
+    z00 = -2.0 * (q00 * x00 + q01 * x10)
+    z01 = -2.0 * (q00 * x01 + q01 * x11)
+    z02 = -2.0 * (q00 * x02 + q01 * x12)
+    z10 = -2.0 * (q01 * x00 + q11 * x10)
+    z11 = -2.0 * (q01 * x01 + q11 * x11)
+    z12 = -2.0 * (q01 * x02 + q11 * x12)
+    b00 = qa * z00 + qb * z10
+    b01 = qa * z01 + qb * z11
+    b02 = qa * z02 + qb * z12
+    b10 = qb * z00 + qc * z10
+    b11 = qb * z01 + qc * z11
+    b12 = qb * z02 + qc * z12
+    # d/d(log s_k) = b_k . dL/db_k = x_k . z_k
+    scale_0 = x00 * z00 + x10 * z10
+    scale_1 = x01 * z01 + x11 * z11
+    scale_2 = x02 * z02 + x12 * z12
     if antialiased:
-        # log opacity has + 1/2 log(det bare / det dilated)
+        # log opacity has + 1/2 log(det bare / det dilated), whose derivative by B is y / det bare - X.
         inverse_bare = 1.0 / g.bare_determinant
-        half = 0.5 * total[SUM_P]
-        c00 = c00 + half * ((g.c - 0.3) * inverse_bare - qa)
-        c01 = c01 - half * (g.b * inverse_bare + qb)
-        c11 = c11 + half * ((g.a - 0.3) * inverse_bare - qc)
+        w00 = total[SUM_P] * (y00 * inverse_bare - x00)
+        w01 = total[SUM_P] * (y01 * inverse_bare - x01)
+        w02 = total[SUM_P] * (y02 * inverse_bare - x02)
+        w10 = total[SUM_P] * (y10 * inverse_bare - x10)
+        w11 = total[SUM_P] * (y11 * inverse_bare - x11)
+        w12 = total[SUM_P] * (y12 * inverse_bare - x12)
+        scale_0 = scale_0 + w00 * g.b00 + w10 * g.b10
+        scale_1 = scale_1 + w01 * g.b01 + w11 * g.b11
+        scale_2 = scale_2 + w02 * g.b02 + w12 * g.b12
+        b00 = b00 + w00
+        b01 = b01 + w01
+        b02 = b02 + w02
+        b10 = b10 + w10
+        b11 = b11 + w11
+        b12 = b12 + w12
+    store(gradient, at + 7 * LANES, select(visible, scale_0, 0.0))
+    store(gradient, at + 8 * LANES, select(visible, scale_1, 0.0))
+    store(gradient, at + 9 * LANES, select(visible, scale_2, 0.0))
 
-    opacity = sigmoid(load(data, block + 10 * LANES))
-    store(gradient, at + 10 * LANES, select(visible, total[SUM_P] * (1.0 - opacity), 0.0))
+    # 1 - opacity, as the sigmoid of the negative logit: a difference would lose the digits of nearly opaque ones.
+    transparency = sigmoid(-load(data, block + 10 * LANES))
+    store(gradient, at + 10 * LANES, select(visible, total[SUM_P] * transparency, 0.0))
 
-    # Sigma' = B B^T, so dL/dB = 2 (dL/dSigma') B; B = (J W R) S.
-    b00 = 2.0 * (c00 * g.b00 + c01 * g.b10)
-    b01 = 2.0 * (c00 * g.b01 + c01 * g.b11)
-    b02 = 2.0 * (c00 * g.b02 + c01 * g.b12)
-    b10 = 2.0 * (c01 * g.b00 + c11 * g.b10)
-    b11 = 2.0 * (c01 * g.b01 + c11 * g.b11)
-    b12 = 2.0 * (c01 * g.b02 + c11 * g.b12)
-    store(gradient, at + 7 * LANES, select(visible, b00 * g.b00 + b10 * g.b10, 0.0))
-    store(gradient, at + 8 * LANES, select(visible, b01 * g.b01 + b11 * g.b11, 0.0))
-    store(gradient, at + 9 * LANES, select(visible, b02 * g.b02 + b12 * g.b12, 0.0))
     e00 = b00 * g.s0
     e01 = b01 * g.s1
     e02 = b02 * g.s2
@@ -156,6 +184,9 @@ def block_backward(
     green = select((splat[GREEN] > 0.0) & visible, total[SUM_GREEN], 0.0)
     blue = select((splat[BLUE] > 0.0) & visible, total[SUM_BLUE], 0.0)
     x, y, z, inverse_distance = view_direction(data, block, camera)
+    x = select(visible, x, 0.0)
+    y = select(visible, y, 0.0)
+    z = select(visible, z, 0.0)
     direction_x, direction_y, direction_z = color_gradient(data, block, gradient, at, degree, x, y, z, red, green, blue)
     along = direction_x * x + direction_y * y + direction_z * z
     position_x = position_x + (direction_x - along * x) * inverse_distance
@@ -202,7 +233,7 @@ def project_backward(
     Args:
         data, rows, camera, degree, antialiased, splats, visible: as `projection.project` took and made them.
         sums: (threads * blocks * 16 * 16,) what blending's backward pass left; zero on return.
-        gradient: (blocks * rows * 16,) out; zero for Gaussians that are not visible and for coefficients above `degree`.
+        gradient: (blocks * rows * 16,) out; zero where Gaussians are not visible, and above `degree`.
         statistics: whether to add to gradient_sum (count,) the norm of the gradient of the projected mean, in
             normalised device units.
     """

@@ -99,7 +99,8 @@ def forward(
     with_statistics = views_seen is not None and max_radius is not None
     project(
         data.reshape(-1), rows, count, view, sh_degree, antialiased, splats, depths, tiles, visible, with_statistics,
-        views_seen if views_seen is not None else NO_INTS, max_radius if max_radius is not None else NO_FLOATS, thread_count(),
+        views_seen if views_seen is not None else NO_INTS, max_radius if max_radius is not None else NO_FLOATS,
+        thread_count(),
     )  # fmt: skip
     order, offsets, pairs = _bin(splats, depths, tiles, columns, tile_count)
 

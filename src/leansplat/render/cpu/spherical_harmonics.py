@@ -1,7 +1,7 @@
 """View-dependent colour: real spherical harmonics of degree 0 to 3, and their gradient.
 
-The basis and its signs are those of 3DGS. Gaussians come in blocks of sixteen (see `packed.py`), so every number here is
-a vector; coefficient k of colour channel c is row 11 + 3 k + c of a block.
+The basis and its signs are those of 3DGS. Gaussians come in blocks of sixteen (see `packed.py`), so every number here
+is a vector; coefficient k of colour channel c is row 11 + 3 k + c of a block.
 """
 
 from leansplat.simd.compilation import inlined
