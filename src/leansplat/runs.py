@@ -1,0 +1,244 @@
+"""`Run`: a folder that holds all there is to know about one training or trimming, in plain files.
+
+    config.json                     command, settings, seed, package versions, threads, hashes of the inputs
+    log.jsonl                       a line of JSON for every event, in order
+    checkpoints/step_N.safetensors  the last two states to resume from
+    scene.ply                       the result
+    metrics.json                    how good it is
+
+Every file but the log appears whole or not at all. The log grows by a line at a time; resuming cuts it back to the
+checkpoint, so that nothing is told twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from leansplat import formats
+from leansplat.captures.capture import Capture
+from leansplat.errors import RunError
+from leansplat.files import replacing, write_json
+from leansplat.gaussians import Gaussians
+from leansplat.simd.threads import thread_count
+
+_CHECKPOINTS_KEPT = 2
+_CHECKPOINT_NAME = re.compile(r"step_(\d+)\.safetensors")
+_PACKAGES = ("leansplat", "torch", "numpy", "numba", "llvmlite", "scipy", "safetensors")
+_CONFIG_ENTRIES = {"command": str, "settings": dict, "seed": int, "threads": int, "versions": dict, "inputs": dict}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder; made by `create_run` or `open_run`.
+
+    Args:
+        folder: where it is.
+        config: the content of config.json.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @property
+    def scene_path(self) -> Path:
+        return self.folder / "scene.ply"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    def log(self, event: str, step: int, **values: Any) -> None:
+        """Append an event that happened after `step` to the log; `values` are JSON.
+
+        Raises:
+            RunError: the log cannot be written.
+        """
+        line = json.dumps({"event": event, "step": step, **values})
+        try:
+            with open(self.log_path, "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise RunError(f"{self.log_path} cannot be written ({error.strerror}); free the disk and resume") from error
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log. A last line without an end, left by a kill in the middle of writing, is not counted.
+
+        Raises:
+            RunError: another line is not an event.
+        """
+        if not self.log_path.exists():
+            return []
+        lines = self.log_path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        return [self._event(number, line) for number, line in enumerate(lines, start=1)]
+
+    def cut_log(self, step: int) -> None:
+        """Drop the events after `step`, to go on from a checkpoint of that step."""
+        kept = [event for event in self.events() if event["step"] <= step]
+        with replacing(self.log_path, overwrite=True) as file:
+            file.write("".join(json.dumps(event) + "\n" for event in kept).encode())
+
+    def checkpoint_path(self, step: int) -> Path:
+        """Where the checkpoint of `step` goes."""
+        return self.folder / "checkpoints" / f"step_{step}.safetensors"
+
+    def checkpoints(self) -> list[int]:
+        """Steps that have a checkpoint, ascending."""
+        names = (_CHECKPOINT_NAME.fullmatch(path.name) for path in (self.folder / "checkpoints").glob("step_*"))
+        return sorted(int(name[1]) for name in names if name)
+
+    def drop_old_checkpoints(self) -> None:
+        """Delete all checkpoints but the last two."""
+        for step in self.checkpoints()[:-_CHECKPOINTS_KEPT]:
+            self.checkpoint_path(step).unlink(missing_ok=True)
+
+    def write_scene(self, gaussians: Gaussians) -> None:
+        """Write scene.ply, replacing one that is there."""
+        formats.write(gaussians, self.scene_path, overwrite=True)
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write metrics.json, replacing one that is there."""
+        write_json(self.metrics_path, metrics, overwrite=True)
+
+    def check_input(self, name: str, sha256: str) -> None:
+        """Refuse to go on with another input than the run began with.
+
+        Raises:
+            RunError: the hash of input `name` is not the one in config.json.
+        """
+        if self.config["inputs"].get(name) != sha256:
+            raise RunError(f"{self.folder} was made with another {name}; resume it with that one or start a new run")
+
+    def _event(self, number: int, line: str) -> dict[str, Any]:
+        with suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict) and type(event.get("step")) is int and type(event.get("event")) is str:
+                return event
+        raise RunError(f"{self.log_path} line {number} is not a log event; restore the file or start a new run")
+
+
+def create_run(
+    folder: str | os.PathLike[str],
+    command: str,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    *,
+    seed: int,
+    overwrite: bool = False,
+) -> Run:
+    """Make a run folder (and its parents) and write its config.json.
+
+    Args:
+        folder: must not exist or be empty, unless `overwrite`.
+        command: what makes the run: "train", "trim".
+        settings: every setting, as JSON.
+        inputs: SHA-256 of each input by its role: {"capture": hash_capture(capture)}.
+        overwrite: remove the files of an earlier run first. Other files in the folder are left alone.
+
+    Raises:
+        RunError: the folder is in use, or cannot be made.
+    """
+    folder = Path(folder)
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            if not overwrite:
+                raise RunError(f"{folder} is not empty; choose another folder or pass --overwrite (overwrite=True)")
+            _remove_run_files(folder)
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be used as a run folder ({error.strerror}); choose another one") from error
+    config = {
+        "command": command,
+        "settings": dict(settings),
+        "seed": seed,
+        "threads": thread_count(),
+        "versions": package_versions(),
+        "inputs": dict(inputs),
+    }
+    write_json(folder / "config.json", config)
+    return Run(folder, config)
+
+
+def open_run(folder: str | os.PathLike[str]) -> Run:
+    """Open a run folder that `create_run` made.
+
+    Raises:
+        RunError: the folder has no config.json, or one that is not a run's.
+    """
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{folder} is not a run folder (it has no config.json); check the path") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); restore the file or start a new run") from error
+    for name, wanted in _CONFIG_ENTRIES.items():
+        if not isinstance(config, dict) or type(config.get(name)) is not wanted:
+            raise RunError(f"{path} has no valid entry {name!r}; restore the file or start a new run")
+    return Run(Path(folder), config)
+
+
+def package_versions() -> dict[str, str | None]:
+    """Versions of Python and of the packages that decide the numbers; None for one that is not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        versions[name] = None
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_capture(capture: Capture) -> str:
+    """SHA-256 of a capture as training sees it: names, cameras and photos of all views, points and background.
+
+    It covers every byte in memory (about a second a gigabyte), so another downscale or an edited photo counts as
+    another capture; where the capture is stored does not matter.
+    """
+    digest = hashlib.sha256()
+    for split, views in (("train", capture.train), ("test", capture.test)):
+        for view in views:
+            camera = view.camera
+            digest.update(f"{split} {view.name!r} {camera.width}x{camera.height}\n".encode())
+            _digest_tensors(digest, [camera.world_to_camera, camera.K, view.photo])
+    digest.update(repr(tuple(map(float, capture.background))).encode())
+    if capture.points is not None:
+        _digest_tensors(digest, [capture.points.positions, capture.points.colors])
+    return digest.hexdigest()
+
+
+def _digest_tensors(digest: Any, tensors: Sequence[Tensor]) -> None:
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().cpu().numpy())
+
+
+def _remove_run_files(folder: Path) -> None:
+    # The config goes last: a kill in between leaves something that is still recognised as a run.
+    checkpoints = [path for path in (folder / "checkpoints").glob("step_*") if _CHECKPOINT_NAME.fullmatch(path.name)]
+    names = ("log.jsonl", "scene.ply", "metrics.json", "report.html", "config.json")
+    for path in [*checkpoints, *(folder / name for name in names)]:
+        path.unlink(missing_ok=True)

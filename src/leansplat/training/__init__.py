@@ -1,0 +1,31 @@
+"""Training: loss, optimiser, schedule, densification, checkpoints, and the loop that puts them together.
+
+The names below are imported on first use, so that reading settings does not wait for PyTorch and the kernels.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leansplat.training.config import TrainingConfig
+    from leansplat.training.state import TrainingState, training_step
+    from leansplat.training.trainer import TrainingResult, create_training_run, train
+
+__all__ = ["TrainingConfig", "TrainingResult", "TrainingState", "create_training_run", "train", "training_step"]
+
+_WHERE = {
+    "TrainingConfig": "config",
+    "TrainingResult": "trainer",
+    "TrainingState": "state",
+    "create_training_run": "trainer",
+    "train": "trainer",
+    "training_step": "state",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'leansplat.training' has no attribute {name!r}")
+    return getattr(import_module(f"leansplat.training.{_WHERE[name]}"), name)

@@ -1,0 +1,165 @@
+"""Checkpoints: a `TrainingState` as one safetensors file, complete enough that a resumed run gives the same bits.
+
+Tensors are stored as they lie in memory; counters and settings are JSON in the file's metadata. Nothing is unpickled,
+and types, shapes and the settings are checked against each other before any tensor is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from leansplat.errors import InputError, RunError
+from leansplat.files import replacing
+from leansplat.render.packed import LANES, PackedGaussians
+from leansplat.render.statistics import ViewStatistics
+from leansplat.training.config import TrainingConfig
+from leansplat.training.optimizer import Adam, learning_rates
+from leansplat.training.state import TrainingState
+
+FORMAT = "leansplat-checkpoint-1"
+"""Name and version of what the metadata and the tensors mean."""
+
+_GENERATOR_BYTES = len(torch.Generator().get_state())
+_COUNTERS = {"step": int, "adam_steps": int, "count": int, "antialiased": bool, "extent": float, "seconds": float}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Args:
+        state: where training stood.
+        config: the settings it was trained with.
+        notes: further JSON values that whoever wrote the checkpoint needs to go on (the trimmer's rounds).
+    """
+
+    state: TrainingState
+    config: TrainingConfig
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the file appears whole or not at all and replaces one of the same name."""
+    state = checkpoint.state
+    optimizer, statistics = state.optimizer, state.statistics
+    tensors = {
+        "data": optimizer.values,
+        "first_moment": optimizer.first_moment,
+        "second_moment": optimizer.second_moment,
+        "views_seen": statistics.views_seen,
+        "max_radius": statistics.max_radius,
+        "gradient_sum": statistics.gradient_sum,
+        "generator": state.generator.get_state(),
+        "view_queue": state.view_queue.clone(),
+    }
+    counters = {
+        "step": state.step,
+        "adam_steps": optimizer.steps,
+        "count": len(optimizer),
+        "antialiased": optimizer.packed.antialiased,
+        "extent": state.extent,
+        "seconds": state.seconds,
+    }
+    metadata = {
+        "format": FORMAT,
+        "counters": json.dumps(counters),
+        "config": json.dumps(checkpoint.config.to_json()),
+        "notes": json.dumps(checkpoint.notes),
+    }
+    with replacing(path, overwrite=True) as handle:
+        handle.write(save(tensors, metadata))
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read what `write_checkpoint` wrote.
+
+    Raises:
+        RunError: the file is missing, damaged, of another kind, or its parts do not fit each other.
+    """
+    if not Path(path).is_file():
+        raise RunError(f"{path} does not exist; there is no checkpoint to resume from")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise RunError(f"{path} is not a leansplat checkpoint of this version; start the run again")
+            counters = _counters(json.loads(metadata["counters"]))
+            config = TrainingConfig.from_json(json.loads(metadata["config"]))
+            notes = json.loads(metadata["notes"])
+            _check_tensors(file, counters, config)
+            # Cloned, because safetensors maps the file: the kernels want aligned memory, and training changes it.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if not isinstance(notes, dict):
+            raise ValueError("notes are not an object")
+        return Checkpoint(_state(tensors, counters, config), config, notes)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, InputError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"{path} is damaged ({error}); delete it to resume from the checkpoint before it") from error
+
+
+def _counters(values: Mapping[str, Any]) -> dict[str, Any]:
+    for name, wanted in _COUNTERS.items():
+        if type(values[name]) is not wanted:
+            raise ValueError(f"{name} is {values[name]!r}")
+        if wanted is not bool and not 0 <= values[name] < float("inf"):
+            raise ValueError(f"{name} is {values[name]!r}")
+    return dict(values)
+
+
+def _check_tensors(file: Any, counters: Mapping[str, Any], config: TrainingConfig) -> None:
+    """Types and shapes from the header alone, so that nothing large is allocated for a file that does not fit."""
+    count = counters["count"]
+    packed = [-(-count // LANES), 11 + 3 * (config.sh_degree + 1) ** 2, LANES]
+    expected = {
+        "data": ("F32", packed),
+        "first_moment": ("F32", packed),
+        "second_moment": ("F32", packed),
+        "views_seen": ("I32", [count]),
+        "max_radius": ("F32", [count]),
+        "gradient_sum": ("F32", [count]),
+        "generator": ("U8", [_GENERATOR_BYTES]),
+        "view_queue": ("I64", None),
+    }
+    if set(file.keys()) != set(expected):
+        raise ValueError(f"it holds the tensors {', '.join(sorted(file.keys()))}")
+    for name, (wanted_type, wanted_shape) in expected.items():
+        header = file.get_slice(name)
+        shape = list(header.get_shape())
+        if header.get_dtype() != wanted_type or (wanted_shape is not None and shape != wanted_shape):
+            raise ValueError(f"tensor {name} is {header.get_dtype()} {shape}")
+        if wanted_shape is None and len(shape) != 1:
+            raise ValueError(f"tensor {name} has shape {shape}")
+
+
+def _state(tensors: Mapping[str, Tensor], counters: Mapping[str, Any], config: TrainingConfig) -> TrainingState:
+    generator = torch.Generator()
+    generator.set_state(tensors["generator"])
+    if bool((tensors["view_queue"] < 0).any()):
+        raise ValueError("a queued view is negative")
+    packed = PackedGaussians(tensors["data"], counters["count"], counters["antialiased"])
+    return TrainingState(
+        optimizer=Adam(
+            packed=packed,
+            first_moment=tensors["first_moment"],
+            second_moment=tensors["second_moment"],
+            learning_rates=learning_rates(config, packed.data.shape[1]),
+            steps=counters["adam_steps"],
+        ),
+        statistics=ViewStatistics(tensors["views_seen"], tensors["max_radius"], tensors["gradient_sum"]),
+        generator=generator,
+        view_queue=tensors["view_queue"],
+        step=counters["step"],
+        extent=counters["extent"],
+        seconds=counters["seconds"],
+    )

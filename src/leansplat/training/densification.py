@@ -1,0 +1,111 @@
+"""Adaptive density control: where the loss keeps pulling Gaussians across the screen there are too few of them.
+
+Small ones are cloned, large ones split in two, and those that became transparent or too large are removed (Kerbl et al.
+2023, section 5.2). All decisions are made first, on a few numbers a Gaussian; then one gather rebuilds parameters and
+moments, in Morton order. Like gsplat's operations, the functions here change an optimiser and its scene together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leansplat.render.order import morton_order
+from leansplat.render.packed import MEANS, OPACITIES, QUATS, SCALES
+from leansplat.render.statistics import ViewStatistics
+from leansplat.training.config import TrainingConfig
+from leansplat.training.optimizer import Adam
+
+_SPLIT_SHRINK = 1.6
+"""A split Gaussian's two halves have its scales divided by this."""
+
+
+@dataclass(frozen=True)
+class DensificationCounts:
+    """What one densification did: Gaussians cloned, split, removed afterwards, and left."""
+
+    cloned: int
+    split: int
+    pruned: int
+    gaussians: int
+
+
+def densify(
+    optimizer: Adam,
+    statistics: ViewStatistics,
+    config: TrainingConfig,
+    extent: float,
+    generator: torch.Generator,
+    *,
+    prune_large: bool,
+) -> DensificationCounts:
+    """Clone, split and prune once; the scene is in Morton order afterwards.
+
+    Clones and halves start with zero moments, what they came from keeps its own (a split Gaussian is gone).
+
+    Args:
+        statistics: gathered over the steps since the last densification, of the scene as it is.
+        config: thresholds.
+        extent: scene extent, the unit of the sizes.
+        generator: draws where halves land: from the Gaussian that was split.
+        prune_large: whether size and screen radius remove Gaussians too.
+    """
+    scales = optimizer.packed.attribute(SCALES).detach()
+    opacity = optimizer.packed.attribute(OPACITIES).detach()[:, 0].sigmoid()
+    size = scales.amax(dim=1).exp()
+
+    grows = statistics.mean_gradient() >= config.densify_gradient
+    small = size <= config.densify_size * extent
+    cloned = (grows & small).nonzero()[:, 0]
+    split = (grows & ~small).nonzero()[:, 0]
+    stays = (~(grows & ~small)).nonzero()[:, 0]
+
+    sources = torch.cat([stays, cloned, split, split])
+    is_half = torch.arange(len(sources)) >= len(stays) + len(cloned)
+    fresh = torch.arange(len(sources)) >= len(stays)
+    shrink = torch.where(is_half, 1 / _SPLIT_SHRINK, 1.0)
+
+    means = optimizer.packed.attribute(MEANS).detach()[sources]
+    halves = sources[is_half]
+    quats = optimizer.packed.attribute(QUATS).detach()[halves]
+    means[is_half] += _random_offsets(quats, scales[halves], generator)
+
+    kept = opacity[sources] >= config.prune_opacity
+    if prune_large:
+        kept &= size[sources] * shrink <= config.prune_size * extent
+        if config.prune_radius > 0:
+            kept &= statistics.max_radius[sources] * shrink <= config.prune_radius
+
+    chosen = kept.nonzero()[:, 0]
+    chosen = chosen[morton_order(means[chosen])]
+    optimizer.rebuild(sources[chosen], fresh[chosen])
+    new_halves = is_half[chosen].nonzero()[:, 0]
+    optimizer.write(MEANS, new_halves, means[chosen[new_halves]])
+    optimizer.write(SCALES, new_halves, scales[sources[chosen[new_halves]]] - math.log(_SPLIT_SHRINK))
+    return DensificationCounts(
+        cloned=len(cloned), split=len(split), pruned=len(sources) - len(chosen), gaussians=len(chosen)
+    )
+
+
+def reset_opacities(optimizer: Adam, ceiling: float) -> None:
+    """Lower every opacity to at most `ceiling` (after the sigmoid) and forget the moments of all opacities.
+
+    Gaussians that the photos need recover within a few hundred steps, the others are pruned.
+    """
+    logit = math.log(ceiling / (1 - ceiling))
+    lowered = optimizer.packed.attribute(OPACITIES).detach().clamp(max=logit)
+    optimizer.write(OPACITIES, torch.arange(len(optimizer)), lowered)
+    optimizer.clear_moments(OPACITIES)
+
+
+def _random_offsets(quats: Tensor, scales: Tensor, generator: torch.Generator) -> Tensor:
+    """(M, 3) draws from zero-mean Gaussians of rotations `quats` (M, 4) and log deviations `scales` (M, 3)."""
+    local = torch.randn(scales.shape, generator=generator) * scales.exp()
+    quats = torch.nn.functional.normalize(quats, dim=1)
+    w, xyz = quats[:, :1], quats[:, 1:]
+    # Rotation by a unit quaternion: v + 2 w (u x v) + 2 u x (u x v).
+    cross = torch.linalg.cross(xyz, local)
+    return local + 2 * w * cross + 2 * torch.linalg.cross(xyz, cross)

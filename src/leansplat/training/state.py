@@ -1,0 +1,137 @@
+"""`TrainingState`: everything that the next training step depends on, and that step.
+
+A checkpoint is this state written down. Training from photos and fine-tuning while trimming share `training_step`; what
+they do between steps (densify, prune) differs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from leansplat.captures.capture import View
+from leansplat.errors import RunError
+from leansplat.gaussians import Gaussians
+from leansplat.render.cpu import rasterizer
+from leansplat.render.order import morton_order
+from leansplat.render.statistics import ViewStatistics
+from leansplat.training import schedule
+from leansplat.training.config import TrainingConfig
+from leansplat.training.loss import loss_and_gradient
+from leansplat.training.optimizer import Adam
+
+
+@dataclass
+class TrainingState:
+    """A training run between two steps.
+
+    Args:
+        optimizer: the scene and its moments.
+        statistics: of the scene's N Gaussians over the steps since the last densification. After the last densification
+            they stay as they are: this is what the authors of Trimming the Fat prune by.
+        generator: the only source of random numbers.
+        view_queue: (Q,) int64, training views still to come before all are shuffled again.
+        step: steps made so far.
+        extent: scene extent, the unit of the position learning rate and of sizes.
+        seconds: time spent in training so far, over all sittings.
+    """
+
+    optimizer: Adam
+    statistics: ViewStatistics
+    generator: torch.Generator
+    view_queue: Tensor
+    step: int
+    extent: float
+    seconds: float = 0.0
+
+    @classmethod
+    def begin(
+        cls,
+        gaussians: Gaussians,
+        config: TrainingConfig,
+        extent: float,
+        *,
+        generator: torch.Generator | None = None,
+        step: int = 0,
+    ) -> TrainingState:
+        """A fresh optimiser over a copy of `gaussians`, in Morton order.
+
+        Args:
+            generator: seeded with `config.seed` when not given.
+            step: where in the schedule to begin; `config.iterations` for fine-tuning a trained scene.
+        """
+        if generator is None:
+            generator = torch.Generator().manual_seed(config.seed)
+        ordered = gaussians[morton_order(gaussians.means)]
+        return cls(
+            optimizer=Adam.fresh(ordered, config),
+            statistics=ViewStatistics.zeros(len(ordered)),
+            generator=generator,
+            view_queue=torch.zeros(0, dtype=torch.int64),
+            step=step,
+            extent=extent,
+        )
+
+    def gaussians(self) -> Gaussians:
+        """A copy of the scene as it is now."""
+        return self.optimizer.packed.unpack().detach()
+
+    def next_view(self, views: int) -> int:
+        """Index of the next training view: all `views` in random order, then all again in another."""
+        if len(self.view_queue) == 0:
+            self.view_queue = torch.randperm(views, generator=self.generator)
+        index = int(self.view_queue[0])
+        self.view_queue = self.view_queue[1:]
+        return index
+
+    def select(self, rows: Tensor) -> None:
+        """Keep the Gaussians at a mask (N,) bool or at indices (M,), with their moments and statistics."""
+        self.optimizer.select(rows)
+        entries = {name: values for name, values in vars(self.statistics).items() if values is not None}
+        self.statistics = ViewStatistics(**{name: values[rows] for name, values in entries.items()})
+
+
+def training_step(
+    state: TrainingState,
+    view: View,
+    config: TrainingConfig,
+    background: tuple[float, float, float],
+    *,
+    statistics: ViewStatistics | None = None,
+) -> float:
+    """Render a view, compare it with its photo, update every parameter; returns the loss.
+
+    The renderer's stages are called without autograd, because the optimiser takes its step inside the backward pass.
+    The schedule's position rate and SH degree are those of the new step; past the end of the schedule they stay final.
+
+    Args:
+        background: (r, g, b) to render on.
+        statistics: added to, when given.
+
+    Raises:
+        RunError: the loss is not finite; the parameters are as they were.
+    """
+    state.step += 1
+    optimizer = state.optimizer
+    optimizer.set_position_rate(schedule.position_rate(config, state.step, state.extent))
+    rendered = rasterizer.forward(
+        optimizer.values.numpy(),
+        len(optimizer),
+        view.camera,
+        np.array(background, np.float32),
+        schedule.sh_degree(config, state.step),
+        optimizer.packed.antialiased,
+        statistics.views_seen.numpy() if statistics is not None else None,
+        statistics.max_radius.numpy() if statistics is not None else None,
+    )
+    value, gradient = loss_and_gradient(rendered.image, view.photo, config.ssim_weight)
+    if not math.isfinite(value):
+        raise RunError(
+            f"the loss is {value} at step {state.step}, view {view.name}; lower the learning rates or check that photo"
+        )
+    optimizer.step_from(rendered, gradient, statistics.gradient_sum.numpy() if statistics is not None else None)
+    return value

@@ -1,0 +1,224 @@
+"""`train`: a capture becomes a scene by the published 3DGS recipe.
+
+The loop is short: take the next view, make a training step, then whatever the schedule asks for (densify, reset
+opacities, checkpoint). All state is in `TrainingState`, so a run that was killed goes on from its last checkpoint and
+ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import torch
+
+from leansplat.captures.capture import Capture
+from leansplat.errors import CaptureError, InputError, RunError
+from leansplat.gaussians import Gaussians
+from leansplat.render.statistics import ViewStatistics
+from leansplat.runs import Run, create_run, hash_capture, open_run
+from leansplat.simd.threads import thread_count
+from leansplat.training import schedule
+from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from leansplat.training.config import TrainingConfig
+from leansplat.training.densification import densify, reset_opacities
+from leansplat.training.initialisation import initial_gaussians
+from leansplat.training.state import TrainingState, training_step
+
+_LOG_EVERY = 100
+_REPORT_EVERY = 10
+
+
+class Progress(Protocol):
+    """Told how far training is every ten steps and after the last: for a progress bar."""
+
+    def __call__(self, step: int, total: int, values: Mapping[str, float], /) -> None:
+        """`step` of `total` is done; `values` holds "loss" and "gaussians"."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training made.
+
+    Args:
+        gaussians: the scene.
+        state: where training stands, to go on from (the trimmer's statistics and moments).
+        seconds: time spent training, over all sittings, without loading and evaluating.
+    """
+
+    gaussians: Gaussians
+    state: TrainingState
+    seconds: float
+
+
+def train(
+    capture: Capture,
+    config: TrainingConfig | None = None,
+    run: Run | str | os.PathLike[str] | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    after_step: Callable[[TrainingState], None] | None = None,
+) -> TrainingResult:
+    """Train a scene on the training views of `capture`.
+
+    Args:
+        capture: photos with cameras; its test views are not touched.
+        config: the recipe; the published one by default, or the run's own when resuming.
+        run: where to keep log, checkpoints and the scene: a run made by `create_training_run`, or a folder to make one
+            in. Without it nothing is written.
+        resume: go on from the last checkpoint of `run` (from the start when it has none yet).
+        overwrite: remove an earlier run from the folder first.
+        progress: see `Progress`.
+        after_step: called after every step and what the schedule did after it, for instance to evaluate. Right after an
+            opacity reset a scene renders badly; evaluate at other steps.
+
+    Example:
+        >>> capture = leansplat.captures.load("fox", downscale=4)  # doctest: +SKIP
+        >>> train(capture, TrainingConfig().scaled(7000), "runs/fox").gaussians  # doctest: +SKIP
+
+    Raises:
+        CaptureError: the capture has no training views.
+        RunError: the run folder is in use, or does not fit what is to be resumed.
+    """
+    if not capture.train:
+        raise CaptureError(f"capture {capture.name} has no training views; check its split")
+    if resume:
+        if run is None:
+            raise RunError("there is no run folder to resume; name the one that was interrupted")
+        run = run if isinstance(run, Run) else open_run(run)
+        config, state = _resume(run, capture, config)
+    else:
+        config = config or TrainingConfig()
+        if run is not None and not isinstance(run, Run):
+            run = create_training_run(run, capture, config, overwrite=overwrite)
+        state = begin_training(capture, config)
+    _train(state, capture, config, run, progress, after_step)
+    gaussians = state.gaussians()
+    if run is not None:
+        run.write_scene(gaussians)
+        run.log("finished", state.step, gaussians=len(gaussians), seconds=round(state.seconds, 3))
+    return TrainingResult(gaussians, state, state.seconds)
+
+
+def create_training_run(
+    folder: str | os.PathLike[str],
+    capture: Capture,
+    config: TrainingConfig,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Make the run folder of a training.
+
+    Args:
+        settings: further ones to record, as JSON: where the capture is, its downscale.
+        overwrite: see `create_run`.
+    """
+    return create_run(
+        folder,
+        "train",
+        {**(settings or {}), "training": config.to_json()},
+        {"capture": hash_capture(capture)},
+        seed=config.seed,
+        overwrite=overwrite,
+    )
+
+
+def begin_training(capture: Capture, config: TrainingConfig) -> TrainingState:
+    """The state before the first step, from the capture's points or random ones."""
+    generator = torch.Generator().manual_seed(config.seed)
+    gaussians = initial_gaussians(capture, generator, sh_degree=config.sh_degree, random_points=config.random_points)
+    gaussians = replace(gaussians, antialiased=config.antialiased)
+    return TrainingState.begin(gaussians, config, capture.extent, generator=generator)
+
+
+def _resume(run: Run, capture: Capture, config: TrainingConfig | None) -> tuple[TrainingConfig, TrainingState]:
+    if run.config["command"] != "train":
+        raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
+    try:
+        began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
+    except InputError as error:
+        raise RunError(f"{run.folder / 'config.json'} is damaged ({error}); restore it or start a new run") from error
+    if config is not None and config != began_with:
+        now, before = config.to_json(), began_with.to_json()
+        changed = ", ".join(name for name in now if now[name] != before[name])
+        raise RunError(f"{run.folder} was started with other settings ({changed}); keep them or start a new run")
+    run.check_input("capture", hash_capture(capture))
+    steps = run.checkpoints()
+    if not steps:
+        run.cut_log(-1)
+        return began_with, begin_training(capture, began_with)
+    checkpoint = read_checkpoint(run.checkpoint_path(steps[-1]))
+    if checkpoint.config != began_with or checkpoint.state.step != steps[-1]:
+        raise RunError(f"{run.checkpoint_path(steps[-1])} belongs to another run; delete it or start a new run")
+    run.cut_log(steps[-1])
+    run.log("resumed", steps[-1], threads=thread_count())
+    return began_with, checkpoint.state
+
+
+def _train(
+    state: TrainingState,
+    capture: Capture,
+    config: TrainingConfig,
+    run: Run | None,
+    progress: Progress | None,
+    after_step: Callable[[TrainingState], None] | None,
+) -> None:
+    """Step until the end of the schedule, changing `state`."""
+    started = time.perf_counter() - state.seconds
+    losses: list[float] = []
+    while state.step < config.iterations:
+        losses.append(_scheduled_step(state, capture, config, run))
+        step, last = state.step, state.step == config.iterations
+        checkpoint_due = step % config.checkpoint_every == 0 or last
+        state.seconds = time.perf_counter() - started
+        if progress is not None and (step % _REPORT_EVERY == 0 or last):
+            progress(step, config.iterations, {"loss": losses[-1], "gaussians": len(state.optimizer)})
+        if step % _LOG_EVERY == 0 or checkpoint_due:
+            # A checkpoint always ends a span of the log, so that resuming needs no half-filled mean.
+            if run is not None:
+                mean = sum(losses) / len(losses)
+                values = {"loss": mean, "gaussians": len(state.optimizer), "seconds": round(state.seconds, 3)}
+                run.log("progress", step, **values)
+            losses.clear()
+        if run is not None and checkpoint_due:
+            write_checkpoint(run.checkpoint_path(step), Checkpoint(state, config))
+            run.drop_old_checkpoints()
+        if after_step is not None:
+            after_step(state)
+
+
+def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConfig, run: Run | None) -> float:
+    """One training step and what the schedule asks for after it; returns the loss."""
+    view = capture.train[state.next_view(len(capture.train))]
+    background = capture.background
+    if config.random_background:
+        red, green, blue = torch.rand(3, generator=state.generator).tolist()
+        background = (red, green, blue)
+    gathers = schedule.gathers_statistics(config, state.step + 1)
+    loss = training_step(state, view, config, background, statistics=state.statistics if gathers else None)
+    step = state.step
+    if schedule.densifies(config, step):
+        counts = densify(
+            state.optimizer,
+            state.statistics,
+            config,
+            state.extent,
+            state.generator,
+            prune_large=schedule.prunes_large(config, step),
+        )
+        state.statistics = ViewStatistics.zeros(counts.gaussians)
+        if run is not None:
+            run.log("densified", step, **asdict(counts))
+        if counts.gaussians == 0:
+            raise RunError(f"no Gaussian is left after step {step}; check that the cameras fit the photos")
+    if schedule.resets_opacities(config, step, white_background=min(capture.background) >= 1):
+        reset_opacities(state.optimizer, config.reset_opacity)
+        if run is not None:
+            run.log("opacities_reset", step)
+    return loss

@@ -1,0 +1,115 @@
+"""The recipe's numbers, how it scales, and how it survives JSON."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from leansplat.errors import InputError
+from leansplat.training import schedule
+from leansplat.training.config import TrainingConfig
+
+
+def test_defaults_are_the_published_ones() -> None:
+    # Kerbl et al. 2023, section 7.1 and appendix B, and the settings of the code that came with it.
+    config = TrainingConfig()
+    assert (config.iterations, config.ssim_weight, config.sh_degree, config.sh_degree_every) == (30_000, 0.2, 3, 1000)
+    assert (config.position_rate, config.position_rate_final, config.position_rate_steps) == (1.6e-4, 1.6e-6, 30_000)
+    assert (config.sh0_rate, config.shN_rate, config.opacity_rate) == (2.5e-3, 1.25e-4, 0.05)
+    assert (config.scale_rate, config.quat_rate) == (5e-3, 1e-3)
+    assert (config.densify_from, config.densify_until, config.densify_every) == (500, 15_000, 100)
+    assert (config.densify_gradient, config.densify_size) == (2e-4, 0.01)
+    assert (config.prune_opacity, config.prune_size) == (0.005, 0.1)
+    assert (config.reset_opacities_every, config.reset_opacity) == (3000, 0.01)
+
+
+def test_scaling_to_the_same_length_changes_nothing() -> None:
+    assert TrainingConfig().scaled(30_000) == TrainingConfig()
+
+
+def test_scaling_keeps_the_schedule_in_proportion() -> None:
+    short = TrainingConfig().scaled(10_000)
+    assert short.iterations == short.position_rate_steps == 10_000
+    assert (short.densify_from, short.densify_until, short.densify_every) == (167, 5000, 33)
+    assert (short.reset_opacities_every, short.sh_degree_every) == (1000, 333)
+    assert (short.position_rate, short.densify_gradient) == (1.6e-4, 2e-4)
+
+
+@pytest.mark.parametrize("iterations", [7500, 10_000, 60_000])
+def test_scaling_hardly_changes_how_often_things_happen(iterations: int) -> None:
+    def times(config: TrainingConfig) -> tuple[int, int]:
+        steps = range(1, config.iterations + 1)
+        densifications = sum(schedule.densifies(config, step) for step in steps)
+        return densifications, sum(schedule.resets_opacities(config, step) for step in steps)
+
+    densifications, resets = times(TrainingConfig().scaled(iterations))
+    expected_densifications, expected_resets = times(TrainingConfig())
+    assert resets == expected_resets
+    # An interval of 33.3 steps rounds to 33, hence a hundredth more; the ends of the span add one.
+    assert abs(densifications - expected_densifications) <= 0.01 * expected_densifications + 1
+
+
+def test_the_shortest_schedule_is_valid() -> None:
+    short = TrainingConfig().scaled(1)
+    assert short.iterations == short.densify_until == short.reset_opacities_every == 1
+
+
+def test_short_schedules_still_densify_by_the_mean_over_25_views() -> None:
+    assert TrainingConfig().scaled(1000).densify_every == 25
+    assert TrainingConfig(densify_every=10).scaled(1000).densify_every == 10
+
+
+def test_every_field_has_a_sentence() -> None:
+    source = Path(inspect.getfile(TrainingConfig)).read_text(encoding="utf-8")
+    for entry in fields(TrainingConfig):
+        after = source.split(f"    {entry.name}: {entry.type} = ")[1].split("\n")[1]
+        assert after.startswith('    """')
+
+
+def test_json_gives_the_config_back() -> None:
+    config = replace(TrainingConfig().scaled(777), seed=5, antialiased=True)
+    assert TrainingConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"iterations": "10"}, "iterations"),
+        ({"iterations": True}, "iterations"),
+        ({"antialiased": 1}, "antialiased"),
+        ({"unheard_of": 1}, "unheard_of"),
+    ],
+)
+def test_json_with_wrong_settings_is_refused(change: dict, word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        TrainingConfig.from_json(TrainingConfig().to_json() | change)
+
+
+def test_json_with_a_missing_setting_is_refused() -> None:
+    settings = TrainingConfig().to_json()
+    del settings["seed"]
+    with pytest.raises(InputError, match="seed"):
+        TrainingConfig.from_json(settings)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"iterations": 0},
+        {"densify_every": 0},
+        {"reset_opacities_every": -1},
+        {"sh_degree": 4},
+        {"ssim_weight": 1.5},
+        {"sh0_rate": -1.0},
+        {"opacity_rate": float("nan")},
+        {"reset_opacity": 1.0},
+        {"position_rate_final": 0.0},
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(change: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(change))):
+        TrainingConfig(**change)

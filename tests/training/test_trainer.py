@@ -1,0 +1,228 @@
+"""`train`: what it learns, what it writes, and that an interrupted run ends as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from training.tiny import tiny_capture
+
+from leansplat.errors import CaptureError, RunError
+from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.render import render
+from leansplat.runs import open_run
+from leansplat.training import TrainingConfig, TrainingState, schedule, train, training_step
+from leansplat.training import state as state_module
+from leansplat.training import trainer as trainer_module
+from leansplat.training.checkpoint import read_checkpoint
+from leansplat.training.loss import photometric_loss
+from leansplat.training.trainer import begin_training
+
+CAPTURE = tiny_capture()
+CONFIG = replace(TrainingConfig().scaled(90), sh_degree=1, densify_every=3, checkpoint_every=20)
+
+
+def assert_same(first: Gaussians, second: Gaussians) -> None:
+    for name in TENSOR_NAMES:
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_at(step: int):  # type: ignore[no-untyped-def]
+    def after_step(state: TrainingState) -> None:
+        if state.step == step:
+            raise KilledError
+
+    return after_step
+
+
+def events_without_times(folder: Path) -> list[dict]:
+    kept = [event for event in open_run(folder).events() if event["event"] != "resumed"]
+    return [{name: value for name, value in event.items() if name != "seconds"} for event in kept]
+
+
+def test_the_loss_falls() -> None:
+    losses: list[float] = []
+    train(CAPTURE, CONFIG, progress=lambda step, total, values: losses.append(values["loss"]))
+    assert len(losses) == 9
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_progress_counts_to_the_end() -> None:
+    steps: list[tuple[int, int]] = []
+    train(CAPTURE, CONFIG.scaled(25), progress=lambda step, total, values: steps.append((step, total)))
+    assert steps == [(10, 25), (20, 25), (25, 25)]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not() -> None:
+    first, again = train(CAPTURE, CONFIG).gaussians, train(CAPTURE, CONFIG).gaussians
+    assert_same(first, again)
+    other = train(CAPTURE, replace(CONFIG, seed=1)).gaussians
+    assert first.means.shape != other.means.shape or not torch.equal(first.means, other.means)
+
+
+@pytest.mark.parametrize("step", [7, 20, 33, 59, 90])
+def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_path: Path, step: int) -> None:
+    whole = train(CAPTURE, CONFIG, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(CAPTURE, CONFIG, tmp_path / "killed", after_step=kill_at(step))
+    resumed = train(CAPTURE, run=tmp_path / "killed", resume=True)
+    assert_same(whole.gaussians, resumed.gaussians)
+    assert torch.equal(whole.state.optimizer.second_moment, resumed.state.optimizer.second_moment)
+    assert events_without_times(tmp_path / "killed") == events_without_times(tmp_path / "whole")
+    assert (tmp_path / "killed" / "scene.ply").read_bytes() == (tmp_path / "whole" / "scene.ply").read_bytes()
+
+
+def test_a_run_folder_holds_settings_log_checkpoints_and_scene(tmp_path: Path) -> None:
+    result = train(CAPTURE, CONFIG, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    assert TrainingConfig.from_json(run.config["settings"]["training"]) == CONFIG
+    assert run.checkpoints() == [80, 90]
+    assert run.scene_path.is_file()
+    events = run.events()
+    assert events[-1]["event"] == "finished"
+    assert events[-1]["gaussians"] == len(result.gaussians)
+    assert {"progress", "densified", "opacities_reset"} <= {event["event"] for event in events}
+    assert_same(read_checkpoint(run.checkpoint_path(90)).state.gaussians(), result.gaussians)
+
+
+def test_logged_counts_add_up(tmp_path: Path) -> None:
+    train(CAPTURE, CONFIG, tmp_path / "run")
+    count = 30  # points of the capture
+    for event in open_run(tmp_path / "run").events():
+        if event["event"] == "densified":
+            count += event["cloned"] + 2 * event["split"] - event["split"] - event["pruned"]
+            assert event["gaussians"] == count
+
+
+def test_without_a_run_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(CAPTURE, CONFIG.scaled(10))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
+    short = CONFIG.scaled(5)
+    train(CAPTURE, short, tmp_path / "run")
+    with pytest.raises(RunError, match="not empty"):
+        train(CAPTURE, short, tmp_path / "run")
+    train(CAPTURE, CONFIG.scaled(6), tmp_path / "run", overwrite=True)
+    assert open_run(tmp_path / "run").checkpoints() == [6]
+
+
+def test_resuming_with_other_settings_names_them(tmp_path: Path) -> None:
+    train(CAPTURE, CONFIG.scaled(5), tmp_path / "run")
+    with pytest.raises(RunError, match=r"other settings.*seed"):
+        train(CAPTURE, replace(CONFIG.scaled(5), seed=3), tmp_path / "run", resume=True)
+
+
+def test_resuming_with_another_capture_is_refused(tmp_path: Path) -> None:
+    train(CAPTURE, CONFIG.scaled(5), tmp_path / "run")
+    with pytest.raises(RunError, match="another capture"):
+        train(tiny_capture(views=9), run=tmp_path / "run", resume=True)
+
+
+def test_resuming_a_run_of_another_command_is_refused(tmp_path: Path) -> None:
+    train(CAPTURE, CONFIG.scaled(5), tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"command": "trim"}))
+    with pytest.raises(RunError, match="trim"):
+        train(CAPTURE, run=tmp_path / "run", resume=True)
+
+
+def test_resuming_with_damaged_settings_names_the_file(tmp_path: Path) -> None:
+    train(CAPTURE, CONFIG.scaled(5), tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    path.write_text(path.read_text().replace('"sh_degree"', '"sh_degre"'))
+    with pytest.raises(RunError, match=r"config\.json is damaged .*sh_degre"):
+        train(CAPTURE, run=tmp_path / "run", resume=True)
+
+
+def test_resuming_needs_a_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run folder"):
+        train(CAPTURE, CONFIG, resume=True)
+    with pytest.raises(RunError, match="not a run folder"):
+        train(CAPTURE, CONFIG, tmp_path / "none", resume=True)
+
+
+def test_a_capture_without_training_views_is_refused() -> None:
+    with pytest.raises(CaptureError, match="no training views"):
+        train(replace(CAPTURE, train=()), CONFIG)
+
+
+def test_losing_every_gaussian_ends_the_run_with_a_sentence() -> None:
+    with pytest.raises(RunError, match="no Gaussian is left"):
+        train(CAPTURE, replace(CONFIG, prune_opacity=1.0))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_module, "loss_and_gradient", lambda image, photo, weight: (float("nan"), None))
+    with pytest.raises(RunError, match="loss is nan at step 1"):
+        train(CAPTURE, CONFIG)
+
+
+def test_every_view_is_used_once_before_any_comes_again() -> None:
+    state = TrainingState.begin(train(CAPTURE, CONFIG.scaled(1)).gaussians, CONFIG, CAPTURE.extent)
+    rounds = [[state.next_view(8) for _ in range(8)] for _ in range(3)]
+    assert all(sorted(each) == list(range(8)) for each in rounds)
+    assert rounds[0] != rounds[1]
+
+
+def test_a_random_background_is_a_new_colour_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    backgrounds = []
+
+    def recording(state, view, config, background, **options):  # type: ignore[no-untyped-def]
+        backgrounds.append(background)
+        return training_step(state, view, config, background, **options)
+
+    monkeypatch.setattr(trainer_module, "training_step", recording)
+    train(CAPTURE, CONFIG.scaled(5))
+    assert set(backgrounds) == {(0.0, 0.0, 0.0)}
+    backgrounds.clear()
+    train(CAPTURE, replace(CONFIG.scaled(5), random_background=True))
+    assert len(set(backgrounds)) == 5
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_a_step_is_render_loss_gradient_and_adam(antialiased: bool) -> None:
+    config = replace(CONFIG, sh_degree_every=2, ssim_weight=0.3, antialiased=antialiased)
+    state, expected = begin_training(CAPTURE, config), begin_training(CAPTURE, config)
+    background = (0.2, 0.4, 0.6)
+    for step, view in enumerate(CAPTURE.train[:4], start=1):
+        loss = training_step(state, view, config, background, statistics=state.statistics)
+
+        adam = expected.optimizer
+        degree, rate = schedule.sh_degree(config, step), schedule.position_rate(config, step, CAPTURE.extent)
+        adam.set_position_rate(rate)
+        rendering = render(
+            adam.packed, view.camera, background=background, sh_degree=degree, statistics=expected.statistics
+        )
+        expected_loss = photometric_loss(rendering.image, view.photo, 0.3)
+        adam.step(torch.autograd.grad(expected_loss, adam.packed.data)[0])
+        assert loss == pytest.approx(float(expected_loss.detach()), rel=1e-6)
+    assert state.step == state.optimizer.steps == 4
+    moved = (state.optimizer.values - begin_training(CAPTURE, config).optimizer.values).abs().max()
+    difference = (state.optimizer.values - adam.values).abs().max()
+    assert float(difference) < 1e-5 * float(moved)
+    for name in ("views_seen", "max_radius", "gradient_sum"):
+        torch.testing.assert_close(getattr(state.statistics, name), getattr(expected.statistics, name))
+
+
+def test_selecting_keeps_statistics_and_moments_with_their_gaussians() -> None:
+    state = train(CAPTURE, CONFIG.scaled(10)).state
+    state.statistics.gradient_sum.copy_(torch.arange(len(state.optimizer), dtype=torch.float32))
+    before = state.gaussians()
+    rows = torch.tensor([3, 1, 2])
+    state.select(rows)
+    assert state.statistics.gradient_sum.tolist() == [3, 1, 2]
+    assert_same(state.gaussians(), before[rows])
+
+
+def test_an_antialiased_scene_stays_one() -> None:
+    assert train(CAPTURE, replace(CONFIG.scaled(3), antialiased=True)).gaussians.antialiased
