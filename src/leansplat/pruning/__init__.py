@@ -1,0 +1,28 @@
+"""Pruning: what a Gaussian is worth, which ones go, and the iterative trimmer that removes them.
+
+The names below are imported on first use, so that reading settings does not wait for PyTorch and the kernels.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leansplat.pruning.config import TrimmingConfig
+    from leansplat.pruning.trimmer import TrimmingResult, create_trimming_run, trim
+
+__all__ = ["TrimmingConfig", "TrimmingResult", "create_trimming_run", "trim"]
+
+_WHERE = {
+    "TrimmingConfig": "config",
+    "TrimmingResult": "trimmer",
+    "create_trimming_run": "trimmer",
+    "trim": "trimmer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'leansplat.pruning' has no attribute {name!r}")
+    return getattr(import_module(f"leansplat.pruning.{_WHERE[name]}"), name)

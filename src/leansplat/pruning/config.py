@@ -1,0 +1,110 @@
+"""`TrimmingConfig`: how far to trim, by what rule and at what pace; a sentence a field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from leansplat.errors import InputError
+
+Criterion = Literal["gradient", "opacity"]
+GradientSource = Literal["fresh", "stale"]
+Unseen = Literal["opacity", "keep", "prune"]
+
+
+@dataclass(frozen=True)
+class TrimmingConfig:
+    """How a scene is trimmed. The defaults are the paper's, apart from how far, which has none.
+
+    Exactly one of `keep`, `count`, `gamma` and `control` says how far to go.
+
+    Raises:
+        InputError: none or several of them are given, or a value is outside the range its description gives.
+    """
+
+    keep: float | None = None
+    """Share of the Gaussians that is left at the end, above 0 and at most 1; hit exactly."""
+
+    count: int | None = None
+    """Number of Gaussians left at the end, at least 1; hit exactly. A scene that has fewer keeps all."""
+
+    gamma: float | None = None
+    """The paper's quantile, above 0 and below 1: every round removes what is below it in opacity and in gradient.
+
+    It is not the share removed: a Gaussian must be low in both. The paper goes from .225 (removes 2-3 % a round) to .6
+    (28-29 %); with `criterion` opacity, where it is the share, from .025 to .3.
+    """
+
+    control: bool = False
+    """Train as long but remove nothing: what the extra training alone gives."""
+
+    criterion: Criterion = "gradient"
+    """What is removed: low in opacity and in gradient (the paper's Eq. 5), or low in opacity alone."""
+
+    gradient_source: GradientSource = "fresh"
+    """Gather gradients over all training views before every round, or use those from before the first round throughout.
+
+    "stale" is what the authors' code does: the mean over the last steps before densification ended, never refreshed. A
+    scene without a training checkpoint has none; they are then gathered once, before the first round.
+    """
+
+    unseen: Unseen = "opacity"
+    """Gaussians that no training view sees have no gradient. "opacity": it counts as the lowest, so that opacity
+    decides, as in the paper's code; "prune": they go first; "keep": they go last, and never by `gamma`."""
+
+    rounds: int = 10
+    """Rounds of pruning, at least 1; the first is at the start."""
+
+    every: int = 500
+    """Steps after each round, at least 1."""
+
+    finetune: int = 10_000
+    """Steps after the steps of the last round."""
+
+    seed: int = 0
+    """Seed of the order of the views."""
+
+    checkpoint_every: int = 2500
+    """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
+
+    def __post_init__(self) -> None:
+        chosen = [name for name in ("keep", "count", "gamma") if getattr(self, name) is not None]
+        chosen += ["control"] if self.control else []
+        if len(chosen) != 1:
+            given = " and ".join(chosen) or "none"
+            raise InputError(f"trimming needs exactly one of keep, count, gamma and control; given: {given}")
+        if self.keep is not None and not 0 < self.keep <= 1:
+            raise InputError(f"setting keep is {self.keep}; give a share above 0 and at most 1 (100%)")
+        if self.gamma is not None and not 0 < self.gamma < 1:
+            raise InputError(f"setting gamma is {self.gamma}; give a quantile between 0 and 1, such as 0.45")
+        for name, least in (("count", 1), ("rounds", 1), ("every", 1), ("finetune", 0), ("checkpoint_every", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"setting {name} is {value}; give {least} or more")
+        for name, kind in (("criterion", Criterion), ("gradient_source", GradientSource), ("unseen", Unseen)):
+            if getattr(self, name) not in get_args(kind):
+                choices = ", ".join(get_args(kind))
+                raise InputError(f"setting {name} is {getattr(self, name)!r}; give one of {choices}")
+
+    @property
+    def iterations(self) -> int:
+        """Training steps in all."""
+        return self.rounds * self.every + self.finetune
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a dict that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> TrimmingConfig:
+        """The config that `to_json` made `settings` of.
+
+        Raises:
+            InputError: a setting is missing, unknown or out of range.
+        """
+        names = {entry.name for entry in fields(cls)}
+        if set(settings) != names:
+            odd = ", ".join(sorted(set(settings) ^ names))
+            raise InputError(f"trimming settings are missing or unknown: {odd}")
+        return cls(**settings)

@@ -1,0 +1,80 @@
+"""Which Gaussians go: the paper's Eq. 5 as a number per Gaussian, so that any threshold or exact count is one cut.
+
+Eq. 5 keeps a Gaussian that reaches the gamma quantile in opacity OR in gradient; it removes those below both. Replace
+values by ranks, and "below both" is "the larger of the two ranks is below that of the quantile". That larger rank is
+the Gaussian's level: cut it at the quantile for the paper's rule, or remove the lowest levels until a wanted number is
+left. Ranks have no ties, so a quantile that falls on many equal values (a gradient of zero) removes what it should.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from leansplat.pruning.config import Criterion, Unseen
+
+
+def ranks(values: Tensor, tie_break: Tensor) -> Tensor:
+    """(N,) int64: 0 for the smallest value to N - 1; equal values are ordered by `tie_break`, then by index."""
+    order = np.lexsort((tie_break.numpy(), values.numpy()))
+    result = torch.empty(len(values), dtype=torch.int64)
+    result[torch.from_numpy(order)] = torch.arange(len(values))
+    return result
+
+
+def removal_levels(
+    opacity: Tensor, gradient: Tensor, seen: Tensor, criterion: Criterion = "gradient", unseen: Unseen = "opacity"
+) -> Tensor:
+    """(N,) float64 level of each Gaussian: the lowest are removed first.
+
+    Args:
+        opacity: (N,) in [0, 1] or as logits, only the order counts.
+        gradient: (N,) mean norm of the screen-space position gradient, 0 where no view sees a Gaussian.
+        seen: (N,) bool, whether any view does.
+        criterion: "gradient" is Eq. 5; "opacity" is the rank of the opacity alone (the paper's comparison).
+        unseen: see `TrimmingConfig.unseen`.
+    """
+    by_opacity = ranks(opacity, gradient)
+    if criterion == "opacity":
+        level = by_opacity.to(torch.float64)
+    else:
+        by_gradient = ranks(gradient, opacity)
+        larger, smaller = torch.maximum(by_opacity, by_gradient), torch.minimum(by_opacity, by_gradient)
+        # Two Gaussians can share the larger rank; the smaller one, as a fraction, decides between them.
+        level = larger + smaller.to(torch.float64) / (len(opacity) + 1)
+    if unseen == "prune":
+        level = torch.where(seen, level, level - 2.0 * len(level))
+    elif unseen == "keep":
+        level = torch.where(seen, level, level + 2.0 * len(level))
+    return level
+
+
+def keep_by_quantile(levels: Tensor, gamma: float) -> Tensor:
+    """(N,) bool, which Gaussians Eq. 5 keeps at quantile `gamma` (linear between ranks); the highest always stays.
+
+    The quantile lies at rank gamma (N - 1), and what is below it has a lower rank.
+    """
+    kept = levels.floor() >= gamma * (len(levels) - 1)
+    if len(levels) and not bool(kept.any()):
+        kept[levels.argmax()] = True
+    return kept
+
+
+def keep_by_count(levels: Tensor, count: int) -> Tensor:
+    """(N,) bool, the `count` Gaussians of the highest levels (all, where there are no more)."""
+    kept = torch.ones(len(levels), dtype=torch.bool)
+    surplus = len(levels) - count
+    if surplus > 0:
+        kept[levels.argsort(stable=True)[:surplus]] = False
+    return kept
+
+
+def count_after_round(start: int, end: int, number: int, rounds: int) -> int:
+    """How many Gaussians are left after round `number` (from 1) of `rounds` on the way from `start` to `end`.
+
+    Every round keeps the same share of what it finds, which is gentler at the end than equal numbers would be.
+    """
+    if number >= rounds:
+        return end
+    return max(end, round(start * (end / start) ** (number / rounds)))

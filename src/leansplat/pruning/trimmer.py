@@ -1,0 +1,260 @@
+"""`trim`: the paper's gradient-aware iterative pruning. Ten rounds remove what is low in opacity and gradient, with
+training in between so that what is left takes over; then the scene is fine-tuned.
+
+The loop is a training loop whose schedule is at its end (position rate at its final value, no densification) with
+rounds in it. All of its state is a `TrainingState`, as in training, so a killed run goes on from its last checkpoint
+and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from leansplat.captures.capture import Capture
+from leansplat.errors import CaptureError, RunError
+from leansplat.gaussians import Gaussians
+from leansplat.pruning.config import TrimmingConfig
+from leansplat.pruning.scores import gather_statistics, quality
+from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
+from leansplat.pruning.start import Start, start_from
+from leansplat.render.packed import OPACITIES
+from leansplat.runs import Run, create_run, hash_capture, open_run
+from leansplat.simd.threads import thread_count
+from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from leansplat.training.config import TrainingConfig
+from leansplat.training.state import TrainingState, training_step
+from leansplat.training.trainer import Progress
+
+_LOG_EVERY = 100
+_REPORT_EVERY = 10
+
+
+@dataclass(frozen=True)
+class TrimmingResult:
+    """What trimming made.
+
+    Args:
+        gaussians: the scene.
+        seconds: time spent, over all sittings, without loading and evaluating.
+    """
+
+    gaussians: Gaussians
+    seconds: float
+
+
+def trim(
+    scene: Gaussians | str | os.PathLike[str],
+    capture: Capture,
+    config: TrimmingConfig,
+    run: Run | str | os.PathLike[str] | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> TrimmingResult:
+    """Prune a trained scene in rounds and fine-tune it on the training views of `capture`.
+
+    Args:
+        scene: a run folder (its optimiser state is used), a scene file of any tool, or Gaussians.
+        capture: photos with cameras; its test views only show up in the log.
+        config: how far and how.
+        run: where to keep log, checkpoints and the scene: a run made by `create_trimming_run`, or a folder to make one
+            in. Without it nothing is written.
+        resume: go on from the last checkpoint of `run` (from the start when it has none yet).
+        overwrite: remove an earlier run from the folder first.
+        progress: see `training.trainer.Progress`.
+
+    Raises:
+        InputError: the scene cannot be used.
+        CaptureError: the capture has no training views.
+        RunError: the run folder is in use, or does not fit what is to be resumed.
+
+    Example:
+        >>> trim("runs/fox", capture, TrimmingConfig(keep=0.25), "runs/fox-25").gaussians  # doctest: +SKIP
+    """
+    if not capture.train:
+        raise CaptureError(f"capture {capture.name} has no training views; check its split")
+    checkpoint = None
+    if resume:
+        if run is None:
+            raise RunError("there is no run folder to resume; name the one that was interrupted")
+        run = run if isinstance(run, Run) else open_run(run)
+        checkpoint = _resume(run, capture, config)
+    elif run is not None and not isinstance(run, Run):
+        run = create_trimming_run(run, scene, capture, config, overwrite=overwrite)
+    if checkpoint is not None:
+        loop = _Loop(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
+    else:
+        loop = _Loop.begin(start_from(scene, capture.extent, config.seed), capture, config, run)
+    loop.run_to_end(progress)
+    gaussians = loop.state.gaussians()
+    if run is not None:
+        run.write_scene(gaussians)
+        run.log("finished", loop.state.step, gaussians=len(gaussians), seconds=round(loop.state.seconds, 3))
+    return TrimmingResult(gaussians, loop.state.seconds)
+
+
+def create_trimming_run(
+    folder: str | os.PathLike[str],
+    scene: Gaussians | str | os.PathLike[str],
+    capture: Capture,
+    config: TrimmingConfig,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Make the run folder of a trimming.
+
+    Args:
+        settings: further ones to record, as JSON: where the capture is, its downscale.
+        overwrite: see `create_run`.
+
+    Raises:
+        InputError: the scene cannot be used.
+        RunError: the folder is in use, or cannot be made.
+    """
+    start = start_from(scene, capture.extent, config.seed)
+    inputs = {"capture": hash_capture(capture)}
+    if start.sha256 is not None:
+        inputs["scene"] = start.sha256
+    return create_run(
+        folder,
+        "trim",
+        {
+            **(settings or {}),
+            "scene": None if isinstance(scene, Gaussians) else str(scene),
+            "trimming": config.to_json(),
+            "training": start.training.to_json(),
+        },
+        inputs,
+        seed=config.seed,
+        overwrite=overwrite,
+    )
+
+
+def _resume(run: Run, capture: Capture, config: TrimmingConfig) -> Checkpoint | None:
+    """The last checkpoint of a run that fits, or None where it has none yet."""
+    if run.config["command"] != "trim":
+        raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
+    before, now = run.config["settings"].get("trimming", {}), config.to_json()
+    if before != now:
+        changed = ", ".join(name for name in now if now[name] != before.get(name))
+        raise RunError(f"{run.folder} was started with other settings ({changed}); keep them or start a new run")
+    run.check_input("capture", hash_capture(capture))
+    steps = run.checkpoints()
+    run.cut_log(steps[-1] if steps else -1)
+    if not steps:
+        return None
+    run.log("resumed", steps[-1], threads=thread_count())
+    return read_checkpoint(run.checkpoint_path(steps[-1]))
+
+
+@dataclass
+class _Loop:
+    """Trimming between two steps.
+
+    Args:
+        run: where to write, or None.
+        state, training: the scene and the recipe it is fine-tuned with.
+        notes: what a checkpoint has to remember besides: the step and the number of Gaussians at the start.
+    """
+
+    capture: Capture
+    config: TrimmingConfig
+    run: Run | None
+    state: TrainingState
+    training: TrainingConfig
+    notes: Mapping[str, Any]
+
+    @classmethod
+    def begin(cls, start: Start, capture: Capture, config: TrimmingConfig, run: Run | None) -> _Loop:
+        """At the start: the first round has been done."""
+        state = start.state
+        notes = {"first_step": state.step, "first_count": len(state.optimizer)}
+        loop = cls(capture, config, run, state, start.training, notes)
+        has_gradients = bool((state.statistics.views_seen > 0).any())
+        loop._log("started", gaussians=len(state.optimizer), optimizer="kept" if start.has_optimizer else "fresh")
+        if config.gradient_source == "stale" and not has_gradients and not config.control:
+            loop._log(
+                "stale_gradients_emulated", reason="the scene brings no statistics of its training; gathered once"
+            )
+            state.statistics = loop._gather()
+        loop._prune(1)
+        return loop
+
+    def run_to_end(self, progress: Progress | None) -> None:
+        started = time.perf_counter() - self.state.seconds
+        total = self.config.iterations
+        losses: list[float] = []
+        while (done := self.state.step - self.notes["first_step"]) < total:
+            view = self.capture.train[self.state.next_view(len(self.capture.train))]
+            losses.append(training_step(self.state, view, self.training, self.capture.background))
+            done += 1
+            if done % self.config.every == 0 and done // self.config.every < self.config.rounds:
+                self._prune(done // self.config.every + 1)
+            self.state.seconds = time.perf_counter() - started
+            if progress is not None and (done % _REPORT_EVERY == 0 or done == total):
+                progress(done, total, {"loss": losses[-1], "gaussians": len(self.state.optimizer)})
+            checkpoint_due = done % self.config.checkpoint_every == 0 or done == total
+            if done % _LOG_EVERY == 0 or checkpoint_due:
+                loss = sum(losses) / len(losses)
+                seconds = round(self.state.seconds, 3)
+                self._log("progress", loss=loss, gaussians=len(self.state.optimizer), seconds=seconds)
+                losses.clear()
+            if self.run is not None and checkpoint_due:
+                checkpoint = Checkpoint(self.state, self.training, self.notes)
+                write_checkpoint(self.run.checkpoint_path(self.state.step), checkpoint)
+                self.run.drop_old_checkpoints()
+
+    def _prune(self, number: int) -> None:
+        """Round `number`, from 1: score, select, remove."""
+        if self.config.control:
+            return
+        state, config = self.state, self.config
+        statistics = state.statistics if config.gradient_source == "stale" else self._gather()
+        seen = statistics.views_seen > 0
+        opacity = state.optimizer.packed.attribute(OPACITIES).detach()[:, 0]
+        levels = removal_levels(opacity, statistics.mean_gradient(), seen, config.criterion, config.unseen)
+        before = len(levels)
+        if config.gamma is not None:
+            asked: dict[str, float] = {"gamma": config.gamma}
+            kept = keep_by_quantile(levels, config.gamma)
+        else:
+            first = self.notes["first_count"]
+            target = config.count if config.count is not None else max(1, round((config.keep or 1.0) * first))
+            count = count_after_round(first, min(first, target), number, config.rounds)
+            asked = {"count": count}
+            kept = keep_by_count(levels, count)
+        quality_before = self._quality()
+        state.select(kept)
+        self._log(
+            "round",
+            round=number,
+            rounds=config.rounds,
+            asked=asked,
+            before=before,
+            removed=before - len(state.optimizer),
+            kept=len(state.optimizer),
+            unseen=int((~seen).sum()),
+            unseen_removed=int((~seen & ~kept).sum()),
+            held_out_before=quality_before,
+            held_out_after=self._quality(),
+        )
+
+    def _gather(self) -> Any:
+        packed, capture = self.state.optimizer.packed, self.capture
+        return gather_statistics(packed, capture.train, capture.background, self.training.ssim_weight)
+
+    def _quality(self) -> dict[str, float | None] | None:
+        """Quality on the held-out views for the log; not measured where nothing is logged."""
+        if self.run is None:
+            return None
+        return asdict(quality(self.state.optimizer.packed, self.capture.test, self.capture.background))
+
+    def _log(self, event: str, **values: Any) -> None:
+        if self.run is not None:
+            self.run.log(event, self.state.step, **values)

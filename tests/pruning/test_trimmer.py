@@ -1,0 +1,243 @@
+"""`trim`: what it removes, what it keeps aligned, what it tells, and that an interrupted run ends the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from training.tiny import tiny_capture
+
+from leansplat import formats
+from leansplat.errors import InputError, RunError
+from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.pruning import TrimmingConfig, trim
+from leansplat.pruning.scores import gather_statistics
+from leansplat.pruning.start import start_from
+from leansplat.render import ViewStatistics, pack
+from leansplat.runs import open_run
+from leansplat.training import TrainingConfig, train
+from leansplat.training.checkpoint import read_checkpoint
+
+CAPTURE = tiny_capture()
+TRAINING = replace(TrainingConfig().scaled(120), sh_degree=1, densify_every=5)
+SHORT = {"rounds": 3, "every": 4, "finetune": 8, "checkpoint_every": 5}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a short training."""
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    train(CAPTURE, TRAINING, folder)
+    return folder
+
+
+def assert_same(first: Gaussians, second: Gaussians) -> None:
+    for name in TENSOR_NAMES:
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
+
+
+def rounds_of(folder: Path) -> list[dict]:
+    return [event for event in open_run(folder).events() if event["event"] == "round"]
+
+
+@pytest.mark.parametrize("criterion", ["gradient", "opacity"])
+def test_keep_and_count_are_hit_exactly(trained: Path, criterion: str) -> None:
+    before = len(formats.read(trained))
+    result = trim(trained, CAPTURE, TrimmingConfig(keep=0.25, criterion=criterion, **SHORT))
+    assert len(result.gaussians) == round(0.25 * before)
+    assert len(trim(trained, CAPTURE, TrimmingConfig(count=17, criterion=criterion, **SHORT)).gaussians) == 17
+
+
+def test_gamma_removes_by_the_papers_rule_in_the_first_round(trained: Path, tmp_path: Path) -> None:
+    """The first round judged here by the formula, from statistics gathered apart."""
+    config = TrimmingConfig(gamma=0.45, **SHORT)
+    trim(trained, CAPTURE, config, tmp_path / "run")
+    start = start_from(trained, CAPTURE.extent, 0)
+    packed = start.state.optimizer.packed
+    statistics = gather_statistics(packed, CAPTURE.train, CAPTURE.background, 0.2)
+    opacity = packed.unpack().opacities.detach()
+    gradient = statistics.mean_gradient()
+    kept = (opacity >= opacity.quantile(0.45)) | (gradient >= gradient.quantile(0.45))
+    first = rounds_of(tmp_path / "run")[0]
+    assert first["asked"] == {"gamma": 0.45}
+    assert first["before"] == len(packed)
+    # Ties at a gradient of zero may be decided the other way by the strict comparison of values.
+    assert first["kept"] == pytest.approx(int(kept.sum()), abs=int((gradient == 0).sum()))
+
+
+def test_what_low_opacity_and_gradient_share_goes_first(trained: Path) -> None:
+    """One round and no training: every survivor outranks every removed one in opacity or in gradient."""
+    scene = formats.read(trained)
+    start = start_from(scene, CAPTURE.extent, 0)
+    statistics = gather_statistics(start.state.optimizer.packed, CAPTURE.train, CAPTURE.background, 0.2)
+    ordered = start.state.gaussians()
+    left = trim(scene, CAPTURE, TrimmingConfig(keep=0.5, rounds=1, every=1, finetune=0)).gaussians
+    assert len(left) == round(0.5 * len(scene))
+    gone = torch.ones(len(ordered), dtype=torch.bool)
+    for opacity in left.opacities:  # one step moved them a little: match by nearest value
+        gone[(ordered.opacities - opacity).abs().argmin()] = False
+    gradient = statistics.mean_gradient()
+    assert ordered.opacities[gone].mean() < ordered.opacities[~gone].mean()
+    assert gradient[gone].mean() < gradient[~gone].mean()
+
+
+def test_pruning_keeps_parameters_moments_and_statistics_aligned(trained: Path) -> None:
+    state = start_from(trained, CAPTURE.extent, 0).state
+    rows = torch.arange(len(state.optimizer)) % 3 == 1
+    before = state.optimizer.packed.unpack().detach()
+    moments = [replace(state.optimizer.packed, data=m).unpack() for m in (state.optimizer.first_moment,)]
+    seen = state.statistics.views_seen.clone()
+    state.select(rows)
+    assert_same(state.gaussians(), before[rows])
+    assert_same(replace(state.optimizer.packed, data=state.optimizer.first_moment).unpack(), moments[0][rows])
+    assert torch.equal(state.statistics.views_seen, seen[rows])
+
+
+def test_the_control_trains_as_long_and_removes_nothing(trained: Path, tmp_path: Path) -> None:
+    config = TrimmingConfig(control=True, **SHORT)
+    result = trim(trained, CAPTURE, config, tmp_path / "control")
+    assert len(result.gaussians) == len(formats.read(trained))
+    assert rounds_of(tmp_path / "control") == []
+    last = open_run(tmp_path / "control").checkpoints()[-1]
+    start = open_run(trained).checkpoints()[-1]
+    assert last - start == config.iterations == 3 * 4 + 8
+
+
+def test_fine_tuning_leaves_the_position_rate_at_its_final_value(trained: Path) -> None:
+    """From a scene file: positions move by at most the final rate a step (Adam's step is bounded by it)."""
+    scene = formats.read(trained)
+    config = TrimmingConfig(control=True, rounds=1, every=5, finetune=0)
+    moved = trim(scene, CAPTURE, config).gaussians.means - start_from(scene, CAPTURE.extent, 0).state.gaussians().means
+    final = TrainingConfig().position_rate_final * CAPTURE.extent
+    assert 0 < float(moved.abs().max()) <= 5 * final * 3.2  # with cold moments one step can reach sqrt(10) rates
+
+
+def test_a_trimming_that_was_killed_and_resumed_ends_with_the_same_bits(trained: Path, tmp_path: Path) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(step: int, total: int, values: dict) -> None:
+        if step == 10:
+            raise KilledError
+
+    config = TrimmingConfig(keep=0.3, **SHORT)
+    whole = trim(trained, CAPTURE, config, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        trim(trained, CAPTURE, config, tmp_path / "killed", progress=kill)
+    resumed = trim(trained, CAPTURE, config, tmp_path / "killed", resume=True)
+    assert_same(whole.gaussians, resumed.gaussians)
+    assert rounds_of(tmp_path / "killed") == rounds_of(tmp_path / "whole")
+    with pytest.raises(RunError, match="other settings"):
+        trim(trained, CAPTURE, replace(config, keep=0.4), tmp_path / "killed", resume=True)
+
+
+def test_stale_gradients_are_those_of_training_and_are_not_refreshed(trained: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(open_run(trained).checkpoint_path(open_run(trained).checkpoints()[-1]))
+    assert bool((checkpoint.state.statistics.views_seen > 0).any())
+    config = TrimmingConfig(keep=0.5, gradient_source="stale", **SHORT)
+    trim(trained, CAPTURE, config, tmp_path / "stale")
+    run = open_run(tmp_path / "stale")
+    end = read_checkpoint(run.checkpoint_path(run.checkpoints()[-1])).state.statistics
+    # Index-pruned only: every statistic at the end is one of those at the start.
+    start = {tuple(pair) for pair in _pairs(checkpoint.state.statistics)}
+    assert {tuple(pair) for pair in _pairs(end)} <= start
+    assert not [event for event in run.events() if event["event"] == "stale_gradients_emulated"]
+
+
+def test_stale_gradients_of_a_scene_without_training_are_emulated_and_the_log_says_so(
+    trained: Path, tmp_path: Path
+) -> None:
+    config = TrimmingConfig(keep=0.5, gradient_source="stale", **SHORT)
+    trim(formats.read(trained), CAPTURE, config, tmp_path / "stale")
+    events = [event["event"] for event in open_run(tmp_path / "stale").events()]
+    assert events.count("stale_gradients_emulated") == 1
+
+
+def test_the_log_tells_each_round(trained: Path, tmp_path: Path) -> None:
+    trim(trained, CAPTURE, TrimmingConfig(keep=0.2, **SHORT), tmp_path / "run")
+    rounds = rounds_of(tmp_path / "run")
+    assert [event["round"] for event in rounds] == [1, 2, 3]
+    for event in rounds:
+        assert event["before"] - event["removed"] == event["kept"] == event["asked"]["count"]
+        assert event["unseen_removed"] <= event["unseen"]
+        for when in ("held_out_before", "held_out_after"):
+            assert 0 < event[when]["psnr"] < 100
+            assert 0 < event[when]["ssim"] <= 1
+    assert rounds[0]["held_out_before"]["psnr"] > rounds[0]["held_out_after"]["psnr"]
+    assert [b["before"] for b in rounds[1:]] == [a["kept"] for a in rounds[:-1]]
+
+
+def test_a_gaussian_that_no_view_sees_is_counted(trained: Path, tmp_path: Path) -> None:
+    scene = formats.read(trained)
+    behind = scene[:5]
+    hidden = replace(behind, means=behind.means + torch.tensor([0.0, 0.0, 500.0]))
+    from leansplat.gaussians import concatenate
+
+    config = TrimmingConfig(keep=0.9, unseen="prune", **SHORT)
+    trim(concatenate([scene, hidden]), CAPTURE, config, tmp_path / "run")
+    first = rounds_of(tmp_path / "run")[0]
+    assert first["unseen"] >= 5
+    assert first["unseen_removed"] == min(first["unseen"], first["removed"])
+
+
+def test_trimming_starts_from_a_ply_of_any_degree(trained: Path, tmp_path: Path) -> None:
+    for degree in (0, 2):
+        path = tmp_path / f"{degree}.ply"
+        formats.write(formats.read(trained).with_sh_degree(degree), path)
+        content = path.read_bytes()
+        result = trim(path, CAPTURE, TrimmingConfig(count=20, **SHORT))
+        assert result.gaussians.sh_degree == degree
+        assert path.read_bytes() == content
+
+
+def test_what_cannot_be_trimmed_is_refused_in_a_sentence(trained: Path, tmp_path: Path) -> None:
+    scene = formats.read(trained)
+    broken = replace(scene, opacities=scene.opacities.clone())
+    broken.opacities[3] = float("nan")
+    with pytest.raises(InputError, match="1 Gaussians that are not finite"):
+        trim(broken, CAPTURE, TrimmingConfig(count=5, **SHORT))
+    with pytest.raises(InputError, match="no Gaussians"):
+        trim(scene[:0], CAPTURE, TrimmingConfig(count=5, **SHORT))
+    with pytest.raises(RunError, match="not empty"):
+        trim(scene, CAPTURE, TrimmingConfig(count=5, **SHORT), trained)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "exactly one"),
+        ({"keep": 0.5, "gamma": 0.4}, "exactly one"),
+        ({"keep": 1.5}, "keep"),
+        ({"gamma": 0.0}, "gamma"),
+        ({"count": 0}, "count"),
+        ({"keep": 0.5, "rounds": 0}, "rounds"),
+        ({"keep": 0.5, "criterion": "size"}, "criterion"),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(settings: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        TrimmingConfig(**settings)
+
+
+def test_settings_survive_json() -> None:
+    config = TrimmingConfig(keep=0.25, criterion="opacity", seed=3)
+    assert TrimmingConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_gathering_sees_every_view_once_and_changes_nothing(trained: Path) -> None:
+    packed = pack(formats.read(trained))
+    packed.data.requires_grad_()
+    before = packed.data.detach().clone()
+    statistics = gather_statistics(packed, CAPTURE.train, CAPTURE.background, 0.2)
+    again = gather_statistics(packed, CAPTURE.train * 2, CAPTURE.background, 0.2)
+    assert int(statistics.views_seen.max()) == len(CAPTURE.train)
+    assert torch.equal(again.views_seen, 2 * statistics.views_seen)
+    torch.testing.assert_close(again.mean_gradient(), statistics.mean_gradient())
+    assert torch.equal(packed.data.detach(), before)
+
+
+def _pairs(statistics: ViewStatistics) -> list[list[float]]:
+    return torch.stack([statistics.views_seen.float(), statistics.gradient_sum], dim=1).tolist()
