@@ -128,7 +128,12 @@ class Gaussians:
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Gaussians:
         return Gaussians(
-            *(function(getattr(self, name)) for name in TENSOR_NAMES),
+            means=function(self.means),
+            quats=function(self.quats),
+            scales=function(self.scales),
+            opacities=function(self.opacities),
+            sh0=function(self.sh0),
+            shN=function(self.shN),
             antialiased=self.antialiased,
             extras={name: function(values) for name, values in self.extras.items()},
             comments=self.comments,
@@ -151,7 +156,12 @@ def concatenate(scenes: Sequence[Gaussians]) -> Gaussians:
     scenes = [scene.with_sh_degree(degree) for scene in scenes]
     shared = [name for name in scenes[0].extras if all(name in scene.extras for scene in scenes)]
     return Gaussians(
-        *(torch.cat([getattr(scene, name) for scene in scenes]) for name in TENSOR_NAMES),
+        means=torch.cat([scene.means for scene in scenes]),
+        quats=torch.cat([scene.quats for scene in scenes]),
+        scales=torch.cat([scene.scales for scene in scenes]),
+        opacities=torch.cat([scene.opacities for scene in scenes]),
+        sh0=torch.cat([scene.sh0 for scene in scenes]),
+        shN=torch.cat([scene.shN for scene in scenes]),
         antialiased=scenes[0].antialiased,
         extras={name: torch.cat([scene.extras[name] for scene in scenes]) for name in shared},
         comments=scenes[0].comments,

@@ -8,6 +8,7 @@ was given for as long as it likes.
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections import OrderedDict
@@ -59,7 +60,7 @@ def _size_class(size: int) -> int:
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """An uninitialised, 64-byte aligned array; its memory is recycled after the last reference to it is gone."""
     dtype = np.dtype(dtype)
-    count = int(np.prod(shape))
+    count = shape if isinstance(shape, int) else math.prod(shape)
     buffer = _pool.take(_size_class(max(1, count * dtype.itemsize)))
     # A view made through a memoryview has no NumPy base that outlives it: when it dies, nothing uses the buffer.
     owner = np.frombuffer(memoryview(buffer), np.uint8)
