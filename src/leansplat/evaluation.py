@@ -1,0 +1,170 @@
+"""`evaluate`: how good a scene looks on photos it was not trained on, how big it is, and how fast it renders.
+
+Everything is measured as 3DGS papers do: renders clamped to [0, 1] against the 8-bit photos at the size the capture was
+loaded with, a number a view, and the plain mean over views. A number that cannot be measured is null with its reason.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from leansplat.captures.capture import Capture, View
+from leansplat.errors import CaptureError, InputError
+from leansplat.gaussians import Gaussians
+from leansplat.metrics.lpips import SMALLEST, Lpips
+from leansplat.metrics.psnr import psnr
+from leansplat.metrics.ssim import ssim
+from leansplat.render import render
+from leansplat.render.packed import PackedGaussians, pack
+from leansplat.runs import Run
+
+LpipsNet = Literal["vgg", "alex"]
+
+_FPS_RUNS = 3
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """Quality of one view.
+
+    Args:
+        name: file name of the photo.
+        psnr: in dB, infinite for a perfect render.
+        ssim: 1 for a perfect render.
+        lpips: 0 for a perfect render; None where it was not measured.
+    """
+
+    name: str
+    psnr: float
+    ssim: float
+    lpips: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Quality, size and speed of a scene.
+
+    Args:
+        psnr, ssim, lpips: means over `views`.
+        lpips_net: the network and input range LPIPS was measured with, such as "vgg, [0,1]"; None without LPIPS.
+        lpips_reason: why `lpips` is None, in a line; None where it was measured.
+        gaussians: how many Gaussians the scene has.
+        bytes: size of the scene file on disk; None for a scene that is in no file.
+        fps: frames a second over the views' cameras, rendering alone; None where it was not measured.
+        views: the score of each view, by name.
+    """
+
+    psnr: float
+    ssim: float
+    lpips: float | None
+    lpips_net: str | None
+    lpips_reason: str | None
+    gaussians: int
+    bytes: int | None
+    fps: float | None
+    views: tuple[ViewScore, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `metrics.json` holds and `eval --json` prints. JSON has no infinity: an infinite PSNR is null."""
+        values = asdict(self)
+        for scores in (values, *values["views"]):
+            if math.isinf(scores["psnr"]):
+                scores["psnr"] = None
+        return values
+
+
+def evaluate(
+    gaussians: Gaussians,
+    capture: Capture,
+    *,
+    lpips: LpipsNet | None = "vgg",
+    split: Literal["test", "train"] = "test",
+    fps: bool = True,
+    file_size: int | None = None,
+) -> Evaluation:
+    """Render the views of a capture that were held out and compare them with the photos.
+
+    Args:
+        gaussians: the scene.
+        capture: photos with cameras.
+        lpips: network of the LPIPS distance, or None to leave it out.
+        split: which views to score; only those held out ("test") say how good a scene is.
+        fps: whether to measure frames a second: the median of three passes over the views after a first one.
+        file_size: bytes of the scene's file, handed on to the result.
+
+    Raises:
+        CaptureError: the capture has no view in this split.
+    """
+    views = capture.test if split == "test" else capture.train
+    if not views:
+        raise CaptureError(
+            f"capture {capture.name!r} has no {split} views to evaluate on; it needs at least one photo there"
+        )
+    packed = pack(gaussians.detach())
+    network, reason = _load_lpips(lpips, views)
+    with torch.inference_mode():
+        scores = tuple(_score(packed, view, capture.background, network) for view in views)
+        speed = frames_per_second(packed, views, capture.background) if fps else None
+    distances = [score.lpips for score in scores if score.lpips is not None]
+    return Evaluation(
+        psnr=statistics.fmean(score.psnr for score in scores),
+        ssim=statistics.fmean(score.ssim for score in scores),
+        lpips=statistics.fmean(distances) if distances else None,
+        lpips_net=network.name if network else None,
+        lpips_reason=reason,
+        gaussians=len(gaussians),
+        bytes=file_size,
+        fps=speed,
+        views=scores,
+    )
+
+
+def evaluate_run(run: Run, gaussians: Gaussians, capture: Capture, *, lpips: LpipsNet | None = "vgg") -> Evaluation:
+    """Evaluate the scene a run has just written, on the views held out, and keep the result as its metrics.json.
+
+    Raises:
+        CaptureError: the capture holds no view out.
+    """
+    evaluation = evaluate(gaussians, capture, lpips=lpips, file_size=run.scene_path.stat().st_size)
+    run.write_metrics(evaluation.to_json())
+    return evaluation
+
+
+def frames_per_second(packed: PackedGaussians, views: Sequence[View], background: tuple[float, float, float]) -> float:
+    """Frames a second over the views' cameras: the median of three passes after one that warms up the kernels."""
+    durations = []
+    with torch.inference_mode():
+        for _ in range(1 + _FPS_RUNS):
+            start = time.perf_counter()
+            for view in views:
+                render(packed, view.camera, background=background)
+            durations.append(time.perf_counter() - start)
+    return len(views) / statistics.median(durations[1:])
+
+
+def _score(
+    packed: PackedGaussians, view: View, background: tuple[float, float, float], network: Lpips | None
+) -> ViewScore:
+    image = render(packed, view.camera, background=background).image.clamp(0, 1)
+    photo = view.photo.to(torch.float32) / 255
+    return ViewScore(view.name, psnr(image, photo), ssim(image, photo), network(image, photo) if network else None)
+
+
+def _load_lpips(net: LpipsNet | None, views: Sequence[View]) -> tuple[Lpips | None, str | None]:
+    """LPIPS if it can be measured on all views, else the reason why not."""
+    if net is None:
+        return None, "LPIPS was not asked for"
+    least = SMALLEST[net]
+    if any(min(view.camera.width, view.camera.height) < least for view in views):
+        return None, f"LPIPS with {net} needs views of {least}x{least} pixels or more"
+    try:
+        return Lpips(net), None
+    except InputError as error:
+        return None, str(error)

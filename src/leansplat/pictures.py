@@ -1,0 +1,111 @@
+"""Renders as PNG files: one a view, or photo and renders side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from leansplat.cameras import Camera
+from leansplat.captures.capture import Capture
+from leansplat.errors import InputError
+from leansplat.files import replacing
+from leansplat.gaussians import Gaussians
+from leansplat.render import render
+from leansplat.render.packed import pack
+
+_GAP = 4
+"""Pixels of white between pictures that stand side by side."""
+
+
+def to_bytes(image: Tensor) -> Tensor:
+    """(H, W, 3) uint8 of a render in [0, 1]; values outside are clamped."""
+    return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def write_png(image: Tensor, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write an (H, W, 3) image, uint8 or float in [0, 1].
+
+    Raises:
+        InputError: the file exists and `overwrite` is false, or it cannot be written.
+    """
+    pixels = image if image.dtype == torch.uint8 else to_bytes(image)
+    with replacing(path, overwrite=overwrite) as handle:
+        Image.fromarray(pixels.contiguous().numpy()).save(handle, format="PNG")
+
+
+def render_views(
+    gaussians: Gaussians,
+    cameras: Mapping[str, Camera],
+    folder: str | Path,
+    *,
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    overwrite: bool = False,
+    progress: Callable[[Collection[str]], Iterable[str]] = iter,
+) -> list[Path]:
+    """Render a scene from some cameras into PNG files in `folder`, which is made if needed.
+
+    Args:
+        cameras: cameras by name; "left/0001.jpg" becomes `folder/left/0001.png`.
+        overwrite: whether files already there may be replaced; others are left alone.
+        progress: wraps the names while they are worked through, such as `tqdm`.
+
+    Returns:
+        The files written, in the order of `cameras`.
+
+    Raises:
+        InputError: two names give one file, a name leads out of the folder, or a file cannot be written.
+    """
+    paths = {name: Path(folder) / _relative_png(name) for name in cameras}
+    if len(set(paths.values())) < len(paths):
+        paths = {name: Path(folder) / _relative_png(f"{name}.png") for name in cameras}
+    if not overwrite:
+        _refuse_existing(paths.values())
+    packed = pack(gaussians.detach())
+    for name in progress(cameras):
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        with torch.inference_mode():
+            image = render(packed, cameras[name], background=background).image
+        write_png(image, paths[name], overwrite=overwrite)
+    return list(paths.values())
+
+
+def side_by_side(capture: Capture, scenes: Sequence[Gaussians], *, most: int = 4) -> Tensor:
+    """(H, W, 3) uint8: up to `most` test views, evenly chosen, a row each: the photo, then a render of every scene."""
+    views = capture.test[:: max(1, -(-len(capture.test) // most))]
+    packed = [pack(scene.detach()) for scene in scenes]
+    rows = []
+    with torch.inference_mode():
+        for view in views:
+            renders = [render(scene, view.camera, background=capture.background).image for scene in packed]
+            rows.append(_join([view.photo, *(to_bytes(image) for image in renders)], dim=1))
+    return _join(rows, dim=0)
+
+
+def _join(pictures: Sequence[Tensor], dim: int) -> Tensor:
+    """Pictures next to each other along `dim`, white between them and at the end of shorter ones."""
+    across = max(picture.shape[1 - dim] for picture in pictures)
+    length = sum(picture.shape[dim] for picture in pictures) + _GAP * (len(pictures) - 1)
+    canvas = torch.full((across, length, 3) if dim == 1 else (length, across, 3), 255, dtype=torch.uint8)
+    start = 0
+    for picture in pictures:
+        place = canvas.narrow(dim, start, picture.shape[dim]).narrow(1 - dim, 0, picture.shape[1 - dim])
+        place.copy_(picture)
+        start += picture.shape[dim] + _GAP
+    return canvas
+
+
+def _relative_png(name: str) -> Path:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(f"view {name!r} leads out of the output folder; rename its photo")
+    return Path(path.with_suffix(".png"))
+
+
+def _refuse_existing(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.exists():
+            raise InputError(f"{path} already exists; pass --overwrite (overwrite=True) or choose another folder")

@@ -1,0 +1,80 @@
+"""`summarize`: what a scene holds, without rendering it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from leansplat.gaussians import Gaussians
+
+_BINS = 10
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a scene holds.
+
+    Args:
+        gaussians: how many.
+        bytes: size of the scene's file on disk, None for a scene in no file.
+        sh_degree: degree of the spherical harmonics stored, 0 to 3.
+        antialiased: whether the scene expects opacity compensation (Mip-Splatting).
+        parameters: numbers stored in all.
+        nonfinite: Gaussians with a NaN or an infinite parameter; everything below leaves them out.
+        bounds_min, bounds_max: corners of the box around the centres, in world units; None without Gaussians.
+        middle_min, middle_max: the box between the 5th and the 95th percentile on each axis; None without Gaussians.
+        median_size: the median of the geometric mean of a Gaussian's three standard deviations; None without Gaussians.
+        opacity_histogram: how many Gaussians have an opacity in [0, 0.1), [0.1, 0.2), ... [0.9, 1].
+        extras: names of further values a Gaussian that the file carries.
+        comments: comments of the file.
+    """
+
+    gaussians: int
+    bytes: int | None
+    sh_degree: int
+    antialiased: bool
+    parameters: int
+    nonfinite: int
+    bounds_min: tuple[float, ...] | None
+    bounds_max: tuple[float, ...] | None
+    middle_min: tuple[float, ...] | None
+    middle_max: tuple[float, ...] | None
+    median_size: float | None
+    opacity_histogram: tuple[int, ...]
+    extras: tuple[str, ...]
+    comments: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def summarize(gaussians: Gaussians, *, file_size: int | None = None) -> Summary:
+    """Count and measure a scene.
+
+    Args:
+        file_size: bytes of the scene's file, handed on to the result.
+    """
+    finite = gaussians[gaussians.finite()]
+    opacity = torch.sigmoid(finite.opacities.double())
+    bins = (opacity * _BINS).long().clamp(max=_BINS - 1)
+    filled = len(finite) > 0
+    centres = finite.means.double().sort(dim=0).values
+    low, high = int(0.05 * (len(finite) - 1)), round(0.95 * (len(finite) - 1))
+    return Summary(
+        gaussians=len(gaussians),
+        bytes=file_size,
+        sh_degree=gaussians.sh_degree,
+        antialiased=gaussians.antialiased,
+        parameters=len(gaussians) * gaussians.parameters_per_gaussian,
+        nonfinite=len(gaussians) - len(finite),
+        bounds_min=tuple(centres[0].tolist()) if filled else None,
+        bounds_max=tuple(centres[-1].tolist()) if filled else None,
+        middle_min=tuple(centres[low].tolist()) if filled else None,
+        middle_max=tuple(centres[high].tolist()) if filled else None,
+        median_size=float(finite.scales.double().mean(dim=1).median().exp()) if filled else None,
+        opacity_histogram=tuple(torch.bincount(bins, minlength=_BINS).tolist()),
+        extras=tuple(gaussians.extras),
+        comments=gaussians.comments,
+    )
