@@ -12,7 +12,7 @@ from training.tiny import tiny_capture
 
 from leansplat import formats
 from leansplat.errors import InputError, RunError
-from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.pruning.scores import gather_statistics
 from leansplat.pruning.start import start_from
@@ -174,8 +174,6 @@ def test_a_gaussian_that_no_view_sees_is_counted(trained: Path, tmp_path: Path) 
     scene = formats.read(trained)
     behind = scene[:5]
     hidden = replace(behind, means=behind.means + torch.tensor([0.0, 0.0, 500.0]))
-    from leansplat.gaussians import concatenate
-
     config = TrimmingConfig(keep=0.9, unseen="prune", **SHORT)
     trim(concatenate([scene, hidden]), CAPTURE, config, tmp_path / "run")
     first = rounds_of(tmp_path / "run")[0]
@@ -203,6 +201,15 @@ def test_what_cannot_be_trimmed_is_refused_in_a_sentence(trained: Path, tmp_path
         trim(scene[:0], CAPTURE, TrimmingConfig(count=5, **SHORT))
     with pytest.raises(RunError, match="not empty"):
         trim(scene, CAPTURE, TrimmingConfig(count=5, **SHORT), trained)
+
+
+@pytest.mark.parametrize("where", [".", "scene.ply"])
+def test_a_run_never_replaces_the_scene_it_starts_from(trained: Path, where: str) -> None:
+    content = (trained / "scene.ply").read_bytes()
+    with pytest.raises(InputError, match="would be lost"):
+        trim(trained / where, CAPTURE, TrimmingConfig(count=5, **SHORT), trained, overwrite=True)
+    assert (trained / "scene.ply").read_bytes() == content
+    assert open_run(trained).checkpoints()
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from leansplat.captures.capture import Capture
-from leansplat.errors import CaptureError, RunError
+from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.scores import gather_statistics, quality
@@ -114,9 +115,14 @@ def create_trimming_run(
         overwrite: see `create_run`.
 
     Raises:
-        InputError: the scene cannot be used.
+        InputError: the scene cannot be used, or lies in the folder that the run would replace.
         RunError: the folder is in use, or cannot be made.
     """
+    if not isinstance(scene, Gaussians) and Path(folder).resolve() in (
+        Path(scene).resolve(),
+        Path(scene).resolve().parent,
+    ):
+        raise InputError(f"{folder} holds the scene to trim, which would be lost; choose another folder for the run")
     start = start_from(scene, capture.extent, config.seed)
     inputs = {"capture": hash_capture(capture)}
     if start.sha256 is not None:
