@@ -1,0 +1,76 @@
+"""What every command has in common: a `run` that returns an `Answer`, and how an answer is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from leansplat.evaluation import Evaluation
+    from leansplat.runs import Run
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command found.
+
+    Args:
+        text: for people; printed without `--json`.
+        values: for programs; printed as one JSON object with `--json`.
+    """
+
+    text: str
+    values: dict[str, Any]
+
+
+class Command(Protocol):
+    """A dataclass made from the command line. Those that run kernels have `threads: int | None` too."""
+
+    @property
+    def json(self) -> bool: ...
+
+    def run(self) -> Answer:
+        """Do it.
+
+        Raises:
+            InputError: something the user gave is wrong.
+        """
+        ...
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under a head in aligned columns: the first to the left, the others to the right."""
+    widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
+    lines = []
+    for line in (head, *rows):
+        cells = [
+            line[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number for a table, "-" where there is none."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def megabytes(size: int | None) -> str:
+    """Bytes as MB of 10^6, "-" where there is no file."""
+    return "-" if size is None else f"{size / 1e6:.2f} MB"
+
+
+def describe_run(run: Run, seconds: float, evaluation: Evaluation | None) -> Answer:
+    """The answer of a command that made a run: where it is, how long it took, how good the scene is."""
+    size = run.scene_path.stat().st_size
+    values: dict[str, Any] = {"run": str(run.folder), "scene": str(run.scene_path), "seconds": seconds, "bytes": size}
+    lines = [f"{run.scene_path}: {megabytes(size)}, made in {seconds:,.0f} s"]
+    if evaluation is None:
+        lines.append("The capture holds no photo out, so there is nothing to measure the scene on.")
+    else:
+        values["metrics"] = evaluation.to_json()
+        quality = f"PSNR {evaluation.psnr:.2f} dB, SSIM {evaluation.ssim:.4f}, LPIPS {number(evaluation.lpips, 4)}"
+        lines.append(f"{evaluation.gaussians:,} Gaussians; on {len(evaluation.views)} held-out views: {quality}")
+    return Answer("\n".join(lines), values)

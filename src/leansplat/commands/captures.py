@@ -1,0 +1,29 @@
+"""How every command loads a capture: with the options they share, and telling people what the loader has to say."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leansplat.captures.capture import Capture
+
+BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
+"""What `--background` takes."""
+
+_log = logging.getLogger("leansplat")
+
+
+def load_capture(folder: Path, downscale: int, background: str, *, points: bool = False) -> Capture:
+    """Load a capture and log each of its warnings, such as photos that are missing.
+
+    Raises:
+        CaptureError: see `leansplat.captures.load`.
+    """
+    from leansplat.captures import load
+
+    capture = load(folder, downscale=downscale, background=BACKGROUNDS[background], points=points)
+    for warning in capture.warnings:
+        _log.warning("%s", warning)
+    return capture

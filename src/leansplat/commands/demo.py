@@ -1,0 +1,63 @@
+"""`leansplat demo`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from leansplat.commands.answer import Answer, megabytes, number, table
+from leansplat.commands.options import Json, Overwrite, Seed, Threads
+
+if TYPE_CHECKING:
+    from leansplat.demo import DemoResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Train, trim to a quarter and evaluate a small built-in scene: everything at work in a few minutes.
+
+    Example: leansplat demo
+    """
+
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")] = Path("demo")
+    """Folder for the two runs and the picture that compares them."""
+    seed: Seed = None
+    overwrite: Overwrite = False
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> Answer:
+        from leansplat.demo import DemoConfig, demo
+        from leansplat.progress import Progress
+
+        with Progress("demo") as progress:
+            result = demo(self.output, DemoConfig(seed=self.seed or 0), overwrite=self.overwrite, progress=progress)
+        return Answer(_describe(result), result.to_json())
+
+
+def _describe(result: DemoResult) -> str:
+    rows = [
+        [
+            name,
+            f"{evaluation.gaussians:,}",
+            megabytes(evaluation.bytes),
+            f"{number(evaluation.psnr, 2)} dB",
+            number(evaluation.ssim, 4),
+            number(evaluation.fps, 1),
+        ]
+        for name, evaluation in (("trained", result.trained), ("trimmed", result.trimmed))
+    ]
+    return "\n".join(
+        [
+            table(["", "Gaussians", "file", "PSNR", "SSIM", "frames/s"], rows),
+            "",
+            f"Measured on {len(result.trained.views)} views that training never saw; {result.seconds:,.0f} s in all.",
+            "Look at:",
+            f"  {result.picture}  photo | trained | trimmed",
+            f"  {result.trained_run.scene_path}  opens in any Gaussian Splatting viewer",
+            f"  {result.trimmed_run.scene_path}",
+        ]
+    )

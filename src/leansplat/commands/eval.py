@@ -1,0 +1,52 @@
+"""`leansplat eval`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from leansplat.commands.answer import Answer, megabytes, number, table
+from leansplat.commands.captures import load_capture
+from leansplat.commands.options import Background, CaptureFolder, Downscale, Json, Scene, Threads
+
+if TYPE_CHECKING:
+    from leansplat.evaluation import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval:
+    """Measure a scene on the photos of a capture that were held out of training.
+
+    Example: leansplat eval runs/garden --capture photos/ --downscale 4
+    """
+
+    scene: Scene
+    capture: CaptureFolder
+    downscale: Downscale = 1
+    background: Background = "black"
+    lpips: Literal["vgg", "alex", "none"] = "vgg"
+    """Network of the LPIPS distance; vgg is what 3DGS papers report, none leaves LPIPS out, which is much faster."""
+    split: Literal["test", "train"] = "test"
+    """Views to measure on: those held out, or those the scene was trained on."""
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> Answer:
+        from leansplat.evaluation import evaluate
+        from leansplat.formats import read, scene_path
+
+        file = scene_path(self.scene)
+        scene = read(file)
+        capture = load_capture(self.capture, self.downscale, self.background)
+        lpips = None if self.lpips == "none" else self.lpips
+        evaluation = evaluate(scene, capture, lpips=lpips, split=self.split, file_size=file.stat().st_size)
+        return Answer(_describe(evaluation), evaluation.to_json())
+
+
+def _describe(evaluation: Evaluation) -> str:
+    rows = [[view.name, number(view.psnr, 2), number(view.ssim, 4), number(view.lpips, 4)] for view in evaluation.views]
+    rows.append(["mean", number(evaluation.psnr, 2), number(evaluation.ssim, 4), number(evaluation.lpips, 4)])
+    lpips = f"LPIPS: {evaluation.lpips_net or evaluation.lpips_reason}"
+    speed = f"{number(evaluation.fps, 1)} frames a second"
+    size = f"{evaluation.gaussians:,} Gaussians, {megabytes(evaluation.bytes)}, {speed}"
+    return "\n".join([table(["view", "PSNR", "SSIM", "LPIPS"], rows), "", size, lpips])

@@ -1,0 +1,74 @@
+"""Options that several commands share, each with the one sentence that explains it everywhere."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+from tyro.constructors import PrimitiveConstructorSpec
+
+Scene = Annotated[Positional[Path], arg(metavar="SCENE", help="Scene file (.ply), or a run folder with a scene in it.")]
+
+CaptureFolder = Annotated[
+    Path, arg(metavar="CAPTURE", help="Folder of photos with cameras: COLMAP, nerfstudio, instant-ngp or Blender.")
+]
+
+RunFolder = Annotated[Path, arg(aliases=["-o"], metavar="RUN", help="Run folder to make: scene, log, checkpoints.")]
+
+Downscale = Annotated[int, arg(metavar="N", help="Use the photos at 1/N of their size.")]
+
+Background = Annotated[
+    Literal["black", "white"], arg(help="Colour behind the scene, on which photos with transparency are composed.")
+]
+
+Overwrite = Annotated[bool, arg(help="Replace what is already at the output.", help_behavior_hint="")]
+
+Resume = Annotated[
+    bool,
+    arg(help="Continue a run that was stopped, from its last checkpoint, to the same bits.", help_behavior_hint=""),
+]
+
+Seed = Annotated[int | None, arg(metavar="N", help="Seed of everything random.", help_behavior_hint="(default: 0)")]
+
+Threads = Annotated[
+    int | None,
+    arg(
+        metavar="N",
+        help="Threads of the kernels; the same number gives the same bits.",
+        help_behavior_hint="(default: one a core)",
+    ),
+]
+
+Json = Annotated[bool, arg(help="Print one JSON object on standard output instead of text.", help_behavior_hint="")]
+
+Flag = Annotated[bool, arg(help_behavior_hint="")]
+
+Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="")]
+
+
+def parse_share(text: str) -> float:
+    """A share of the Gaussians: "25%" or "0.25".
+
+    Raises:
+        ValueError: it is no number, or not above 0 and at most all.
+    """
+    number = text.strip()
+    value = float(number[:-1]) / 100 if number.endswith("%") else float(number)
+    if not (math.isfinite(value) and 0 < value <= 1):
+        raise ValueError(f"{text} is not a share; give more than 0 and at most 100%, such as 25%")
+    return value
+
+
+Share = Annotated[
+    float | None,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="SHARE",
+        instance_from_str=lambda words: parse_share(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, float),
+        str_from_instance=lambda value: ["none" if value is None else f"{value:.6g}"],
+    ),
+    arg(help_behavior_hint=""),
+]

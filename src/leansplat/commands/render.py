@@ -1,0 +1,62 @@
+"""`leansplat render`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from leansplat.commands.answer import Answer
+from leansplat.commands.captures import BACKGROUNDS, load_capture
+from leansplat.commands.options import Background, Count, Downscale, Json, Overwrite, Scene, Threads
+from leansplat.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Render:
+    """Render a scene into PNG files, from a capture's cameras or from a circle around the scene.
+
+    Example: leansplat render runs/garden --capture photos/ --downscale 4 -o renders/
+    """
+
+    scene: Scene
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder for the PNG files, one a view."""
+    capture: Annotated[Path | None, arg(metavar="CAPTURE", help_behavior_hint="")] = None
+    """Render from the cameras of this capture, under the photos' names."""
+    split: Literal["test", "train", "all"] = "test"
+    """Which of the capture's views: those held out, those trained on, or both."""
+    downscale: Downscale = 1
+    background: Background = "black"
+    orbit: Count = None
+    """Render N views from a circle around the scene, for scenes without a capture."""
+    up: Literal["x", "y", "z", "minus-x", "minus-y", "minus-z"] = "minus-y"
+    """With --orbit: the direction that points up; often minus-y for COLMAP scenes and z for nerfstudio's."""
+    overwrite: Overwrite = False
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> Answer:
+        from leansplat.camera_paths import orbit
+        from leansplat.formats import read
+        from leansplat.pictures import render_views
+        from leansplat.progress import Progress
+
+        if (self.capture is None) == (self.orbit is None):
+            raise InputError("give one of --capture CAPTURE and --orbit N, which say where to render from")
+        scene = read(self.scene)
+        background = BACKGROUNDS[self.background]
+        if self.capture is not None:
+            capture = load_capture(self.capture, self.downscale, self.background)
+            views = {"test": capture.test, "train": capture.train, "all": capture.train + capture.test}[self.split]
+            cameras = {view.name: view.camera for view in views}
+        else:
+            around = orbit(scene, self.orbit or 0, up=self.up)
+            cameras = {f"orbit_{number:03}": camera for number, camera in enumerate(around)}
+        with Progress("render") as progress:
+            paths = render_views(
+                scene, cameras, self.output, background=background, overwrite=self.overwrite, progress=progress.each
+            )
+        return Answer(f"{len(paths)} views in {self.output}", {"files": [str(path) for path in paths]})

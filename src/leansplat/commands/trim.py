@@ -1,0 +1,100 @@
+"""`leansplat trim`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from leansplat.commands.answer import Answer, describe_run
+from leansplat.commands.captures import load_capture
+from leansplat.commands.options import (
+    Background,
+    CaptureFolder,
+    Count,
+    Downscale,
+    Flag,
+    Json,
+    Overwrite,
+    Resume,
+    RunFolder,
+    Scene,
+    Seed,
+    Share,
+    Threads,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trim:
+    """Remove the Gaussians a scene needs least, in rounds with training in between, then fine-tune what is left.
+
+    Say how far to go with one of --keep, --count, --gamma and --control. The scene may come from any tool.
+
+    Example: leansplat trim runs/garden --capture photos/ --downscale 4 --keep 25% -o runs/garden-25
+    """
+
+    scene: Scene
+    capture: CaptureFolder
+    output: RunFolder
+    keep: Share = None
+    """Keep this share of the Gaussians, exactly, such as 25% or 0.25."""
+    count: Count = None
+    """Keep exactly N Gaussians."""
+    gamma: Annotated[float | None, arg(metavar="QUANTILE", help_behavior_hint="")] = None
+    """Each round removes what is below this quantile in opacity and in gradient both (paper: 0.225 to 0.6)."""
+    criterion: Literal["gradient", "opacity"] = "gradient"
+    """What makes a Gaussian worth keeping: opacity or gradient (the paper), or opacity alone (its comparison)."""
+    gradient_source: Literal["fresh", "stale"] = "fresh"
+    """Gather gradients anew for every round, or keep those from training throughout, as the authors' code does."""
+    rounds: Annotated[int, arg(metavar="N")] = 10
+    """Rounds of pruning, the first before any training."""
+    every: Annotated[int, arg(metavar="N")] = 500
+    """Training steps from one round to the next."""
+    finetune: Annotated[int, arg(metavar="N")] = 10_000
+    """Training steps after the steps of the rounds."""
+    control: Flag = False
+    """Prune nothing but train as long, to see what the extra training alone gives."""
+    unseen: Literal["opacity", "keep", "prune"] = "opacity"
+    """Gaussians that no training view sees: rank them by opacity, keep them to the last, or prune them first."""
+    downscale: Downscale = 1
+    background: Background = "black"
+    seed: Seed = None
+    resume: Resume = False
+    overwrite: Overwrite = False
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> Answer:
+        from leansplat.evaluation import evaluate_run
+        from leansplat.progress import Progress
+        from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
+        from leansplat.runs import open_run
+
+        config = TrimmingConfig(
+            keep=self.keep,
+            count=self.count,
+            gamma=self.gamma,
+            control=self.control,
+            criterion=self.criterion,
+            gradient_source=self.gradient_source,
+            unseen=self.unseen,
+            rounds=self.rounds,
+            every=self.every,
+            finetune=self.finetune,
+            seed=self.seed or 0,
+        )
+        # With its points, so that the run records the same capture as a training on it does.
+        capture = load_capture(self.capture, self.downscale, self.background, points=True)
+        if self.resume:
+            run = open_run(self.output)
+        else:
+            settings = {"capture": str(self.capture), "downscale": self.downscale, "background": self.background}
+            run = create_trimming_run(
+                self.output, self.scene, capture, config, settings=settings, overwrite=self.overwrite
+            )
+        with Progress("trim") as progress:
+            result = trim(self.scene, capture, config, run, resume=self.resume, progress=progress)
+        evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
+        return describe_run(run, result.seconds, evaluation)

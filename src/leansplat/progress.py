@@ -1,0 +1,75 @@
+"""`Progress`: tells a person how far a long job is, on standard error, and nobody else.
+
+On a terminal it is a bar that moves; in a log file or a pipe it is a line now and then, since a bar would fill the file
+with its own redrawing. Standard output stays free for results.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping
+from typing import TextIO, TypeVar
+
+from tqdm import tqdm
+
+Entry = TypeVar("Entry")
+
+_SECONDS_BETWEEN_LINES = 20.0
+
+
+class Progress:
+    """A progress display; use it in a `with` block, which removes what it drew at the end.
+
+    Args:
+        label: what is going on, such as "train".
+        stream: where to draw; standard error by default.
+
+    Example:
+        >>> with Progress("train") as progress:            # doctest: +SKIP
+        ...     train(capture, progress=progress)
+    """
+
+    def __init__(self, label: str, stream: TextIO | None = None) -> None:
+        self._label = label
+        self._stream = sys.stderr if stream is None else stream
+        self._bar: tqdm | None = None
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def __call__(self, step: int, total: int, values: Mapping[str, float] | None = None, /) -> None:
+        """`step` of `total` is done; `values` are shown beside it."""
+        shown = {name: _short(value) for name, value in (values or {}).items()}
+        if self._stream.isatty():
+            self._draw(step, total, shown)
+        elif step >= total or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            notes = "".join(f", {name} {value}" for name, value in shown.items())
+            print(f"{self._label}: {step} of {total}{notes}", file=self._stream, flush=True)
+
+    def each(self, entries: Collection[Entry]) -> Iterator[Entry]:
+        """The entries, counted as they are worked through."""
+        for done, entry in enumerate(entries, start=1):
+            yield entry
+            self(done, len(entries))
+
+    def _draw(self, step: int, total: int, shown: Mapping[str, str]) -> None:
+        if self._bar is None or self._bar.total != total or step < self._bar.n:
+            self._close()
+            self._bar = tqdm(total=total, desc=self._label, file=self._stream, leave=False, initial=step)
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"

@@ -1,0 +1,124 @@
+"""The package as a whole: what importing it costs, what it exports, and that its parts depend on each other one way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import leansplat
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "leansplat"
+
+# A part may import itself and what stands above it. Parts on one line do not know each other.
+LAYERS = [
+    {"errors"},
+    {"gaussians"},
+    {"cameras"},
+    {"files", "camera_paths", "summary"},
+    {"formats"},
+    {"captures"},
+    {"simd"},
+    {"render"},
+    {"metrics"},
+    {"runs"},
+    {"training"},
+    {"pruning"},
+    {"evaluation", "pictures"},
+    {"demo"},
+    {"progress"},
+    {"commands"},
+    {"cli"},
+]
+HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
+
+
+def part_of(module: str) -> str:
+    """ "leansplat.render.cpu.binning" belongs to "render"."""
+    return module.split(".")[1]
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        names = path.relative_to(SOURCE.parent).with_suffix("").parts
+        module = ".".join(names[:-1] if names[-1] == "__init__" else names)
+        if module != "leansplat":
+            found.append((module, path))
+    return found
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of leansplat that a file imports, anywhere in it, as dotted names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            module = node.module or ""
+            # `from leansplat import formats` names a part; `from leansplat.formats import read` is in one already.
+            found.update(f"{module}.{alias.name}" for alias in node.names) if module == "leansplat" else found.add(
+                module
+            )
+    return {name for name in found if name.startswith("leansplat")}
+
+
+def test_every_part_of_the_package_has_its_place_in_the_layers() -> None:
+    assert {part_of(module) for module, _ in modules()} == set(HEIGHT)
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: value if isinstance(value, str) else "")
+def test_imports_point_downwards_only(module: str, path: Path) -> None:
+    for name in imported_modules(path):
+        assert name != "leansplat", f"{path} imports the front door, which stands below everything"
+        mine, other = part_of(module), part_of(name)
+        assert mine == other or HEIGHT[other] < HEIGHT[mine], f"{module} imports {name}, which stands below it"
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+HEAVY = "{'torch', 'numba', 'numpy', 'scipy', 'cv2', 'PIL'} & set(sys.modules)"
+
+
+def test_importing_leansplat_loads_no_heavy_package() -> None:
+    assert run_python(f"import sys, leansplat; print({HEAVY})").strip() == "set()"
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["trim"], ["eval"], ["demo"], ["render"], ["info"], ["convert"]])
+def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from leansplat.cli import main
+try:
+    main({[*arguments, "--help"]!r})
+except SystemExit as stop:
+    assert stop.code == 0
+print({HEAVY})
+"""
+    shown = run_python(code).splitlines()
+    assert shown[0].startswith("usage: leansplat")
+    assert shown[-1] == "set()"
+
+
+@pytest.mark.parametrize("name", leansplat.__all__)
+def test_every_name_of_the_front_door_exists(name: str) -> None:
+    assert getattr(leansplat, name) is not None
+
+
+def test_front_door_has_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        leansplat.trian  # noqa: B018
+
+
+def test_version_is_that_of_pyproject() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{leansplat.__version__}"\n' in project
