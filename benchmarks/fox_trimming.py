@@ -10,6 +10,7 @@ benchmarks/results/fox_trimming.json are made from the runs that are finished.
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import resource
 import sys
@@ -23,13 +24,13 @@ from leansplat.files import write_json
 from leansplat.formats import read
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.runs import Run, open_run
-from leansplat.simd.threads import thread_count
+from leansplat.simd.threads import set_thread_count
 from leansplat.training import TrainingConfig, train
 
 KEPT = (0.5, 0.25, 0.1, 0.05)
 RESULT = Path(__file__).parent / "results" / "fox_trimming.json"
 
-TARGETS = {
+TO_MATCH = {
     "trained": {"psnr": 31.2, "ssim": 0.908},
     "control": {"psnr": 31.17},
     "gradient 25%": {"psnr": 31.03},
@@ -51,6 +52,11 @@ def jobs() -> dict[str, TrimmingConfig]:
     return {**named, "control": TrimmingConfig(control=True)}
 
 
+def folder_of(runs: Path, name: str) -> Path:
+    """Run folder of a job: "gradient 25%" is in gradient_25."""
+    return runs / name.replace(" ", "_").replace("%", "")
+
+
 def finished(folder: Path) -> bool:
     return (
         (folder / "config.json").exists()
@@ -68,13 +74,41 @@ def report(step: int, total: int, values: dict[str, float]) -> None:
         )
 
 
+def note_peak_memory(runs: Path) -> None:
+    """Keep the largest resident size of this process so far beside the runs."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    write_json(runs / "peak_memory.json", max(peak, peak_memory(runs) or 0), overwrite=True)
+
+
+def peak_memory(runs: Path) -> int | None:
+    path = runs / "peak_memory.json"
+    return int(json.loads(path.read_text())) if path.exists() else None
+
+
+def processor() -> str:
+    """Name of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
 def row(name: str, run: Run, capture: Capture) -> dict[str, Any]:
     """What the table says of a run; measured once and kept as the run's metrics.json."""
     scene = read(run.scene_path)
     evaluation = evaluate(scene, capture, file_size=run.scene_path.stat().st_size).to_json()
     run.write_metrics(evaluation)
-    seconds = next(event["seconds"] for event in reversed(run.events()) if event["event"] == "finished")
-    return {"name": name, "seconds": seconds, **evaluation, "target": TARGETS.get(name)}
+    end = next(event for event in reversed(run.events()) if event["event"] == "finished")
+    rounds = [event for event in run.events() if event["event"] == "round"]
+    return {
+        "name": name,
+        "seconds": end["seconds"],
+        "threads": run.config["threads"],
+        **evaluation,
+        "to_match": TO_MATCH.get(name),
+        "rounds": rounds,
+    }
 
 
 def main() -> None:
@@ -82,23 +116,33 @@ def main() -> None:
     parser.add_argument("--capture", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--downscale", type=int, default=4)
+    parser.add_argument("--only", nargs="*", metavar="RUN", help="Only these runs, such as 'gradient 25%%' or control.")
+    parser.add_argument("--threads", type=int, help="Threads of this process; two processes of one thread do most.")
     parser.add_argument("--report-only", action="store_true", help="Only make the table from the finished runs.")
     arguments = parser.parse_args()
+    if arguments.threads is not None:
+        set_thread_count(arguments.threads)
     capture = load(arguments.capture, downscale=arguments.downscale)
 
     base = arguments.runs / "trained"
     if not finished(base) and not arguments.report_only:
         print("training", file=sys.stderr, flush=True)
         train(capture, TrainingConfig(), base, resume=base.exists(), progress=report)
+        note_peak_memory(arguments.runs)
     for name, config in jobs().items():
-        folder = arguments.runs / name.replace(" ", "_").replace("%", "")
+        folder = folder_of(arguments.runs, name)
+        if arguments.only is not None and name not in arguments.only:
+            continue
         if not finished(folder) and not arguments.report_only:
             print(name, file=sys.stderr, flush=True)
             trim(base, capture, config, folder, resume=folder.exists(), progress=report)
+            note_peak_memory(arguments.runs)
 
+    if arguments.only is not None:
+        return
     rows = []
     for name in ("trained", *jobs()):
-        folder = arguments.runs / name.replace(" ", "_").replace("%", "")
+        folder = folder_of(arguments.runs, name)
         if finished(folder):
             rows.append(row(name, open_run(folder), capture))
     heads = ("run", "Gaussians", "MB", "PSNR", "SSIM", "LPIPS", "fps", "seconds")
@@ -114,9 +158,8 @@ def main() -> None:
         {
             "command": "python benchmarks/fox_trimming.py --capture ../shared/data/captures/fox --runs runs/fox30k",
             "capture": "fox at 270x480, every 8th photo held out",
-            "threads": thread_count(),
-            "machine": platform.machine(),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "processor": processor(),
+            "peak_memory_bytes": peak_memory(arguments.runs),
             "rows": rows,
         },
         overwrite=True,
