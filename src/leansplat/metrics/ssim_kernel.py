@@ -11,6 +11,7 @@ pixels (Wang et al. 2004, Eq. 13, with the window's moments).
 import numba
 import numpy as np
 
+from leansplat.simd.across_lanes import sum_lanes
 from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.vector import (
     LANES,
@@ -23,7 +24,6 @@ from leansplat.simd.vector import (
     select,
     store,
     store_where,
-    sum_lanes,
 )
 
 RADIUS = 5

@@ -11,8 +11,9 @@ import numpy as np
 
 from leansplat.render.cpu.projection import TILE
 from leansplat.render.cpu.splat import RECORD, rectangles_reached
+from leansplat.simd.bits import lowest_bit
 from leansplat.simd.compilation import inlined, kernel
-from leansplat.simd.vector import LANES, floor, fma, lane_numbers, lowest_bit, prefetch
+from leansplat.simd.vector import LANES, floor, fma, lane_numbers, prefetch
 
 _RADIX_BITS = 11
 _AHEAD = 8  # splats to prefetch ahead

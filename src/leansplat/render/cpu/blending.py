@@ -36,24 +36,10 @@ from leansplat.render.cpu.tile import (
     pixels_inside,
     write_block,
 )
+from leansplat.simd.bits import append_where_bit, bits_to_mask, count_bits, lowest_bit, mask_to_bits
 from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.math import exp2
-from leansplat.simd.vector import (
-    LANES,
-    append_where_bit,
-    bits_to_mask,
-    broadcast,
-    count_bits,
-    fma,
-    lane_numbers_in_4x4,
-    load,
-    lowest_bit,
-    mask_to_bits,
-    minimum,
-    prefetch,
-    select,
-    store,
-)
+from leansplat.simd.vector import LANES, broadcast, fma, lane_numbers_in_4x4, load, minimum, prefetch, select, store
 
 _CHUNK = 128  # splats whose words and records are held at a time; their numbers fit a byte
 _AHEAD = 6  # records to prefetch ahead

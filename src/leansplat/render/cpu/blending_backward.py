@@ -25,22 +25,11 @@ from leansplat.render.cpu.splat import (
     RED,
 )
 from leansplat.render.cpu.tile import BLOCK, BLOCKS, MAX_ALPHA, MIN_TRANSMITTANCE, pixels_inside, read_block
+from leansplat.simd.across_lanes import sums_of
+from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.math import exp2
-from leansplat.simd.vector import (
-    LANES,
-    bits_to_mask,
-    broadcast,
-    fma,
-    lane_numbers_in_4x4,
-    load,
-    lowest_bit,
-    minimum,
-    prefetch,
-    select,
-    store,
-    sums_of,
-)
+from leansplat.simd.vector import LANES, broadcast, fma, lane_numbers_in_4x4, load, minimum, prefetch, select, store
 
 _AHEAD = 6  # records to prefetch ahead
 _STATE = 5 * LANES  # T, R, and the gradient's red, green and blue, of one block

@@ -9,23 +9,11 @@ import numpy as np
 from leansplat.render.cpu.projection import TILE
 from leansplat.render.cpu.splat import FORM_A, FORM_B, FORM_C, LOG2_255, LOG2_OPACITY, MEAN_X, MEAN_Y, RECORD
 from leansplat.render.cpu.tile import BLOCK, BLOCKS, MAX_ALPHA, MIN_TRANSMITTANCE, pixels_inside
+from leansplat.simd.across_lanes import largest_lane, sum_lanes
+from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.math import exp2
-from leansplat.simd.vector import (
-    LANES,
-    bits_to_mask,
-    broadcast,
-    fma,
-    lane_numbers_in_4x4,
-    largest_lane,
-    load,
-    lowest_bit,
-    maximum,
-    minimum,
-    select,
-    store,
-    sum_lanes,
-)
+from leansplat.simd.vector import LANES, broadcast, fma, lane_numbers_in_4x4, load, maximum, minimum, select, store
 
 
 @inlined

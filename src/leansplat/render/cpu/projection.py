@@ -14,23 +14,11 @@ import numpy as np
 
 from leansplat.render.cpu.spherical_harmonics import color
 from leansplat.render.cpu.splat import LOG2_255, RECORD
+from leansplat.simd.across_lanes import store_records
+from leansplat.simd.bits import lowest_bit, mask_to_bits
 from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.math import LOG2_E, exp, log2, sigmoid
-from leansplat.simd.vector import (
-    LANES,
-    floor,
-    fma,
-    lane_numbers,
-    load,
-    lowest_bit,
-    mask_to_bits,
-    maximum,
-    minimum,
-    select,
-    square_root,
-    store,
-    store_records,
-)
+from leansplat.simd.vector import LANES, floor, fma, lane_numbers, load, maximum, minimum, select, square_root, store
 
 TILE = 16
 """Side of a tile in pixels."""

@@ -11,19 +11,11 @@ import numpy as np
 from leansplat.render.cpu.projection import DILATION, geometry, view_direction
 from leansplat.render.cpu.spherical_harmonics import SH_ROW, color_gradient
 from leansplat.render.cpu.splat import BLUE, GREEN, RECORD, RED
+from leansplat.simd.across_lanes import load_records
+from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.math import sigmoid
-from leansplat.simd.vector import (
-    LANES,
-    bits_to_mask,
-    broadcast,
-    load,
-    load_records,
-    lowest_bit,
-    select,
-    square_root,
-    store,
-)
+from leansplat.simd.vector import LANES, broadcast, load, select, square_root, store
 
 SUM_P, SUM_PX, SUM_PY, SUM_PXX, SUM_PXY, SUM_PYY, SUM_RED, SUM_GREEN, SUM_BLUE = range(9)
 """Fields of the sums: with g = dL/d(log alpha), the sums of g, g dx, g dy, g dx^2, g dx dy, g dy^2 over pixels,

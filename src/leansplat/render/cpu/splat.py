@@ -8,8 +8,9 @@ A splat is sixteen floats, one cache line. Its brightness at a pixel is alpha = 
 needs; alpha >= 1/255 is then p >= -log2(255), a fixed bound.
 """
 
+from leansplat.simd.bits import mask_to_bits
 from leansplat.simd.compilation import inlined
-from leansplat.simd.vector import fma, mask_to_bits, maximum, minimum
+from leansplat.simd.vector import fma, maximum, minimum
 
 RECORD = 16
 """Floats per splat."""
