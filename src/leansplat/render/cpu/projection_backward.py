@@ -8,7 +8,7 @@ is computed again. The sums are set to zero as they are read, so the next backwa
 import numba
 import numpy as np
 
-from leansplat.render.cpu.projection import DILATION, geometry, view_direction
+from leansplat.render.cpu.geometry import DILATION, geometry, view_direction
 from leansplat.render.cpu.spherical_harmonics import SH_ROW, color_gradient
 from leansplat.render.cpu.splat import BLUE, GREEN, RECORD, RED
 from leansplat.simd.across_lanes import load_records
