@@ -20,12 +20,16 @@ TILE = 16
 
 NEAR = 0.2
 _CHUNKS_PER_THREAD = 8  # parts of the work per thread, so that a slow part does not hold up the rest
+_RADII = 4 * LANES  # where in the scratch memory the radii are
 _TWO_LN2 = 1.3862943611198906  # -log2(e^(-r^2/2)) = r^2 / (2 ln 2): turns a bound on p into a squared radius
 
 
 @inlined
 def _project_block(data, index, rows, count, camera, degree, antialiased, splats, depths, tiles, scratch):
-    """Write splats, depths and tile rectangles of one block; return which of its Gaussians are visible, as bits."""
+    """Write splats, depths and tile rectangles of one block; return which of its Gaussians are visible, as bits.
+
+    The radii of the visible ones, ceil(3 standard deviations of the long axis), are left in `scratch` at `_RADII`.
+    """
     block = index * rows * LANES
     first = index * LANES
     for i in range(4 * LANES):
@@ -69,6 +73,10 @@ def _project_block(data, index, rows, count, camera, degree, antialiased, splats
         for field in range(4):
             tiles[4 * (first + lane) + field] = np.int16(scratch[field * LANES + lane])
 
+    half_difference = 0.5 * (g.a - g.c)
+    largest_variance = 0.5 * (g.a + g.c) + square_root(half_difference * half_difference + g.b * g.b)
+    store(scratch, _RADII, -floor(-3.0 * square_root(largest_variance)))
+
     x, y, z, _ = view_direction(data, block, camera)
     red, green, blue = color(data, block, degree, x, y, z)
     scale = -0.5 * LOG2_E / g.determinant
@@ -91,19 +99,14 @@ def _project_block(data, index, rows, count, camera, degree, antialiased, splats
 
 
 @inlined
-def _count_views(bits, index, data, rows, camera, scratch, views_seen, max_radius):
-    """Add a block's visible Gaussians to the statistics."""
-    g = geometry(data, index * rows * LANES, camera)
-    middle = 0.5 * (g.a + g.c)
-    half_difference = 0.5 * (g.a - g.c)
-    largest = middle + square_root(half_difference * half_difference + g.b * g.b)
-    store(scratch, 0, -floor(-3.0 * square_root(largest)))
+def _count_views(bits, index, scratch, views_seen, max_radius):
+    """Add a block's visible Gaussians to the statistics; their radii are where `_project_block` left them."""
     while bits:
         lane = lowest_bit(bits)
         bits &= bits - np.uint32(1)
         i = index * LANES + lane
         views_seen[i] += 1
-        max_radius[i] = max(max_radius[i], scratch[lane])
+        max_radius[i] = max(max_radius[i], scratch[_RADII + lane])
 
 
 @kernel
@@ -126,9 +129,9 @@ def project(
     blocks = visible.size
     chunks = _CHUNKS_PER_THREAD * threads
     for chunk in numba.prange(chunks):
-        scratch = np.empty(4 * LANES, np.float32)
+        scratch = np.empty(5 * LANES, np.float32)
         for index in range(blocks * chunk // chunks, blocks * (chunk + 1) // chunks):
             bits = _project_block(data, index, rows, count, camera, degree, antialiased, splats, depths, tiles, scratch)
             visible[index] = bits
             if statistics:
-                _count_views(bits, index, data, rows, camera, scratch, views_seen, max_radius)
+                _count_views(bits, index, scratch, views_seen, max_radius)
