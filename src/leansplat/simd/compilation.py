@@ -19,7 +19,7 @@ _log = logging.getLogger("leansplat")
 
 _SLOW_TO_COMPILE = ("leansplat.render.", "leansplat.training.")
 
-inlined = numba.njit(error_model="numpy")
+inlined = numba.njit(error_model="numpy", forceinline=True)
 """A function called from kernels."""
 
 
