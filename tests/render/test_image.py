@@ -12,8 +12,10 @@ from render.scenes import HARD_CASES, camera, everything, huge, scene, surfaces,
 from torch import Tensor
 
 from leansplat.cameras import look_at
+from leansplat.errors import LeansplatError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate, empty
 from leansplat.render import pack, render
+from leansplat.render.cpu import rasterizer
 
 FRONT = to_world(torch.tensor([[0.0, 0.0, 3.0]]))
 """(1, 3) a mean that projects to the principal point of `camera()`."""
@@ -325,3 +327,9 @@ def rotate(quat: Tensor, vector: Tensor) -> Tensor:
     """`vector` (3,) turned by a unit quaternion (4,): q v q*."""
     conjugate = quat * torch.tensor([1.0, -1.0, -1.0, -1.0], dtype=quat.dtype)
     return multiply(multiply(quat, torch.cat([torch.zeros(1, dtype=quat.dtype), vector])), conjugate)[1:]
+
+
+def test_more_pairs_than_can_be_numbered_are_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rasterizer, "_MOST_PAIRS", 3)
+    with pytest.raises(LeansplatError, match="pairs of a tile and a Gaussian"):
+        render(surfaces(), camera())

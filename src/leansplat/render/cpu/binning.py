@@ -154,6 +154,9 @@ def count_pairs(splats, tiles, order, columns, reached_tiles, counters, offsets)
         reached_tiles: (visible,) uint16 out, kept for `scatter_pairs`.
         counters: (threads, tiles) int32 out, where each thread's next splat of a tile goes.
         offsets: (tiles + 1,) int32 out, where each tile's list starts; the last entry is the number of pairs.
+
+    Returns:
+        the number of pairs; above 2^31 - 1 the other results are undefined.
     """
     threads = counters.shape[0]
     visible = order.size
@@ -174,6 +177,7 @@ def count_pairs(splats, tiles, order, columns, reached_tiles, counters, offsets)
             counters[thread, tile] = total
             total += here
     offsets[offsets.size - 1] = total
+    return total
 
 
 @kernel

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leansplat.cameras import Camera
+from leansplat.errors import LeansplatError
 from leansplat.render.cpu.binning import count_pairs, scatter_pairs, sort_by_depth
 from leansplat.render.cpu.blending import blend
 from leansplat.render.cpu.blending_backward import blend_backward, share_tiles
@@ -31,6 +32,8 @@ from leansplat.simd.vector import LANES
 Floats = NDArray[np.float32]
 
 _TILES_AT_A_TIME = 4  # tiles a thread takes from the queue; their costs vary too much for a fixed share
+
+_MOST_PAIRS = 2**31 - 1
 
 NO_FLOATS = np.zeros(0, np.float32)
 NO_INTS = np.zeros(0, np.int32)
@@ -135,8 +138,13 @@ def _bin(
     counters = memory.empty((thread_count(), tile_count), np.int32)
     offsets = np.empty(tile_count + 1, np.int32)
     reached_tiles = memory.empty(max(1, count), np.uint16)
-    count_pairs(splats, tiles, order, columns, reached_tiles, counters, offsets)
-    pairs = memory.empty(int(offsets[-1]), np.int32)
+    pair_count = int(count_pairs(splats, tiles, order, columns, reached_tiles, counters, offsets))
+    if pair_count > _MOST_PAIRS:
+        raise LeansplatError(
+            f"this view has {pair_count} pairs of a tile and a Gaussian in it, more than {_MOST_PAIRS}; "
+            "render it smaller, or remove the Gaussians that cover all of it"
+        )
+    pairs = memory.empty(pair_count, np.int32)
     scatter_pairs(splats, tiles, order, columns, reached_tiles, counters, pairs)
     return order, offsets, pairs
 
