@@ -19,7 +19,7 @@ from typing import Any
 
 from leansplat.captures import load
 from leansplat.captures.capture import Capture
-from leansplat.evaluation import evaluate
+from leansplat.evaluation import evaluate_run
 from leansplat.files import write_json
 from leansplat.formats import read
 from leansplat.pruning import TrimmingConfig, trim
@@ -96,9 +96,9 @@ def processor() -> str:
 
 def row(name: str, run: Run, capture: Capture) -> dict[str, Any]:
     """What the table says of a run; measured once and kept as the run's metrics.json."""
-    scene = read(run.scene_path)
-    evaluation = evaluate(scene, capture, file_size=run.scene_path.stat().st_size).to_json()
-    run.write_metrics(evaluation)
+    if not run.metrics_path.exists():
+        evaluate_run(run, read(run.scene_path), capture)
+    evaluation = json.loads(run.metrics_path.read_text(encoding="utf-8"))
     end = next(event for event in reversed(run.events()) if event["event"] == "finished")
     rounds = [event for event in run.events() if event["event"] == "round"]
     return {
@@ -160,6 +160,7 @@ def main() -> None:
             "capture": "fox at 270x480, every 8th photo held out",
             "processor": processor(),
             "peak_memory_bytes": peak_memory(arguments.runs),
+            "not_run": [name for name in jobs() if name not in {entry["name"] for entry in rows}],
             "rows": rows,
         },
         overwrite=True,
