@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from leansplat.pruning import TrimmingConfig, trim
     from leansplat.training import TrainingConfig, train
 
-# How long OpenMP's threads spin before they sleep. By default almost for ever, which costs a factor of ten and more as
-# soon as another process wants a core; not at all costs a tenth on an idle machine. OpenMP reads this as it starts.
+# How long OpenMP's threads spin before they sleep. By default almost for ever, so that a thread that another process
+# keeps off its core holds up all others; a short spin still spares most sleeps. OpenMP reads this as it starts.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"

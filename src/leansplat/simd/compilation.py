@@ -23,23 +23,14 @@ inlined = numba.njit(error_model="numpy", forceinline=True)
 """A function called from kernels."""
 
 
-def kernel(function=None, *, fast_math=False):
-    """An entry point: compiled with threads, without the interpreter lock, and cached on disk.
-
-    Args:
-        fast_math: let LLVM reorder sums and assume finite numbers, for plain loops it can then vectorise.
-    """
-
-    def compile_lazily(function):
-        flags = {"nnan", "ninf", "nsz", "arcp", "contract", "afn", "reassoc"} if fast_math else False
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(_cache_folder())
-        try:
-            return numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=flags)(function)
-        finally:
-            numba.config.CACHE_DIR = before
-
-    return compile_lazily if function is None else compile_lazily(function)
+def kernel(function):
+    """An entry point: compiled with threads, without the interpreter lock, and cached on disk."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(_cache_folder())
+    try:
+        return numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = before
 
 
 def digest_of_sources(package):

@@ -59,10 +59,7 @@ class Pass:
     antialiased: bool
     columns: int
     splats: Floats
-    depths: Floats
-    tiles: NDArray[np.int16]
     visible: NDArray[np.uint16]
-    order: NDArray[np.int32]
     offsets: NDArray[np.int32]
     pairs: NDArray[np.int32]
     drawn: NDArray[np.uint16]
@@ -105,7 +102,7 @@ def forward(
         views_seen if views_seen is not None else NO_INTS, max_radius if max_radius is not None else NO_FLOATS,
         thread_count(),
     )  # fmt: skip
-    order, offsets, pairs = _bin(splats, depths, tiles, columns, tile_count)
+    offsets, pairs = _bin(splats, depths, tiles, columns, tile_count)
 
     image = memory.empty((3, camera.height, camera.width), np.float32)
     transmittance = memory.empty((camera.height, camera.width), np.float32)
@@ -121,15 +118,15 @@ def forward(
     finally:
         numba.set_parallel_chunksize(0)
     return Pass(
-        data, count, view, camera.width, camera.height, sh_degree, antialiased, columns, splats, depths, tiles, visible,
-        order, offsets, pairs, drawn, ends, costs, image, transmittance,
+        data, count, view, camera.width, camera.height, sh_degree, antialiased, columns, splats, visible, offsets,
+        pairs, drawn, ends, costs, image, transmittance,
     )  # fmt: skip
 
 
 def _bin(
     splats: Floats, depths: Floats, tiles: NDArray[np.int16], columns: int, tile_count: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Visible splats by depth, where each tile's list starts, and the lists."""
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Where each tile's list of splats starts, and the lists, nearest first."""
     padded = depths.size
     keys, keys_swap = memory.empty(padded, np.uint32), memory.empty(padded, np.uint32)
     order, order_swap = memory.empty(padded, np.int32), memory.empty(padded, np.int32)
@@ -146,7 +143,7 @@ def _bin(
         )
     pairs = memory.empty(pair_count, np.int32)
     scatter_pairs(splats, tiles, order, columns, reached_tiles, counters, pairs)
-    return order, offsets, pairs
+    return offsets, pairs
 
 
 class _SpareSums:
