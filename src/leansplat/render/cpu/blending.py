@@ -19,27 +19,27 @@ from leansplat.render.cpu.splat import (
     FORM_B,
     FORM_C,
     GREEN,
-    LOG2_255,
     LOG2_OPACITY,
     MEAN_X,
     MEAN_Y,
     RECORD,
     RED,
+    brightness_at,
     rectangles_reached,
 )
 from leansplat.render.cpu.tile import (
     BLOCK,
     BLOCKS,
-    MAX_ALPHA,
     MIN_TRANSMITTANCE,
+    blend_step,
     block_corners,
+    block_pixels,
     pixels_inside,
     write_block,
 )
 from leansplat.simd.bits import append_where_bit, bits_to_mask, count_bits, lowest_bit, mask_to_bits
 from leansplat.simd.compilation import inlined, kernel
-from leansplat.simd.math import exp2
-from leansplat.simd.vector import LANES, broadcast, fma, lane_numbers_in_4x4, load, minimum, prefetch, select, store
+from leansplat.simd.vector import LANES, broadcast, fma, load, prefetch, select, store
 
 _CHUNK = 128  # splats whose words and records are held at a time; their numbers fit a byte
 _AHEAD = 6  # records to prefetch ahead
@@ -103,27 +103,18 @@ def _blend_tile(tile, splats, offsets, pairs, columns, width, height, background
             green = load(state, at + 2 * LANES)
             blue = load(state, at + 3 * LANES)
             T_drawn = load(state, at + 4 * LANES)
-            x = lane_numbers_in_4x4(0) + (
-                np.float32(tile_x) + np.float32(0.5) + np.float32((block & np.uint32(3)) * np.uint32(4))
-            )
-            y = lane_numbers_in_4x4(1) + (
-                np.float32(tile_y) + np.float32(0.5) + np.float32((block >> np.uint32(2)) * np.uint32(4))
-            )
+            x, y = block_pixels(tile_x, tile_y, block)
             for i in range(chosen_count):
                 r = np.int64(chosen[i]) * RECORD
-                dx = x - records[r + MEAN_X]
-                dy = y - records[r + MEAN_Y]
-                log2_opacity = broadcast(records[r + LOG2_OPACITY])
-                p = fma(
-                    fma(records[r + FORM_A], dx, records[r + FORM_B] * dy),
-                    dx,
-                    fma(records[r + FORM_C] * dy, dy, log2_opacity),
+                _, reached, alpha = brightness_at(
+                    records[r + FORM_A],
+                    records[r + FORM_B],
+                    records[r + FORM_C],
+                    broadcast(records[r + LOG2_OPACITY]),
+                    x - records[r + MEAN_X],
+                    y - records[r + MEAN_Y],
                 )
-                reached = (p >= -LOG2_255) & (p <= log2_opacity)
-                alpha = select(reached, minimum(exp2(p), MAX_ALPHA), 0.0)
-                T_next = T - alpha * T
-                draws = reached & (T_next >= MIN_TRANSMITTANCE)
-                weight = select(draws, alpha * T, 0.0)
+                T_next, draws, weight = blend_step(T, reached, alpha)
                 # The splat that ends a pixel draws nothing there, but the backward pass has to end it too.
                 changes = mask_to_bits(reached & (T >= MIN_TRANSMITTANCE)) != 0
                 drew[chosen[i]] |= np.uint16(np.uint32(changes) << block)

@@ -17,19 +17,19 @@ from leansplat.render.cpu.splat import (
     FORM_B,
     FORM_C,
     GREEN,
-    LOG2_255,
     LOG2_OPACITY,
+    MAX_ALPHA,
     MEAN_X,
     MEAN_Y,
     RECORD,
     RED,
+    brightness_at,
 )
-from leansplat.render.cpu.tile import BLOCK, BLOCKS, MAX_ALPHA, MIN_TRANSMITTANCE, pixels_inside, read_block
+from leansplat.render.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_inside, read_block
 from leansplat.simd.across_lanes import sums_of
 from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel
-from leansplat.simd.math import exp2
-from leansplat.simd.vector import LANES, broadcast, fma, lane_numbers_in_4x4, load, minimum, prefetch, select, store
+from leansplat.simd.vector import LANES, broadcast, fma, load, prefetch, select, store
 
 _AHEAD = 6  # records to prefetch ahead
 _STATE = 5 * LANES  # T, R, and the gradient's red, green and blue, of one block
@@ -67,8 +67,6 @@ def _blend_tile_backward(
         store(state, at + LANES, behind)
 
     zero = broadcast(0.0)
-    first_x = np.float32(tile_x) + np.float32(0.5)
-    first_y = np.float32(tile_y) + np.float32(0.5)
     for j in range(start, end):
         if j + _AHEAD < end:
             prefetch(splats, np.int64(pairs[j + _AHEAD]) * RECORD)
@@ -99,17 +97,13 @@ def _blend_tile_backward(
             block = lowest_bit(blocks)
             blocks &= blocks - np.uint32(1)
             at = np.int64(block) * _STATE
-            dx = lane_numbers_in_4x4(0) + (first_x + np.float32((block & np.uint32(3)) * np.uint32(4)) - mean_x)
-            dy = lane_numbers_in_4x4(1) + (first_y + np.float32((block >> np.uint32(2)) * np.uint32(4)) - mean_y)
-            p = fma(fma(form_a, dx, form_b * dy), dx, fma(form_c * dy, dy, log2_opacity))
-            reached = (p >= -LOG2_255) & (p <= log2_opacity)
+            x, y = block_pixels(tile_x, tile_y, block)
+            dx = x - mean_x
+            dy = y - mean_y
+            brightness, reached, alpha = brightness_at(form_a, form_b, form_c, log2_opacity, dx, dy)
             T = load(state, at)
-            brightness = exp2(p)
-            alpha = select(reached, minimum(brightness, MAX_ALPHA), 0.0)
-            T_next = T - alpha * T
+            T_next, draws, weight = blend_step(T, reached, alpha)
             store(state, at, T_next)
-            draws = reached & (T_next >= MIN_TRANSMITTANCE)
-            weight = select(draws, alpha * T, 0.0)
             d_red = load(state, at + 2 * LANES)
             d_green = load(state, at + 3 * LANES)
             d_blue = load(state, at + 4 * LANES)

@@ -7,13 +7,12 @@ import numba
 import numpy as np
 
 from leansplat.render.cpu.projection import TILE
-from leansplat.render.cpu.splat import FORM_A, FORM_B, FORM_C, LOG2_255, LOG2_OPACITY, MEAN_X, MEAN_Y, RECORD
-from leansplat.render.cpu.tile import BLOCK, BLOCKS, MAX_ALPHA, MIN_TRANSMITTANCE, pixels_inside
+from leansplat.render.cpu.splat import FORM_A, FORM_B, FORM_C, LOG2_OPACITY, MEAN_X, MEAN_Y, RECORD, brightness_at
+from leansplat.render.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_inside
 from leansplat.simd.across_lanes import largest_lane, sum_lanes
 from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel
-from leansplat.simd.math import exp2
-from leansplat.simd.vector import LANES, broadcast, fma, lane_numbers_in_4x4, load, maximum, minimum, select, store
+from leansplat.simd.vector import LANES, broadcast, load, maximum, select, store
 
 
 @inlined
@@ -24,8 +23,6 @@ def _tile_weights(tile, splats, start, end, pairs, drawn, columns, width, height
     for block in range(BLOCKS):
         inside = pixels_inside(width, height, tile_x + (block & 3) * BLOCK, tile_y + (block >> 2) * BLOCK)
         store(transmittance, block * LANES, select(bits_to_mask(inside), 1.0, 0.0))
-    first_x = np.float32(tile_x) + np.float32(0.5)
-    first_y = np.float32(tile_y) + np.float32(0.5)
     for j in range(start, end):
         blocks = np.uint32(drawn[j])
         splat = np.int64(pairs[j])
@@ -35,22 +32,17 @@ def _tile_weights(tile, splats, start, end, pairs, drawn, columns, width, height
         while blocks:
             block = lowest_bit(blocks)
             blocks &= blocks - np.uint32(1)
-            dx = lane_numbers_in_4x4(0) + (
-                first_x + np.float32((block & np.uint32(3)) * np.uint32(4)) - splats[r + MEAN_X]
+            x, y = block_pixels(tile_x, tile_y, block)
+            _, reached, alpha = brightness_at(
+                splats[r + FORM_A],
+                splats[r + FORM_B],
+                splats[r + FORM_C],
+                broadcast(splats[r + LOG2_OPACITY]),
+                x - splats[r + MEAN_X],
+                y - splats[r + MEAN_Y],
             )
-            dy = lane_numbers_in_4x4(1) + (
-                first_y + np.float32((block >> np.uint32(2)) * np.uint32(4)) - splats[r + MEAN_Y]
-            )
-            log2_opacity = splats[r + LOG2_OPACITY]
-            p = fma(
-                fma(splats[r + FORM_A], dx, splats[r + FORM_B] * dy), dx, fma(splats[r + FORM_C] * dy, dy, log2_opacity)
-            )
-            T = load(transmittance, np.int64(block) * LANES)
-            reached = (p >= -LOG2_255) & (p <= log2_opacity)
-            alpha = select(reached, minimum(exp2(p), MAX_ALPHA), 0.0)
-            T_next = T - alpha * T
-            store(transmittance, np.int64(block) * LANES, T_next)
-            weight = select(reached & (T_next >= MIN_TRANSMITTANCE), alpha * T, 0.0)
+            T, _, weight = blend_step(load(transmittance, np.int64(block) * LANES), reached, alpha)
+            store(transmittance, np.int64(block) * LANES, T)
             total = total + weight
             largest = maximum(largest, weight)
         weight_sum[splat] += sum_lanes(total)

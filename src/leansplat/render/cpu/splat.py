@@ -10,7 +10,8 @@ needs; alpha >= 1/255 is then p >= -log2(255), a fixed bound.
 
 from leansplat.simd.bits import mask_to_bits
 from leansplat.simd.compilation import inlined
-from leansplat.simd.vector import fma, maximum, minimum
+from leansplat.simd.math import exp2
+from leansplat.simd.vector import fma, maximum, minimum, select
 
 RECORD = 16
 """Floats per splat."""
@@ -19,6 +20,7 @@ MEAN_X, MEAN_Y, FORM_A, FORM_B, FORM_C, LOG2_OPACITY, RED, GREEN, BLUE, SLOPE_X,
 """Fields of the record. `SLOPE_X` = b/c and `SLOPE_Y` = b/a of the 2D covariance [[a, b], [b, c]]: along a line of
 constant dy the form is largest at dx = SLOPE_X dy, and the other way round."""
 
+MAX_ALPHA = 0.99
 LOG2_255 = 7.9943534
 _SLACK = 1e-3  # keeps rounding from dropping a pixel that the exact test would draw
 
@@ -49,3 +51,20 @@ def rectangles_reached(splats, record, left, top, width, height):
     at_near_x = fma(fma(a, x_near, b * y_best), x_near, c * y_best * y_best)
     at_near_y = fma(fma(a, x_best, b * y_near), x_best, c * y_near * y_near)
     return mask_to_bits(maximum(at_near_x, at_near_y) >= -LOG2_255 - _SLACK - splats[record + LOG2_OPACITY])
+
+
+@inlined
+def brightness_at(a, b, c, log2_opacity, dx, dy):
+    """A splat at sixteen pixels: (2^p, whether it reaches the pixel, alpha), alpha being 0 where it does not.
+
+    Alpha is 2^p capped at `MAX_ALPHA`. A form that rounding made positive (p above log2_opacity) counts as not reached,
+    as published.
+
+    Args:
+        a, b, c, log2_opacity: fields of the record, scalars or broadcast.
+        dx, dy: (16 lanes) pixel centres minus the mean.
+    """
+    p = fma(fma(a, dx, b * dy), dx, fma(c * dy, dy, log2_opacity))
+    reached = (p >= -LOG2_255) & (p <= log2_opacity)
+    brightness = exp2(p)
+    return brightness, reached, select(reached, minimum(brightness, MAX_ALPHA), 0.0)

@@ -8,12 +8,11 @@ import numpy as np
 
 from leansplat.render.cpu.projection import TILE
 from leansplat.simd.compilation import inlined
-from leansplat.simd.vector import LANES, lane_numbers_in_4x4, load, store
+from leansplat.simd.vector import LANES, lane_numbers_in_4x4, load, select, store
 
 BLOCK = 4
 BLOCKS = 16
 
-MAX_ALPHA = 0.99
 MIN_TRANSMITTANCE = 1e-4
 
 
@@ -23,6 +22,25 @@ def block_corners(tile, columns):
     x = np.float32((tile % columns) * TILE) + np.float32(0.5)
     y = np.float32((tile // columns) * TILE) + np.float32(0.5)
     return lane_numbers_in_4x4(0) * 4.0 + x, lane_numbers_in_4x4(1) * 4.0 + y
+
+
+@inlined
+def block_pixels(tile_x, tile_y, block):
+    """Centres of the sixteen pixels of a block (uint32) of the tile at pixel column tile_x, row tile_y, as (x, y)."""
+    x = np.float32(tile_x) + np.float32(0.5) + np.float32((block & np.uint32(3)) * np.uint32(BLOCK))
+    y = np.float32(tile_y) + np.float32(0.5) + np.float32((block >> np.uint32(2)) * np.uint32(BLOCK))
+    return lane_numbers_in_4x4(0) + x, lane_numbers_in_4x4(1) + y
+
+
+@inlined
+def blend_step(T, reached, alpha):
+    """A splat in front of sixteen pixels of transmittance T: (T behind it, where it draws, its weight alpha T there).
+
+    A splat that would leave less than `MIN_TRANSMITTANCE` ends the pixel and draws nothing, as published.
+    """
+    T_next = T - alpha * T
+    draws = reached & (T_next >= MIN_TRANSMITTANCE)
+    return T_next, draws, select(draws, alpha * T, 0.0)
 
 
 @inlined
