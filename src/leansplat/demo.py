@@ -18,7 +18,7 @@ from leansplat.pictures import side_by_side, write_png
 from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
 from leansplat.runs import Run
 from leansplat.training import TrainingConfig, create_training_run, train
-from leansplat.training.trainer import Progress
+from leansplat.training.loop import Progress
 
 
 @dataclass(frozen=True)

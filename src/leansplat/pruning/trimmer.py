@@ -24,14 +24,10 @@ from leansplat.pruning.selection import count_after_round, keep_by_count, keep_b
 from leansplat.pruning.start import Start, start_from
 from leansplat.render.packed import OPACITIES
 from leansplat.runs import Run, create_run, hash_capture, open_run
-from leansplat.simd.threads import thread_count
-from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from leansplat.training import loop
 from leansplat.training.config import TrainingConfig
+from leansplat.training.loop import Progress
 from leansplat.training.state import TrainingState, training_step
-from leansplat.training.trainer import Progress
-
-_LOG_EVERY = 100
-_REPORT_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def trim(
             in. Without it nothing is written.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet).
         overwrite: remove an earlier run from the folder first.
-        progress: see `training.trainer.Progress`.
+        progress: see `training.loop.Progress`.
 
     Raises:
         InputError: the scene cannot be used.
@@ -84,19 +80,30 @@ def trim(
         if run is None:
             raise RunError("there is no run folder to resume; name the one that was interrupted")
         run = run if isinstance(run, Run) else open_run(run)
-        checkpoint = _resume(run, capture, config)
+        checkpoint = loop.resume(run, "trim", {"trimming": config.to_json()}, capture)
     elif run is not None and not isinstance(run, Run):
         run = create_trimming_run(run, scene, capture, config, overwrite=overwrite)
     if checkpoint is not None:
-        loop = _Loop(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
+        trimming = _Trimming(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
     else:
-        loop = _Loop.begin(start_from(scene, capture.extent, config.seed), capture, config, run)
-    loop.run_to_end(progress)
-    gaussians = loop.state.gaussians()
+        trimming = _Trimming.begin(start_from(scene, capture.extent, config.seed), capture, config, run)
+    state = trimming.state
+    loop.run_steps(
+        state,
+        trimming.one_step,
+        trimming.notes["first_step"],
+        config.iterations,
+        run=run,
+        config=trimming.training,
+        checkpoint_every=config.checkpoint_every,
+        notes=trimming.notes,
+        progress=progress,
+    )
+    gaussians = state.gaussians()
     if run is not None:
         run.write_scene(gaussians)
-        run.log("finished", loop.state.step, gaussians=len(gaussians), seconds=round(loop.state.seconds, 3))
-    return TrimmingResult(gaussians, loop.state.seconds)
+        run.log("finished", state.step, gaussians=len(gaussians), seconds=round(state.seconds, 3))
+    return TrimmingResult(gaussians, state.seconds)
 
 
 def create_trimming_run(
@@ -142,25 +149,8 @@ def create_trimming_run(
     )
 
 
-def _resume(run: Run, capture: Capture, config: TrimmingConfig) -> Checkpoint | None:
-    """The last checkpoint of a run that fits, or None where it has none yet."""
-    if run.config["command"] != "trim":
-        raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
-    before, now = run.config["settings"].get("trimming", {}), config.to_json()
-    if before != now:
-        changed = ", ".join(name for name in now if now[name] != before.get(name))
-        raise RunError(f"{run.folder} was started with other settings ({changed}); keep them or start a new run")
-    run.check_input("capture", hash_capture(capture))
-    steps = run.checkpoints()
-    run.cut_log(steps[-1] if steps else -1)
-    if not steps:
-        return None
-    run.log("resumed", steps[-1], threads=thread_count())
-    return read_checkpoint(run.checkpoint_path(steps[-1]))
-
-
 @dataclass
-class _Loop:
+class _Trimming:
     """Trimming between two steps.
 
     Args:
@@ -177,44 +167,31 @@ class _Loop:
     notes: Mapping[str, Any]
 
     @classmethod
-    def begin(cls, start: Start, capture: Capture, config: TrimmingConfig, run: Run | None) -> _Loop:
+    def begin(cls, start: Start, capture: Capture, config: TrimmingConfig, run: Run | None) -> _Trimming:
         """At the start: the first round has been done."""
+        began = time.perf_counter()
         state = start.state
         notes = {"first_step": state.step, "first_count": len(state.optimizer)}
-        loop = cls(capture, config, run, state, start.training, notes)
+        trimming = cls(capture, config, run, state, start.training, notes)
         has_gradients = bool((state.statistics.views_seen > 0).any())
-        loop._log("started", gaussians=len(state.optimizer), optimizer="kept" if start.has_optimizer else "fresh")
+        trimming._log("started", gaussians=len(state.optimizer), optimizer="kept" if start.has_optimizer else "fresh")
         if config.gradient_source == "stale" and not has_gradients and not config.control:
-            loop._log(
+            trimming._log(
                 "stale_gradients_emulated", reason="the scene brings no statistics of its training; gathered once"
             )
-            state.statistics = loop._gather()
-        loop._prune(1)
-        return loop
+            state.statistics = trimming._gather()
+        trimming._prune(1)
+        state.seconds = time.perf_counter() - began
+        return trimming
 
-    def run_to_end(self, progress: Progress | None) -> None:
-        started = time.perf_counter() - self.state.seconds
-        total = self.config.iterations
-        losses: list[float] = []
-        while (done := self.state.step - self.notes["first_step"]) < total:
-            view = self.capture.train[self.state.next_view(len(self.capture.train))]
-            losses.append(training_step(self.state, view, self.training, self.capture.background))
-            done += 1
-            if done % self.config.every == 0 and done // self.config.every < self.config.rounds:
-                self._prune(done // self.config.every + 1)
-            self.state.seconds = time.perf_counter() - started
-            if progress is not None and (done % _REPORT_EVERY == 0 or done == total):
-                progress(done, total, {"loss": losses[-1], "gaussians": len(self.state.optimizer)})
-            checkpoint_due = done % self.config.checkpoint_every == 0 or done == total
-            if done % _LOG_EVERY == 0 or checkpoint_due:
-                loss = sum(losses) / len(losses)
-                seconds = round(self.state.seconds, 3)
-                self._log("progress", loss=loss, gaussians=len(self.state.optimizer), seconds=seconds)
-                losses.clear()
-            if self.run is not None and checkpoint_due:
-                checkpoint = Checkpoint(self.state, self.training, self.notes)
-                write_checkpoint(self.run.checkpoint_path(self.state.step), checkpoint)
-                self.run.drop_old_checkpoints()
+    def one_step(self) -> float:
+        """A training step, and a round of pruning where one is due after it; returns the loss."""
+        view = self.capture.train[self.state.next_view(len(self.capture.train))]
+        loss = training_step(self.state, view, self.training, self.capture.background)
+        done = self.state.step - self.notes["first_step"]
+        if done % self.config.every == 0 and done // self.config.every < self.config.rounds:
+            self._prune(done // self.config.every + 1)
+        return loss
 
     def _prune(self, number: int) -> None:
         """Round `number`, from 1: score, select, remove."""

@@ -8,10 +8,9 @@ ends with the same bits as one that was not.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -20,23 +19,12 @@ from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import Run, create_run, hash_capture, open_run
-from leansplat.simd.threads import thread_count
-from leansplat.training import schedule
-from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from leansplat.training import loop, schedule
 from leansplat.training.config import TrainingConfig
 from leansplat.training.densification import densify, reset_opacities
 from leansplat.training.initialisation import initial_gaussians
+from leansplat.training.loop import Progress
 from leansplat.training.state import TrainingState, training_step
-
-_LOG_EVERY = 100
-_REPORT_EVERY = 10
-
-
-class Progress(Protocol):
-    """Told how far training is every ten steps and after the last: for a progress bar."""
-
-    def __call__(self, step: int, total: int, values: Mapping[str, float], /) -> None:
-        """`step` of `total` is done; `values` holds "loss" and "gaussians"."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,7 @@ def train(
             in. Without it nothing is written.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet).
         overwrite: remove an earlier run from the folder first.
-        progress: see `Progress`.
+        progress: see `training.loop.Progress`.
         after_step: called after every step and what the schedule did after it, for instance to evaluate. Right after an
             opacity reset a scene renders badly; evaluate at other steps.
 
@@ -97,7 +85,17 @@ def train(
         if run is not None and not isinstance(run, Run):
             run = create_training_run(run, capture, config, overwrite=overwrite)
         state = begin_training(capture, config)
-    _train(state, capture, config, run, progress, after_step)
+    loop.run_steps(
+        state,
+        lambda: _scheduled_step(state, capture, config, run),
+        0,
+        config.iterations,
+        run=run,
+        config=config,
+        checkpoint_every=config.checkpoint_every,
+        progress=progress,
+        after_step=after_step,
+    )
     gaussians = state.gaussians()
     if run is not None:
         run.write_scene(gaussians)
@@ -138,59 +136,12 @@ def begin_training(capture: Capture, config: TrainingConfig) -> TrainingState:
 
 
 def _resume(run: Run, capture: Capture, config: TrainingConfig | None) -> tuple[TrainingConfig, TrainingState]:
-    if run.config["command"] != "train":
-        raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
     try:
         began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
     except InputError as error:
         raise RunError(f"{run.folder / 'config.json'} is damaged ({error}); restore it or start a new run") from error
-    if config is not None and config != began_with:
-        now, before = config.to_json(), began_with.to_json()
-        changed = ", ".join(name for name in now if now[name] != before[name])
-        raise RunError(f"{run.folder} was started with other settings ({changed}); keep them or start a new run")
-    run.check_input("capture", hash_capture(capture))
-    steps = run.checkpoints()
-    if not steps:
-        run.cut_log(-1)
-        return began_with, begin_training(capture, began_with)
-    checkpoint = read_checkpoint(run.checkpoint_path(steps[-1]))
-    if checkpoint.config != began_with or checkpoint.state.step != steps[-1]:
-        raise RunError(f"{run.checkpoint_path(steps[-1])} belongs to another run; delete it or start a new run")
-    run.cut_log(steps[-1])
-    run.log("resumed", steps[-1], threads=thread_count())
-    return began_with, checkpoint.state
-
-
-def _train(
-    state: TrainingState,
-    capture: Capture,
-    config: TrainingConfig,
-    run: Run | None,
-    progress: Progress | None,
-    after_step: Callable[[TrainingState], None] | None,
-) -> None:
-    """Step until the end of the schedule, changing `state`."""
-    started = time.perf_counter() - state.seconds
-    losses: list[float] = []
-    while state.step < config.iterations:
-        losses.append(_scheduled_step(state, capture, config, run))
-        step, last = state.step, state.step == config.iterations
-        checkpoint_due = step % config.checkpoint_every == 0 or last
-        state.seconds = time.perf_counter() - started
-        if progress is not None and (step % _REPORT_EVERY == 0 or last):
-            progress(step, config.iterations, {"loss": losses[-1], "gaussians": len(state.optimizer)})
-        if step % _LOG_EVERY == 0 or checkpoint_due:
-            # A checkpoint always ends a span of the log, so that resuming needs no half-filled mean.
-            if run is not None:
-                mean = sum(losses) / len(losses)
-                values = {"loss": mean, "gaussians": len(state.optimizer), "seconds": round(state.seconds, 3)}
-                run.log("progress", step, **values)
-            losses.clear()
-        if run is not None and checkpoint_due:
-            write_checkpoint(run.checkpoint_path(step), Checkpoint(state, config))
-            run.drop_old_checkpoints()
-        if after_step is not None:
-            after_step(state)
+    checkpoint = loop.resume(run, "train", {"training": config.to_json()} if config is not None else {}, capture)
+    return began_with, checkpoint.state if checkpoint is not None else begin_training(capture, began_with)
 
 
 def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConfig, run: Run | None) -> float:

@@ -1,0 +1,114 @@
+"""The loop that training and trimming share: step, keep log, progress and checkpoints along the way, and resume.
+
+What a step is, and what happens between steps (densify, prune), comes from the caller as a function. All that decides
+the result is in the `TrainingState`; means for the log start anew at every checkpoint, so a resumed run logs and
+computes the same as one that was not interrupted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from leansplat.captures.capture import Capture
+from leansplat.errors import RunError
+from leansplat.runs import Run, hash_capture
+from leansplat.simd.threads import thread_count
+from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from leansplat.training.config import TrainingConfig
+from leansplat.training.state import TrainingState
+
+_LOG_EVERY = 100
+_REPORT_EVERY = 10
+
+
+class Progress(Protocol):
+    """Told how far training is every ten steps and after the last: for a progress bar."""
+
+    def __call__(self, step: int, total: int, values: Mapping[str, float], /) -> None:
+        """`step` of `total` is done; `values` holds "loss" and "gaussians"."""
+
+
+def run_steps(
+    state: TrainingState,
+    one_step: Callable[[], float],
+    first: int,
+    total: int,
+    *,
+    run: Run | None,
+    config: TrainingConfig,
+    checkpoint_every: int,
+    notes: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    after_step: Callable[[TrainingState], None] | None = None,
+) -> None:
+    """Call `one_step` until `state` is `total` steps past step `first`.
+
+    Args:
+        one_step: takes `state` one step on, does what is due after it, and returns the loss.
+        run: gets the log and the checkpoints; None for neither.
+        config: the recipe that checkpoints hold.
+        checkpoint_every: steps between checkpoints; the last step always has one.
+        notes: further JSON values for the checkpoints.
+        progress: see `Progress`.
+        after_step: called last after every step.
+    """
+    started = time.perf_counter() - state.seconds
+    losses: list[float] = []
+    while state.step < first + total:
+        losses.append(one_step())
+        done = state.step - first
+        last = done == total
+        checkpoint_due = done % checkpoint_every == 0 or last
+        state.seconds = time.perf_counter() - started
+        if progress is not None and (done % _REPORT_EVERY == 0 or last):
+            progress(done, total, {"loss": losses[-1], "gaussians": len(state.optimizer)})
+        if done % _LOG_EVERY == 0 or checkpoint_due:
+            if run is not None:
+                mean = sum(losses) / len(losses)
+                values = {"loss": mean, "gaussians": len(state.optimizer), "seconds": round(state.seconds, 3)}
+                run.log("progress", state.step, **values)
+            losses.clear()
+        if run is not None and checkpoint_due:
+            write_checkpoint(run.checkpoint_path(state.step), Checkpoint(state, config, notes or {}))
+            run.drop_old_checkpoints()
+        if after_step is not None:
+            after_step(state)
+
+
+def resume(run: Run, command: str, settings: Mapping[str, Mapping[str, Any]], capture: Capture) -> Checkpoint | None:
+    """The last checkpoint of a run, whose log is cut back to it; None where the run has none yet and starts over.
+
+    Args:
+        command: what wants to go on.
+        settings: parts of the settings in config.json that must be as they were, such as {"training": ...}.
+
+    Raises:
+        RunError: the run was made by another command, with other settings or of another capture, or its checkpoint is
+            damaged or not its own.
+    """
+    if run.config["command"] != command:
+        raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
+    before = run.config["settings"]
+    changed = [
+        name
+        for part, values in settings.items()
+        for name, value in values.items()
+        if name not in before.get(part, {}) or before[part][name] != value
+    ]
+    if changed:
+        names = ", ".join(changed)
+        raise RunError(f"{run.folder} was started with other settings ({names}); keep them or start a new run")
+    run.check_input("capture", hash_capture(capture))
+    steps = run.checkpoints()
+    checkpoint = None
+    if steps:
+        path = run.checkpoint_path(steps[-1])
+        checkpoint = read_checkpoint(path)
+        if checkpoint.config.to_json() != before.get("training") or checkpoint.state.step != steps[-1]:
+            raise RunError(f"{path} belongs to another run; delete it or start a new run")
+    run.cut_log(steps[-1] if steps else -1)
+    if steps:
+        run.log("resumed", steps[-1], threads=thread_count())
+    return checkpoint
