@@ -1,11 +1,13 @@
-"""Writes docs/results.md from the JSON files in benchmarks/results, so that no number is copied by hand.
+"""Writes docs/results.md and the table of the README from the JSON files in benchmarks/results, so that no number is
+copied by hand.
 
-python benchmarks/results_page.py
+    python benchmarks/results_page.py
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from leansplat.files import replacing
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
+README = ROOT / "README.md"
+BETWEEN = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
+"""What of the README is written here."""
 
 HEAD = """# Results
 
@@ -117,11 +122,31 @@ The last column is what an earlier throwaway trainer reached with 10,000 + 1,500
 {not_run if missing else ""}"""
 
 
+def readme_table() -> str:
+    """The fox in short, with what the last column of the long table leaves to the reader."""
+    result = read("fox_trimming")
+    if result is None:
+        return ""
+    names = {"trained": "trained, 30,000 steps", "control": "trained 15,000 more, nothing removed (control)"}
+    rules = {"gradient": "the paper's rule", "opacity": "opacity alone"}
+    rows = []
+    for run in result["rows"]:
+        rule, _, share = run["name"].partition(" ")
+        name = names.get(run["name"]) or f"trimmed to {share}, {rules[rule]}"
+        lpips = "-" if run["lpips"] is None else f"{run['lpips']:.3f}"
+        size = f"{run['bytes'] / 1e6:.1f} MB"
+        rows.append([name, f"{run['gaussians']:,}", size, f"{run['psnr']:.2f}", f"{run['ssim']:.3f}", lpips])
+    return table([result["capture"], "Gaussians", "`.ply`", "PSNR", "SSIM", "LPIPS"], rows)
+
+
 def main() -> None:
     parts = [part for part in (HEAD, trimming(), renderer(), reading()) if part]
     with replacing(PAGE, overwrite=True) as file:
         file.write("\n".join(parts).encode())
-    print(PAGE.relative_to(ROOT))
+    text = README.read_text(encoding="utf-8")
+    with replacing(README, overwrite=True) as file:
+        file.write(BETWEEN.sub(lambda found: f"{found[1]}{readme_table()}\n{found[2]}", text).encode())
+    print(PAGE.relative_to(ROOT), README.relative_to(ROOT), sep="\n")
 
 
 if __name__ == "__main__":
