@@ -17,6 +17,7 @@ from leansplat.render.cpu.projection_backward import (
     block_backward,
     clear_rows,
     evaluated_rows,
+    touched_by_any,
 )
 from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.threads import thread_count
@@ -55,8 +56,8 @@ def _step(data, gradient, first, second, rates, rows, second_correction, threads
 
 @kernel
 def step_backward(
-    data, rows, camera, degree, antialiased, splats, visible, sums, threads, statistics, gradient_sum, first, second,
-    rates, second_correction,
+    data, rows, camera, degree, antialiased, splats, visible, sums, touched, threads, statistics, gradient_sum, first,
+    second, rates, second_correction,
 ):  # fmt: skip
     """`projection_backward.project_backward` and `_step` in one pass over the blocks; arguments as there."""
     blocks = visible.size
@@ -66,10 +67,11 @@ def step_backward(
         gradient = np.zeros(rows * LANES, np.float32)
         for index in range(blocks * chunk // chunks, blocks * (chunk + 1) // chunks):
             bits = np.uint32(visible[index])
-            if bits:
+            if touched_by_any(touched, index, blocks, threads):
                 mean_x, mean_y = block_backward(
-                    data, index, rows, camera, degree, antialiased, splats, bits, sums, blocks, threads, gradient, 0
-                )
+                    data, index, rows, camera, degree, antialiased, splats, bits, sums, touched, blocks, threads,
+                    gradient, 0,
+                )  # fmt: skip
                 if statistics:
                     add_screen_gradient(mean_x, mean_y, camera, bits, index, scratch, gradient_sum)
             else:

@@ -99,15 +99,15 @@ class Adam:
         """
         self.steps += 1
         first_correction, second_correction = bias_corrections(self.steps)
-        sums = rasterizer.pixel_sums(rendered, image_gradient)
+        sums, touched = rasterizer.pixel_sums(rendered, image_gradient)
         step_backward(
             rendered.data.reshape(-1), rendered.data.shape[1], rendered.camera, rendered.sh_degree,
-            rendered.antialiased, rendered.splats, rendered.visible, sums, thread_count(), gradient_sum is not None,
-            gradient_sum if gradient_sum is not None else rasterizer.NO_FLOATS,
+            rendered.antialiased, rendered.splats, rendered.visible, sums, touched, thread_count(),
+            gradient_sum is not None, gradient_sum if gradient_sum is not None else rasterizer.NO_FLOATS,
             self.first_moment.numpy().reshape(-1), self.second_moment.numpy().reshape(-1),
             (self.learning_rates * first_correction).numpy(), np.float32(second_correction),
         )  # fmt: skip
-        rasterizer.return_sums(sums)
+        rasterizer.return_sums(sums, touched)
 
     def select(self, rows: Tensor) -> None:
         """Keep the Gaussians at a mask (N,) bool or at indices (M,), in that order, with their moments."""

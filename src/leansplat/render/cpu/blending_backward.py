@@ -45,7 +45,7 @@ def share_tiles(costs, threads):
 @inlined
 def _blend_tile_backward(
     tile, splats, start, end, pairs, drawn, columns, width, height, image, image_gradient, transmittance,
-    with_alpha, alpha_gradient, sums, own,
+    with_alpha, alpha_gradient, sums, own, touched, own_touched,
 ):  # fmt: skip
     tile_x = (tile % columns) * TILE
     tile_y = (tile // columns) * TILE
@@ -126,12 +126,13 @@ def _blend_tile_backward(
             sum_blue = fma(weight, d_blue, sum_blue)
         total = sums_of((sum_p, sum_px, sum_py, sum_pxx, sum_pxy, sum_pyy, sum_red, sum_green, sum_blue))
         store(sums, own + r, load(sums, own + r) + total)
+        touched[own_touched + np.int64(pairs[j]) // LANES] = 1
 
 
 @kernel
 def blend_backward(
     splats, offsets, ends, pairs, drawn, columns, width, height, image, image_gradient, transmittance,
-    with_alpha, alpha_gradient, thread_tiles, sums,
+    with_alpha, alpha_gradient, thread_tiles, sums, touched,
 ):  # fmt: skip
     """Add each splat's nine sums over pixels (`projection_backward.SUM_...`) to `sums`.
 
@@ -140,12 +141,14 @@ def blend_backward(
         image_gradient: (3, H, W); alpha_gradient: (H, W), read only if `with_alpha`.
         thread_tiles: (threads + 1,) from `share_tiles`.
         sums: (threads * blocks * 16 * 16,) float32, a record per thread and splat; zero on entry.
+        touched: (threads * blocks,) uint8, set to 1 where a thread adds to a splat of a block; zero on entry.
     """
     threads = thread_tiles.size - 1
     per_thread = sums.size // threads
+    blocks = touched.size // threads
     for thread in numba.prange(threads):
         for tile in range(thread_tiles[thread], thread_tiles[thread + 1]):
             _blend_tile_backward(
                 tile, splats, offsets[tile], ends[tile], pairs, drawn, columns, width, height, image, image_gradient,
-                transmittance, with_alpha, alpha_gradient, sums, thread * per_thread,
+                transmittance, with_alpha, alpha_gradient, sums, thread * per_thread, touched, thread * blocks,
             )  # fmt: skip

@@ -2,7 +2,8 @@
 
 The blending kernel leaves, for every splat and thread, nine sums over pixels (see `SUM_...`). Here they are added over
 threads in a fixed order, turned into gradients of mean, covariance and colour, and led back through the geometry, which
-is computed again. The sums are set to zero as they are read, so the next backward pass finds them clean.
+is computed again. A thread marks the blocks it has touched: most are touched by one thread only, whose sums are then
+all that is read. Sums and marks are set to zero as they are read, so the next backward pass finds them clean.
 """
 
 import numba
@@ -25,31 +26,50 @@ _CHUNKS_PER_THREAD = 8  # parts of the work per thread, so that a slow part does
 
 
 @inlined
-def _take_sums(sums, first, blocks, threads):
-    """Add a block's sums over the threads, and clear them."""
+def touched_by_any(touched, index, blocks, threads):
+    """Whether any thread has left sums for a block."""
+    found = False
+    for thread in range(threads):
+        found = found or touched[thread * blocks + index] != 0
+    return found
+
+
+@inlined
+def _take_sums(sums, touched, index, blocks, threads):
+    """Add a block's sums over the threads that have touched it (at least one), and clear them and the marks."""
     own = blocks * LANES * RECORD
+    first = index * LANES * RECORD
     zero = broadcast(0.0)
-    for thread in range(1, threads):
+    total = np.int64(-1)
+    for thread in range(threads):
+        if touched[thread * blocks + index] == 0:
+            continue
+        touched[thread * blocks + index] = 0
+        theirs = thread * own + first
+        if total < 0:
+            total = theirs
+            continue
         for lane in range(LANES):
-            at = (first + lane) * RECORD
-            store(sums, at, load(sums, at) + load(sums, thread * own + at))
-            store(sums, thread * own + at, zero)
-    fields = load_records(sums, first * RECORD)
+            store(sums, total + lane * RECORD, load(sums, total + lane * RECORD) + load(sums, theirs + lane * RECORD))
+            store(sums, theirs + lane * RECORD, zero)
+    fields = load_records(sums, total)
     for lane in range(LANES):
-        store(sums, (first + lane) * RECORD, zero)
+        store(sums, total + lane * RECORD, zero)
     return fields
 
 
 @inlined
-def block_backward(data, index, rows, camera, degree, antialiased, splats, bits, sums, blocks, threads, gradient, at):
-    """Write the gradients of one block's visible Gaussians to `gradient` from offset `at` on.
+def block_backward(
+    data, index, rows, camera, degree, antialiased, splats, bits, sums, touched, blocks, threads, gradient, at
+):  # fmt: skip
+    """Write the gradients of one touched block's visible Gaussians to `gradient` from offset `at` on.
 
     Returns the gradient of their means on the image, (x, y) in pixels.
     """
     block = index * rows * LANES
     first = index * LANES
     visible = bits_to_mask(bits)
-    total = _take_sums(sums, first, blocks, threads)
+    total = _take_sums(sums, touched, index, blocks, threads)
     g = geometry(data, block, camera)
 
     # Inverse covariance Q = [[qa, qb], [qb, qc]]; log alpha = -1/2 d^T Q d + log opacity.
@@ -218,14 +238,15 @@ def clear_rows(gradient, at, first, rows):
 
 @kernel
 def project_backward(
-    data, rows, camera, degree, antialiased, splats, visible, sums, threads, gradient, statistics, gradient_sum
+    data, rows, camera, degree, antialiased, splats, visible, sums, touched, threads, gradient, statistics, gradient_sum
 ):
     """Gradients of the packed parameters.
 
     Args:
         data, rows, camera, degree, antialiased, splats, visible: as `projection.project` took and made them.
-        sums: (threads * blocks * 16 * 16,) what blending's backward pass left; zero on return.
-        gradient: (blocks * rows * 16,) out; zero where Gaussians are not visible, and above `degree`.
+        sums: (threads * blocks * 16 * 16,), touched: (threads * blocks,) uint8, what blending's backward pass left;
+            zero on return.
+        gradient: (blocks * rows * 16,) out; zero where Gaussians are not drawn, and above `degree`.
         statistics: whether to add to gradient_sum (count,) the norm of the gradient of the projected mean, in
             normalised device units.
     """
@@ -236,11 +257,13 @@ def project_backward(
         for index in range(blocks * chunk // chunks, blocks * (chunk + 1) // chunks):
             block = index * rows * LANES
             bits = np.uint32(visible[index])
-            clear_rows(gradient, block, evaluated_rows(degree) if bits else 0, rows)
-            if bits == 0:
+            drawn = touched_by_any(touched, index, blocks, threads)
+            clear_rows(gradient, block, evaluated_rows(degree) if drawn else 0, rows)
+            if not drawn:
                 continue
             mean_x, mean_y = block_backward(
-                data, index, rows, camera, degree, antialiased, splats, bits, sums, blocks, threads, gradient, block
-            )
+                data, index, rows, camera, degree, antialiased, splats, bits, sums, touched, blocks, threads, gradient,
+                block,
+            )  # fmt: skip
             if statistics:
                 add_screen_gradient(mean_x, mean_y, camera, bits, index, scratch, gradient_sum)

@@ -24,6 +24,7 @@ from leansplat.render.cpu.blending_weights import blending_weights
 from leansplat.render.cpu.camera import KernelCamera, kernel_camera
 from leansplat.render.cpu.projection import TILE, project
 from leansplat.render.cpu.projection_backward import project_backward
+from leansplat.render.cpu.removal import removal_effects
 from leansplat.render.cpu.splat import RECORD
 from leansplat.simd import memory
 from leansplat.simd.threads import thread_count
@@ -153,32 +154,35 @@ class _SpareSums:
     them they are taken out, so one that fails, or runs beside another, leaves nothing behind.
     """
 
-    kept: Floats | None = None
+    kept: tuple[Floats, NDArray[np.uint8]] | None = None
 
 
-def pixel_sums(rendered: Pass, image_gradient: Floats, alpha_gradient: Floats | None = None) -> Floats:
-    """What the gradient of an image says about each splat: the nine sums of `projection_backward`, a record a thread.
+def pixel_sums(
+    rendered: Pass, image_gradient: Floats, alpha_gradient: Floats | None = None
+) -> tuple[Floats, NDArray[np.uint8]]:
+    """What the gradient of an image says about each splat: `sums` and `touched` of `projection_backward`.
 
     Args:
         image_gradient: (3, H, W); alpha_gradient: (H, W), or None.
     """
     threads = thread_count()
     size = threads * rendered.splats.size
-    sums, _SpareSums.kept = _SpareSums.kept, None
-    if sums is None or sums.size != size:
-        sums = np.zeros(size, np.float32)
+    kept, _SpareSums.kept = _SpareSums.kept, None
+    if kept is None or kept[0].size != size:
+        kept = np.zeros(size, np.float32), np.zeros(threads * rendered.visible.size, np.uint8)
+    sums, touched = kept
     blend_backward(
         rendered.splats, rendered.offsets, rendered.ends, rendered.pairs, rendered.drawn, rendered.columns,
         rendered.width, rendered.height, rendered.image, image_gradient, rendered.transmittance,
         alpha_gradient is not None, alpha_gradient if alpha_gradient is not None else rendered.transmittance,
-        share_tiles(rendered.costs, threads), sums,
+        share_tiles(rendered.costs, threads), sums, touched,
     )  # fmt: skip
-    return sums
+    return sums, touched
 
 
-def return_sums(sums: Floats) -> None:
+def return_sums(sums: Floats, touched: NDArray[np.uint8]) -> None:
     """Hand back what `pixel_sums` gave, once a kernel has read and so cleared it."""
-    _SpareSums.kept = sums
+    _SpareSums.kept = sums, touched
 
 
 def backward(
@@ -193,14 +197,14 @@ def backward(
         image_gradient, alpha_gradient: as `pixel_sums` takes them.
         gradient_sum: (count,) statistics to add the norm of each screen-space position gradient to, or None.
     """
-    sums = pixel_sums(rendered, image_gradient, alpha_gradient)
+    sums, touched = pixel_sums(rendered, image_gradient, alpha_gradient)
     gradient = memory.empty(rendered.data.shape, np.float32)
     project_backward(
         rendered.data.reshape(-1), rendered.data.shape[1], rendered.camera, rendered.sh_degree, rendered.antialiased,
-        rendered.splats, rendered.visible, sums, thread_count(), gradient.reshape(-1), gradient_sum is not None,
-        gradient_sum if gradient_sum is not None else NO_FLOATS,
+        rendered.splats, rendered.visible, sums, touched, thread_count(), gradient.reshape(-1),
+        gradient_sum is not None, gradient_sum if gradient_sum is not None else NO_FLOATS,
     )  # fmt: skip
-    return_sums(sums)
+    return_sums(sums, touched)
     return gradient
 
 
@@ -212,4 +216,18 @@ def add_blending_weights(rendered: Pass, weight_sum: Floats, weight_max: Floats)
         rendered.splats, rendered.offsets, rendered.ends, rendered.pairs, rendered.drawn, rendered.columns,
         rendered.width, rendered.height, share_tiles(rendered.costs, threads), scratch[0], scratch[1], weight_sum,
         weight_max,
+    )  # fmt: skip
+
+
+def add_removal_effects(rendered: Pass, difference: Floats, effects: Floats) -> None:
+    """Add what a pass' image would lose with each Gaussian to `effects` (count, 4); see `removal` for the columns.
+
+    Args:
+        difference: (3, H, W) the image minus its photo.
+    """
+    threads = thread_count()
+    removal_effects(
+        rendered.splats, rendered.offsets, rendered.ends, rendered.pairs, rendered.drawn, rendered.columns,
+        rendered.width, rendered.height, rendered.image, difference, share_tiles(rendered.costs, threads),
+        memory.empty(threads * rendered.splats.size, np.float32), effects,
     )  # fmt: skip
