@@ -241,7 +241,7 @@ def test_trim_as_control_trains_but_prunes_nothing(scene, capture, tmp_path, cap
 @pytest.mark.parametrize("options", [[], ["--keep", "25%", "--count", "9"], ["--control", "--gamma", "0.4"]])
 def test_trim_wants_exactly_one_aim(options, scene, capture, tmp_path, capsys) -> None:
     sentence = fails(capsys, "trim", scene, "--capture", capture, "-o", tmp_path / "out", *options)
-    assert "exactly one of keep, count, gamma and control" in sentence
+    assert "exactly one of keep, count, gamma, target_sparsity and control" in sentence
     assert not (tmp_path / "out").exists()
 
 

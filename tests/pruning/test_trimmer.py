@@ -15,7 +15,8 @@ from leansplat.errors import InputError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 from leansplat.pruning import TrimmingConfig, trim
-from leansplat.pruning.scores import gather_statistics
+from leansplat.pruning.criteria import CRITERIA
+from leansplat.pruning.evidence import gather_statistics
 from leansplat.pruning.start import start_from
 from leansplat.render import ViewStatistics, pack
 from leansplat.runs import open_run
@@ -44,7 +45,7 @@ def rounds_of(folder: Path) -> list[dict]:
     return [event for event in open_run(folder).events() if event["event"] == "round"]
 
 
-@pytest.mark.parametrize("criterion", ["gradient", "opacity"])
+@pytest.mark.parametrize("criterion", sorted(CRITERIA))
 def test_keep_and_count_are_hit_exactly(trained: Path, criterion: str) -> None:
     before = len(formats.read(trained))
     result = trim(trained, CAPTURE, TrimmingConfig(keep=0.25, criterion=criterion, **SHORT))
@@ -67,6 +68,23 @@ def test_gamma_removes_by_the_papers_rule_in_the_first_round(trained: Path, tmp_
     assert first["before"] == len(packed)
     # Ties at a gradient of zero may be decided the other way by the strict comparison of values.
     assert first["kept"] == pytest.approx(int(kept.sum()), abs=int((gradient == 0).sum()))
+
+
+@pytest.mark.parametrize("criterion", ["opacity", "gradient"])
+def test_eq_6_predicts_the_sparsity_of_opacity_alone_and_overstates_that_of_the_papers_rule(
+    trained: Path, tmp_path: Path, criterion: str
+) -> None:
+    config = TrimmingConfig(target_sparsity=0.5, criterion=criterion, **SHORT)
+    assert config.quantile == pytest.approx(1 - 0.5 ** (1 / 3))
+    trim(trained, CAPTURE, config, tmp_path / "run")
+    rounds = rounds_of(tmp_path / "run")
+    assert [event["sparsity_predicted"] for event in rounds] == pytest.approx([1 - 0.5 ** (i / 3) for i in (1, 2, 3)])
+    start = rounds[0]["before"]
+    assert [event["sparsity"] for event in rounds] == pytest.approx([1 - event["kept"] / start for event in rounds])
+    if criterion == "opacity":
+        assert rounds[-1]["sparsity"] == pytest.approx(0.5, abs=3 / start)
+    else:
+        assert rounds[-1]["sparsity"] < 0.5 - 5 / start
 
 
 def test_what_low_opacity_and_gradient_share_goes_first(trained: Path) -> None:
@@ -225,6 +243,7 @@ def test_a_run_never_replaces_the_scene_it_starts_from(trained: Path, where: str
         ({"count": 0}, "count"),
         ({"keep": 0.5, "rounds": 0}, "rounds"),
         ({"keep": 0.5, "criterion": "size"}, "criterion"),
+        ({"target_sparsity": 1.0}, "target_sparsity"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(settings: dict, words: str) -> None:
@@ -235,6 +254,14 @@ def test_settings_out_of_range_are_refused_by_name(settings: dict, words: str) -
 def test_settings_survive_json() -> None:
     config = TrimmingConfig(keep=0.25, criterion="opacity", seed=3)
     assert TrimmingConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_settings_of_an_older_version_mean_what_they_did_then() -> None:
+    settings = TrimmingConfig(keep=0.25).to_json()
+    del settings["target_sparsity"]
+    assert TrimmingConfig.from_json(settings) == TrimmingConfig(keep=0.25)
+    with pytest.raises(InputError, match="colour"):
+        TrimmingConfig.from_json({**settings, "colour": 1})
 
 
 def test_gathering_sees_every_view_once_and_changes_nothing(trained: Path) -> None:

@@ -118,7 +118,7 @@ CHANGES = {
     "nan extent": lambda parsed, values: parsed["counters"].update(extent=float("nan")),
     "no counter": lambda parsed, values: parsed["counters"].pop("adam_steps"),
     "counters a list": lambda parsed, values: parsed.update(counters=[1, 2]),
-    "config": lambda parsed, values: parsed["config"].pop("iterations"),
+    "config": lambda parsed, values: parsed["config"].update(iteration=3),
     "notes": lambda parsed, values: parsed.update(notes=[1]),
     "no moments": lambda parsed, values: values.pop("second_moment"),
     "one tensor more": lambda parsed, values: values.update(more=torch.zeros(1)),

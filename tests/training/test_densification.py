@@ -50,7 +50,9 @@ def run(
         indices = torch.arange(len(gaussians))
         moment[indices // 16, :, indices % 16] = label
     generator = torch.Generator().manual_seed(seed)
-    return optimizer, densify(optimizer, found, config, EXTENT, generator, prune_large=prune_large)
+    counts, sources = densify(optimizer, found, config, EXTENT, generator, prune_large=prune_large)
+    assert sorted(gaussians.sh0[sources, 0, 0].tolist()) == labels(optimizer)
+    return optimizer, counts
 
 
 def labels(optimizer: Adam) -> list[float]:

@@ -234,3 +234,14 @@ def test_selecting_keeps_statistics_and_moments_with_their_gaussians() -> None:
 
 def test_an_antialiased_scene_stays_one() -> None:
     assert train(CAPTURE, replace(CONFIG.scaled(3), antialiased=True)).gaussians.antialiased
+
+
+def test_pruning_by_opacity_goes_on_after_densification_where_asked(tmp_path: Path) -> None:
+    config = replace(CONFIG, opacity_pruning_until=75, opacity_pruning_threshold=0.01)
+    train(CAPTURE, config, tmp_path / "run")
+    events = [event for event in open_run(tmp_path / "run").events() if event["event"] == "faint_removed"]
+    assert events
+    assert all(config.densify_until <= event["step"] < 75 for event in events)
+    assert all(event["step"] % config.densify_every == 0 for event in events)
+    plain = train(CAPTURE, CONFIG)
+    assert events[-1]["gaussians"] < len(plain.gaussians)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from leansplat.errors import InputError
+from leansplat.pruning.criteria import CRITERIA
 
-Criterion = Literal["gradient", "opacity"]
 GradientSource = Literal["fresh", "stale"]
 Unseen = Literal["opacity", "keep", "prune"]
 
@@ -17,7 +17,7 @@ Unseen = Literal["opacity", "keep", "prune"]
 class TrimmingConfig:
     """How a scene is trimmed. The defaults are the paper's, apart from how far, which has none.
 
-    Exactly one of `keep`, `count`, `gamma` and `control` says how far to go.
+    Exactly one of `keep`, `count`, `gamma`, `target_sparsity` and `control` says how far to go.
 
     Raises:
         InputError: none or several of them are given, or a value is outside the range its description gives.
@@ -36,11 +36,21 @@ class TrimmingConfig:
     (28-29 %); with `criterion` opacity, where it is the share, from .025 to .3.
     """
 
+    target_sparsity: float | None = None
+    """The paper's gamma_target, above 0 and below 1, from which its Eq. 6 makes `gamma`: 1 - (1 - target)^(1 / rounds).
+
+    It is the share removed in all for a criterion of one score, such as opacity; a criterion of several removes far
+    less, because a Gaussian must be low in all. The log has both, predicted and real; `keep` hits a share exactly.
+    """
+
     control: bool = False
     """Train as long but remove nothing: what the extra training alone gives."""
 
-    criterion: Criterion = "gradient"
-    """What is removed: low in opacity and in gradient (the paper's Eq. 5), or low in opacity alone."""
+    criterion: str = "gradient"
+    """What a Gaussian is judged by: a name in `leansplat.pruning.criteria.CRITERIA`.
+
+    "gradient" is the paper's Eq. 5, low in opacity and in gradient; "opacity" its comparison.
+    """
 
     gradient_source: GradientSource = "fresh"
     """Gather gradients over all training views before every round, or use those from before the first round throughout.
@@ -50,8 +60,8 @@ class TrimmingConfig:
     """
 
     unseen: Unseen = "opacity"
-    """Gaussians that no training view sees have no gradient. "opacity": it counts as the lowest, so that opacity
-    decides, as in the paper's code; "prune": they go first; "keep": they go last, and never by `gamma`."""
+    """Gaussians that no training view sees have no gradient and no effect. "opacity": these count as zero, so that with
+    the paper's rule opacity decides, as in its code; "prune": they go first; "keep": they go last, never by `gamma`."""
 
     rounds: int = 10
     """Rounds of pruning, at least 1; the first is at the start."""
@@ -69,28 +79,41 @@ class TrimmingConfig:
     """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
 
     def __post_init__(self) -> None:
-        chosen = [name for name in ("keep", "count", "gamma") if getattr(self, name) is not None]
+        aims = ("keep", "count", "gamma", "target_sparsity")
+        chosen = [name for name in aims if getattr(self, name) is not None]
         chosen += ["control"] if self.control else []
         if len(chosen) != 1:
             given = " and ".join(chosen) or "none"
-            raise InputError(f"trimming needs exactly one of keep, count, gamma and control; given: {given}")
+            raise InputError(f"trimming needs exactly one of {', '.join(aims)} and control; given: {given}")
         if self.keep is not None and not 0 < self.keep <= 1:
             raise InputError(f"setting keep is {self.keep}; give a share above 0 and at most 1 (100%)")
         if self.gamma is not None and not 0 < self.gamma < 1:
             raise InputError(f"setting gamma is {self.gamma}; give a quantile between 0 and 1, such as 0.45")
+        if self.target_sparsity is not None and not 0 < self.target_sparsity < 1:
+            raise InputError(f"setting target_sparsity is {self.target_sparsity}; give a share between 0 and 1")
         for name, least in (("count", 1), ("rounds", 1), ("every", 1), ("finetune", 0), ("checkpoint_every", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"setting {name} is {value}; give {least} or more")
-        for name, kind in (("criterion", Criterion), ("gradient_source", GradientSource), ("unseen", Unseen)):
-            if getattr(self, name) not in get_args(kind):
-                choices = ", ".join(get_args(kind))
-                raise InputError(f"setting {name} is {getattr(self, name)!r}; give one of {choices}")
+        for name, choices in (
+            ("criterion", tuple(CRITERIA)),
+            ("gradient_source", get_args(GradientSource)),
+            ("unseen", get_args(Unseen)),
+        ):
+            if getattr(self, name) not in choices:
+                raise InputError(f"setting {name} is {getattr(self, name)!r}; give one of {', '.join(choices)}")
 
     @property
     def iterations(self) -> int:
         """Training steps in all."""
         return self.rounds * self.every + self.finetune
+
+    @property
+    def quantile(self) -> float | None:
+        """gamma_iter of every round: `gamma`, or what Eq. 6 makes of `target_sparsity`; None with another aim."""
+        if self.target_sparsity is not None:
+            return 1 - (1 - self.target_sparsity) ** (1 / self.rounds)
+        return self.gamma
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a dict that JSON can hold."""
@@ -101,10 +124,11 @@ class TrimmingConfig:
         """The config that `to_json` made `settings` of.
 
         Raises:
-            InputError: a setting is missing, unknown or out of range.
+            InputError: a setting is unknown or out of range. One that is missing is newer than the run it comes from,
+                and its default is what was done then.
         """
         names = {entry.name for entry in fields(cls)}
-        if set(settings) != names:
-            odd = ", ".join(sorted(set(settings) ^ names))
-            raise InputError(f"trimming settings are missing or unknown: {odd}")
+        unknown = sorted(set(settings) - names)
+        if unknown:
+            raise InputError(f"there are no trimming settings {', '.join(unknown)}")
         return cls(**settings)

@@ -3,16 +3,19 @@
 Eq. 5 keeps a Gaussian that reaches the gamma quantile in opacity OR in gradient; it removes those below both. Replace
 values by ranks, and "below both" is "the larger of the two ranks is below that of the quantile". That larger rank is
 the Gaussian's level: cut it at the quantile for the paper's rule, or remove the lowest levels until a wanted number is
-left. Ranks have no ties, so a quantile that falls on many equal values (a gradient of zero) removes what it should.
+left. The same works for any criterion, with one quantity or with several. Ranks have no ties, so a quantile that falls
+on many equal values (a gradient of zero) removes what it should.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from leansplat.pruning.config import Criterion, Unseen
+from leansplat.pruning.config import Unseen
 
 
 def ranks(values: Tensor, tie_break: Tensor) -> Tensor:
@@ -23,26 +26,22 @@ def ranks(values: Tensor, tie_break: Tensor) -> Tensor:
     return result
 
 
-def removal_levels(
-    opacity: Tensor, gradient: Tensor, seen: Tensor, criterion: Criterion = "gradient", unseen: Unseen = "opacity"
-) -> Tensor:
+def removal_levels(quantities: Sequence[Tensor], gradient: Tensor, seen: Tensor, unseen: Unseen = "opacity") -> Tensor:
     """(N,) float64 level of each Gaussian: the lowest are removed first.
 
     Args:
-        opacity: (N,) in [0, 1] or as logits, only the order counts.
-        gradient: (N,) mean norm of the screen-space position gradient, 0 where no view sees a Gaussian.
-        seen: (N,) bool, whether any view does.
-        criterion: "gradient" is Eq. 5; "opacity" is the rank of the opacity alone (the paper's comparison).
+        quantities: one or more (N,) tensors that a criterion judges by; what is low in all of them has a low level.
+        gradient: (N,) decides between equal values of a lone quantity.
+        seen: (N,) bool, whether any training view sees a Gaussian.
         unseen: see `TrimmingConfig.unseen`.
     """
-    by_opacity = ranks(opacity, gradient)
-    if criterion == "opacity":
-        level = by_opacity.to(torch.float64)
-    else:
-        by_gradient = ranks(gradient, opacity)
-        larger, smaller = torch.maximum(by_opacity, by_gradient), torch.minimum(by_opacity, by_gradient)
-        # Two Gaussians can share the larger rank; the smaller one, as a fraction, decides between them.
-        level = larger + smaller.to(torch.float64) / (len(opacity) + 1)
+    # Equal values of one quantity are ordered by the next.
+    tie_breaks = [*quantities[1:], quantities[0]] if len(quantities) > 1 else [gradient]
+    each = torch.stack([ranks(values, other) for values, other in zip(quantities, tie_breaks, strict=True)])
+    level = each.amax(dim=0).to(torch.float64)
+    if len(quantities) > 1:
+        # Gaussians can share the largest rank; the smallest one, as a fraction, decides between them.
+        level += each.amin(dim=0) / (level.numel() + 1)
     if unseen == "prune":
         level = torch.where(seen, level, level - 2.0 * len(level))
     elif unseen == "keep":

@@ -19,10 +19,11 @@ from leansplat.captures.capture import Capture
 from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.pruning.config import TrimmingConfig
-from leansplat.pruning.scores import gather_statistics, quality
+from leansplat.pruning.criteria import CRITERIA
+from leansplat.pruning.evidence import Evidence, gather_statistics
+from leansplat.pruning.quality import quality
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
 from leansplat.pruning.start import Start, start_from
-from leansplat.render.packed import OPACITIES
 from leansplat.runs import Run, create_run, hash_capture, open_run
 from leansplat.training import loop
 from leansplat.training.config import TrainingConfig
@@ -80,7 +81,7 @@ def trim(
         if run is None:
             raise RunError("there is no run folder to resume; name the one that was interrupted")
         run = run if isinstance(run, Run) else open_run(run)
-        checkpoint = loop.resume(run, "trim", {"trimming": config.to_json()}, capture)
+        checkpoint = loop.resume(run, "trim", {"trimming": config}, capture)
     elif run is not None and not isinstance(run, Run):
         run = create_trimming_run(run, scene, capture, config, overwrite=overwrite)
     if checkpoint is not None:
@@ -197,17 +198,18 @@ class _Trimming:
         """Round `number`, from 1: score, select, remove."""
         if self.config.control:
             return
-        state, config = self.state, self.config
+        state, config, first = self.state, self.config, self.notes["first_count"]
         statistics = state.statistics if config.gradient_source == "stale" else self._gather()
-        seen = statistics.views_seen > 0
-        opacity = state.optimizer.packed.attribute(OPACITIES).detach()[:, 0]
-        levels = removal_levels(opacity, statistics.mean_gradient(), seen, config.criterion, config.unseen)
+        evidence = Evidence(state.optimizer.packed, self.capture.train, self.capture.background, statistics)
+        seen = evidence.seen
+        levels = removal_levels(CRITERIA[config.criterion](evidence), evidence.gradient, seen, config.unseen)
         before = len(levels)
-        if config.gamma is not None:
-            asked: dict[str, float] = {"gamma": config.gamma}
-            kept = keep_by_quantile(levels, config.gamma)
+        predicted = None
+        if config.quantile is not None:
+            asked: dict[str, float] = {"gamma": config.quantile}
+            kept = keep_by_quantile(levels, config.quantile)
+            predicted = 1 - (1 - config.quantile) ** number
         else:
-            first = self.notes["first_count"]
             target = config.count if config.count is not None else max(1, round((config.keep or 1.0) * first))
             count = count_after_round(first, min(first, target), number, config.rounds)
             asked = {"count": count}
@@ -222,6 +224,8 @@ class _Trimming:
             before=before,
             removed=before - len(state.optimizer),
             kept=len(state.optimizer),
+            sparsity=1 - len(state.optimizer) / first,
+            sparsity_predicted=predicted,
             unseen=int((~seen).sum()),
             unseen_removed=int((~seen & ~kept).sum()),
             held_out_before=quality_before,

@@ -62,6 +62,8 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
         "generator": state.generator.get_state(),
         "view_queue": state.view_queue.clone(),
     }
+    if state.mask is not None:
+        tensors["mask"] = state.mask
     counters = {
         "step": state.step,
         "adam_steps": optimizer.steps,
@@ -131,6 +133,8 @@ def _check_tensors(file: Any, counters: Mapping[str, Any], config: TrainingConfi
         "generator": ("U8", [_GENERATOR_BYTES]),
         "view_queue": ("I64", None),
     }
+    if config.mask_weight > 0:
+        expected["mask"] = ("F32", [count, 3])
     if set(file.keys()) != set(expected):
         raise ValueError(f"it holds the tensors {', '.join(sorted(file.keys()))}")
     for name, (wanted_type, wanted_shape) in expected.items():
@@ -162,4 +166,5 @@ def _state(tensors: Mapping[str, Tensor], counters: Mapping[str, Any], config: T
         step=counters["step"],
         extent=counters["extent"],
         seconds=counters["seconds"],
+        mask=tensors.get("mask"),
     )

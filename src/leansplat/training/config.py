@@ -20,6 +20,7 @@ _SCALED_WITH_ITERATIONS = (
     "densify_until",
     "densify_every",
     "reset_opacities_every",
+    "opacity_pruning_until",
 )
 
 _FEWEST_VIEWS = 25
@@ -117,13 +118,29 @@ class TrainingConfig:
     reset_opacity: float = 0.01
     """Opacity that a reset leaves at most, between 0 and 1."""
 
+    opacity_pruning_until: int = 0
+    """After densification and up to this step, `densify_every` steps apart, Gaussians below `opacity_pruning_threshold`
+    are removed. Off by default; Trimming the Fat's "no 3D prior" ablation (Fig. 7a) goes on to 25,000."""
+
+    opacity_pruning_threshold: float = 0.005
+    """Opacity below which Gaussians are removed until `opacity_pruning_until`."""
+
+    mask_weight: float = 0.0
+    """Weight of the penalty of the learned mask of `training.mask` (Compact-3DGS: 5e-4); 0 trains without a mask."""
+
+    mask_rate: float = 0.01
+    """Learning rate of the mask's logits."""
+
+    mask_threshold: float = 0.01
+    """A Gaussian whose mask falls to this is gone."""
+
     checkpoint_every: int = 5000
     """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
 
     def __post_init__(self) -> None:
         steps = ("iterations", "random_points", "checkpoint_every", *_SCALED_WITH_ITERATIONS)
         for name in steps:
-            floor = 0 if name in ("densify_from", "densify_until") else 1
+            floor = 0 if name in ("densify_from", "densify_until", "opacity_pruning_until") else 1
             if getattr(self, name) < floor:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give {floor} or more")
         for entry in fields(self):
@@ -134,6 +151,8 @@ class TrainingConfig:
             raise InputError(f"setting sh_degree is {self.sh_degree}; give 0, 1, 2 or 3")
         if self.ssim_weight > 1:
             raise InputError(f"setting ssim_weight is {self.ssim_weight}; give 0 to 1")
+        if not 0 < self.mask_threshold < 1:
+            raise InputError(f"setting mask_threshold is {self.mask_threshold}; give a value between 0 and 1")
         if not 0 < self.reset_opacity < 1:
             raise InputError(f"setting reset_opacity is {self.reset_opacity}; give a value between 0 and 1")
         if not (self.position_rate > 0 and self.position_rate_final > 0):
@@ -142,15 +161,16 @@ class TrainingConfig:
     def scaled(self, iterations: int) -> TrainingConfig:
         """The same recipe in `iterations` steps: every other length and interval of the schedule in proportion.
 
-        Each is rounded to the nearest step (halves up) and is at least 1. `densify_every` is at least 25 (or what it
-        was, if lower), so schedules under 7500 steps densify less often than in proportion. Learning rates, thresholds
-        and `checkpoint_every` stay.
+        Each is rounded to the nearest step (halves up) and is at least 1, or stays 0. `densify_every` is at least 25
+        (or what it was, if lower), so schedules under 7500 steps densify less often than in proportion. Learning rates,
+        thresholds and `checkpoint_every` stay.
         """
         if iterations < 1:
             raise InputError(f"setting iterations is {iterations}; give 1 or more")
         lengths = {
             name: max(1, (2 * getattr(self, name) * iterations + self.iterations) // (2 * self.iterations))
             for name in _SCALED_WITH_ITERATIONS
+            if getattr(self, name) > 0
         }
         lengths["densify_every"] = max(lengths["densify_every"], min(self.densify_every, _FEWEST_VIEWS))
         return replace(self, iterations=iterations, **lengths)
@@ -164,17 +184,16 @@ class TrainingConfig:
         """The config that `to_json` made `settings` of.
 
         Raises:
-            InputError: a setting is missing, unknown, or of another type.
+            InputError: a setting is unknown or of another type. One that is missing is newer than what `settings` were
+                written by, and its default is what was done then.
         """
         types = {entry.name: {"int": int, "float": float, "bool": bool}[str(entry.type)] for entry in fields(cls)}
         for name in settings:
             if name not in types:
                 raise InputError(f"there is no training setting {name!r}")
         values: dict[str, Any] = {}
-        for name, wanted in types.items():
-            if name not in settings:
-                raise InputError(f"training setting {name!r} is missing")
-            value = settings[name]
+        for name, value in settings.items():
+            wanted = types[name]
             if wanted is float and type(value) is int:
                 value = float(value)
             if type(value) is not wanted:

@@ -41,10 +41,13 @@ def densify(
     generator: torch.Generator,
     *,
     prune_large: bool,
-) -> DensificationCounts:
+) -> tuple[DensificationCounts, Tensor]:
     """Clone, split and prune once; the scene is in Morton order afterwards.
 
     Clones and halves start with zero moments, what they came from keeps its own (a split Gaussian is gone).
+
+    Returns:
+        what was done, and for each Gaussian of the new scene the index of the one it comes from, (M,) int64.
 
     Args:
         statistics: gathered over the steps since the last densification, of the scene as it is.
@@ -85,9 +88,10 @@ def densify(
     new_halves = is_half[chosen].nonzero()[:, 0]
     optimizer.write(MEANS, new_halves, means[chosen[new_halves]])
     optimizer.write(SCALES, new_halves, scales[sources[chosen[new_halves]]] - math.log(_SPLIT_SHRINK))
-    return DensificationCounts(
+    counts = DensificationCounts(
         cloned=len(cloned), split=len(split), pruned=len(sources) - len(chosen), gaussians=len(chosen)
     )
+    return counts, sources[chosen]
 
 
 def reset_opacities(optimizer: Adam, ceiling: float) -> None:

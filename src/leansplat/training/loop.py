@@ -77,12 +77,21 @@ def run_steps(
             after_step(state)
 
 
-def resume(run: Run, command: str, settings: Mapping[str, Mapping[str, Any]], capture: Capture) -> Checkpoint | None:
+class Settings(Protocol):
+    """A config dataclass."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any], /) -> Settings: ...
+
+
+def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> Checkpoint | None:
     """The last checkpoint of a run, whose log is cut back to it; None where the run has none yet and starts over.
 
     Args:
         command: what wants to go on.
-        settings: parts of the settings in config.json that must be as they were, such as {"training": ...}.
+        settings: parts of the settings in config.json that must be as they were, such as {"training": config}.
 
     Raises:
         RunError: the run was made by another command, with other settings or of another capture, or its checkpoint is
@@ -91,12 +100,10 @@ def resume(run: Run, command: str, settings: Mapping[str, Mapping[str, Any]], ca
     if run.config["command"] != command:
         raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
     before = run.config["settings"]
-    changed = [
-        name
-        for part, values in settings.items()
-        for name, value in values.items()
-        if name not in before.get(part, {}) or before[part][name] != value
-    ]
+    changed = []
+    for part, config in settings.items():
+        then, now = type(config).from_json(before.get(part, {})).to_json(), config.to_json()
+        changed += [name for name in now if now[name] != then[name]]
     if changed:
         names = ", ".join(changed)
         raise RunError(f"{run.folder} was started with other settings ({names}); keep them or start a new run")
@@ -106,7 +113,8 @@ def resume(run: Run, command: str, settings: Mapping[str, Mapping[str, Any]], ca
     if steps:
         path = run.checkpoint_path(steps[-1])
         checkpoint = read_checkpoint(path)
-        if checkpoint.config.to_json() != before.get("training") or checkpoint.state.step != steps[-1]:
+        began_with = TrainingConfig.from_json(before.get("training", {}))
+        if checkpoint.config != began_with or checkpoint.state.step != steps[-1]:
             raise RunError(f"{path} belongs to another run; delete it or start a new run")
     run.cut_log(steps[-1] if steps else -1)
     if steps:

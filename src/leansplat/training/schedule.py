@@ -38,6 +38,16 @@ def prunes_large(config: TrainingConfig, step: int) -> bool:
     return step > config.reset_opacities_every
 
 
+def prunes_faint(config: TrainingConfig, step: int) -> bool:
+    """Whether Gaussians of low opacity are removed after `step`, although densification has ended."""
+    return config.densify_until <= step < config.opacity_pruning_until and step % config.densify_every == 0
+
+
+def prunes_masked(config: TrainingConfig, step: int) -> bool:
+    """Whether Gaussians that the learned mask has hidden are removed after `step`; the last step leaves none behind."""
+    return config.mask_weight > 0 and (step % config.densify_every == 0 or step == config.iterations)
+
+
 def resets_opacities(config: TrainingConfig, step: int, *, white_background: bool = False) -> bool:
     """Whether opacities are pulled down after `step`.
 

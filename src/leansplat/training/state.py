@@ -22,6 +22,7 @@ from leansplat.render.statistics import ViewStatistics
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
 from leansplat.training.loss import loss_and_gradient
+from leansplat.training.mask import fresh_mask, update_mask
 from leansplat.training.optimizer import Adam
 
 
@@ -38,6 +39,7 @@ class TrainingState:
         step: steps made so far.
         extent: scene extent, the unit of the position learning rate and of sizes.
         seconds: time spent in training so far, over all sittings.
+        mask: (N, 3) learned mask where `TrainingConfig.mask_weight` asks for one; see `training.mask`.
     """
 
     optimizer: Adam
@@ -47,6 +49,7 @@ class TrainingState:
     step: int
     extent: float
     seconds: float = 0.0
+    mask: Tensor | None = None
 
     @classmethod
     def begin(
@@ -74,6 +77,7 @@ class TrainingState:
             view_queue=torch.zeros(0, dtype=torch.int64),
             step=step,
             extent=extent,
+            mask=fresh_mask(len(ordered)) if config.mask_weight > 0 else None,
         )
 
     def gaussians(self) -> Gaussians:
@@ -93,6 +97,8 @@ class TrainingState:
         self.optimizer.select(rows)
         entries = {name: values for name, values in vars(self.statistics).items() if values is not None}
         self.statistics = ViewStatistics(**{name: values[rows] for name, values in entries.items()})
+        if self.mask is not None:
+            self.mask = self.mask[rows]
 
 
 def training_step(
@@ -133,5 +139,11 @@ def training_step(
         raise RunError(
             f"the loss is {value} at step {state.step}, view {view.name}; lower the learning rates or check that photo"
         )
-    optimizer.step_from(rendered, gradient, statistics.gradient_sum.numpy() if statistics is not None else None)
+    gradient_sum = statistics.gradient_sum.numpy() if statistics is not None else None
+    if state.mask is None:
+        optimizer.step_from(rendered, gradient, gradient_sum)
+    else:
+        by_parameters = torch.from_numpy(rasterizer.backward(rendered, gradient, None, gradient_sum))
+        optimizer.step(by_parameters)
+        update_mask(state.mask, optimizer, by_parameters, config)
     return value

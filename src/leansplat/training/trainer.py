@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from leansplat.captures.capture import Capture
 from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.gaussians import Gaussians
+from leansplat.render.packed import OPACITIES
 from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import Run, create_run, hash_capture, open_run
 from leansplat.training import loop, schedule
@@ -24,6 +26,7 @@ from leansplat.training.config import TrainingConfig
 from leansplat.training.densification import densify, reset_opacities
 from leansplat.training.initialisation import initial_gaussians
 from leansplat.training.loop import Progress
+from leansplat.training.mask import drawn
 from leansplat.training.state import TrainingState, training_step
 
 
@@ -49,6 +52,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    start: TrainingState | None = None,
     progress: Progress | None = None,
     after_step: Callable[[TrainingState], None] | None = None,
 ) -> TrainingResult:
@@ -61,6 +65,8 @@ def train(
             in. Without it nothing is written.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet).
         overwrite: remove an earlier run from the folder first.
+        start: where to begin instead of at the capture's points, at its step 0; changed in place. Resuming a run that
+            has no checkpoint yet begins there too.
         progress: see `training.loop.Progress`.
         after_step: called after every step and what the schedule did after it, for instance to evaluate. Right after an
             opacity reset a scene renders badly; evaluate at other steps.
@@ -79,12 +85,12 @@ def train(
         if run is None:
             raise RunError("there is no run folder to resume; name the one that was interrupted")
         run = run if isinstance(run, Run) else open_run(run)
-        config, state = _resume(run, capture, config)
+        config, state = _resume(run, capture, config, start)
     else:
         config = config or TrainingConfig()
         if run is not None and not isinstance(run, Run):
             run = create_training_run(run, capture, config, overwrite=overwrite)
-        state = begin_training(capture, config)
+        state = start or begin_training(capture, config)
     loop.run_steps(
         state,
         lambda: _scheduled_step(state, capture, config, run),
@@ -135,13 +141,17 @@ def begin_training(capture: Capture, config: TrainingConfig) -> TrainingState:
     return TrainingState.begin(gaussians, config, capture.extent, generator=generator)
 
 
-def _resume(run: Run, capture: Capture, config: TrainingConfig | None) -> tuple[TrainingConfig, TrainingState]:
+def _resume(
+    run: Run, capture: Capture, config: TrainingConfig | None, start: TrainingState | None
+) -> tuple[TrainingConfig, TrainingState]:
     try:
         began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
     except InputError as error:
         raise RunError(f"{run.folder / 'config.json'} is damaged ({error}); restore it or start a new run") from error
-    checkpoint = loop.resume(run, "train", {"training": config.to_json()} if config is not None else {}, capture)
-    return began_with, checkpoint.state if checkpoint is not None else begin_training(capture, began_with)
+    checkpoint = loop.resume(run, "train", {"training": config} if config is not None else {}, capture)
+    if checkpoint is not None:
+        return began_with, checkpoint.state
+    return began_with, start or begin_training(capture, began_with)
 
 
 def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConfig, run: Run | None) -> float:
@@ -155,7 +165,7 @@ def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConf
     loss = training_step(state, view, config, background, statistics=state.statistics if gathers else None)
     step = state.step
     if schedule.densifies(config, step):
-        counts = densify(
+        counts, sources = densify(
             state.optimizer,
             state.statistics,
             config,
@@ -164,12 +174,28 @@ def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConf
             prune_large=schedule.prunes_large(config, step),
         )
         state.statistics = ViewStatistics.zeros(counts.gaussians)
+        if state.mask is not None:
+            state.mask = state.mask[sources]
         if run is not None:
             run.log("densified", step, **asdict(counts))
-        if counts.gaussians == 0:
-            raise RunError(f"no Gaussian is left after step {step}; check that the cameras fit the photos")
+    if state.mask is not None and schedule.prunes_masked(config, step):
+        _keep(state, drawn(state.mask, config), run, "masked_removed")
+    if schedule.prunes_faint(config, step):
+        opacity = state.optimizer.packed.attribute(OPACITIES).detach()[:, 0].sigmoid()
+        _keep(state, opacity >= config.opacity_pruning_threshold, run, "faint_removed")
+    if len(state.optimizer) == 0:
+        raise RunError(f"no Gaussian is left after step {step}; check that the cameras fit the photos")
     if schedule.resets_opacities(config, step, white_background=min(capture.background) >= 1):
         reset_opacities(state.optimizer, config.reset_opacity)
         if run is not None:
             run.log("opacities_reset", step)
     return loss
+
+
+def _keep(state: TrainingState, kept: Tensor, run: Run | None, event: str) -> None:
+    """Remove the Gaussians that are not `kept` (N,), and log it."""
+    if bool(kept.all()):
+        return
+    state.select(kept)
+    if run is not None:
+        run.log(event, state.step, pruned=int((~kept).sum()), gaussians=len(state.optimizer))

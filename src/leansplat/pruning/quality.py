@@ -1,0 +1,35 @@
+"""How good a scene is on some views, in numbers for the log; nothing is decided by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from leansplat.captures.capture import View
+from leansplat.metrics.psnr import psnr
+from leansplat.metrics.ssim import ssim
+from leansplat.render import PackedGaussians, render
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Mean PSNR in dB and SSIM over some views; None where there are none."""
+
+    psnr: float | None
+    ssim: float | None
+
+
+def quality(packed: PackedGaussians, views: Sequence[View], background: tuple[float, float, float]) -> Quality:
+    """How well a scene matches the photos of `views`."""
+    if not views:
+        return Quality(None, None)
+    similarities, ratios = [], []
+    with torch.inference_mode():
+        for view in views:
+            image = render(packed, view.camera, background=background).image.clamp(0, 1)
+            photo = view.photo.to(torch.float32) / 255
+            ratios.append(psnr(image, photo))
+            similarities.append(ssim(image, photo))
+    return Quality(sum(ratios) / len(ratios), sum(similarities) / len(similarities))
