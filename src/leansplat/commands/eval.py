@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
+from leansplat.commands.cfg_args import warn_of_other_settings
 from leansplat.commands.options import Background, CaptureFolder, Downscale, Json, Scene, Threads
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Eval:
 
         file = scene_path(self.scene)
         scene = read(file)
+        warn_of_other_settings(self.scene, self.background, self.downscale)
         capture = load_capture(self.capture, self.downscale, self.background)
         lpips = None if self.lpips == "none" else self.lpips
         evaluation = evaluate(scene, capture, lpips=lpips, split=self.split, file_size=file.stat().st_size)

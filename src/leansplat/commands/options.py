@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
-Scene = Annotated[Positional[Path], arg(metavar="SCENE", help="Scene file (.ply), or a run folder with a scene in it.")]
+Scene = Annotated[
+    Positional[Path], arg(metavar="SCENE", help="Scene file (.ply, .pth), run folder, or output folder of 3DGS.")
+]
 
 CaptureFolder = Annotated[
     Path, arg(metavar="CAPTURE", help="Folder of photos with cameras: COLMAP, nerfstudio, instant-ngp or Blender.")

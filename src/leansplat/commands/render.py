@@ -10,13 +10,14 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer
 from leansplat.commands.captures import BACKGROUNDS, load_capture
+from leansplat.commands.cfg_args import warn_of_other_settings
 from leansplat.commands.options import Background, Count, Downscale, Json, Overwrite, Scene, Threads
 from leansplat.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Render:
-    """Render a scene into PNG files, from a capture's cameras or from a circle around the scene.
+    """Render a scene into PNG files, from a capture's cameras, those of a cameras.json, or a circle around the scene.
 
     Example: leansplat render runs/garden --capture photos/ --downscale 4 -o renders/
     """
@@ -28,6 +29,8 @@ class Render:
     """Render from the cameras of this capture, under the photos' names."""
     split: Literal["test", "train", "all"] = "test"
     """Which of the capture's views: those held out, those trained on, or both."""
+    cameras: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Render from all cameras of a cameras.json of 3DGS; an output folder of 3DGS as SCENE brings its own."""
     downscale: Downscale = 1
     background: Background = "black"
     orbit: Count = None
@@ -40,18 +43,27 @@ class Render:
 
     def run(self) -> Answer:
         from leansplat.camera_paths import orbit
+        from leansplat.captures.inria_cameras import read_cameras
         from leansplat.formats import read
         from leansplat.pictures import render_views
         from leansplat.progress import Progress
 
-        if (self.capture is None) == (self.orbit is None):
-            raise InputError("give one of --capture CAPTURE and --orbit N, which say where to render from")
+        file = self.cameras
+        if (self.capture, self.cameras, self.orbit) == (None, None, None) and (self.scene / "cameras.json").is_file():
+            file = self.scene / "cameras.json"
+        if sum(place is not None for place in (self.capture, file, self.orbit)) != 1:
+            raise InputError(
+                "give one of --capture CAPTURE, --cameras FILE and --orbit N, which say where to render from"
+            )
         scene = read(self.scene)
+        warn_of_other_settings(self.scene, self.background, self.downscale if self.capture is not None else None)
         background = BACKGROUNDS[self.background]
         if self.capture is not None:
             capture = load_capture(self.capture, self.downscale, self.background)
             views = {"test": capture.test, "train": capture.train, "all": capture.train + capture.test}[self.split]
             cameras = {view.name: view.camera for view in views}
+        elif file is not None:
+            cameras = read_cameras(file, downscale=self.downscale)
         else:
             around = orbit(scene, self.orbit or 0, up=self.up)
             cameras = {f"orbit_{number:03}": camera for number, camera in enumerate(around)}

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from tyro.conf import arg
+from tyro.extras import literal_type_from_choices
 
 from leansplat.commands.answer import Answer, describe_run
 from leansplat.commands.captures import load_capture
+from leansplat.commands.cfg_args import warn_of_other_settings
 from leansplat.commands.options import (
     Background,
     CaptureFolder,
@@ -24,13 +26,19 @@ from leansplat.commands.options import (
     Share,
     Threads,
 )
+from leansplat.pruning.criteria import CRITERIA
+
+_CRITERIA_HELP = "What a Gaussian is judged by. " + " ".join(
+    f"{name}: {(function.__doc__ or '').splitlines()[0]}" for name, function in CRITERIA.items()
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trim:
     """Remove the Gaussians a scene needs least, in rounds with training in between, then fine-tune what is left.
 
-    Say how far to go with one of --keep, --count, --gamma and --control. The scene may come from any tool.
+    Say how far to go with one of --keep, --count, --gamma, --target-sparsity and --control. The scene may come from any
+    tool.
 
     Example: leansplat trim runs/garden --capture photos/ --downscale 4 --keep 25% -o runs/garden-25
     """
@@ -44,8 +52,11 @@ class Trim:
     """Keep exactly N Gaussians."""
     gamma: Annotated[float | None, arg(metavar="QUANTILE", help_behavior_hint="")] = None
     """Each round removes what is below this quantile in opacity and in gradient both (paper: 0.225 to 0.6)."""
-    criterion: Literal["gradient", "opacity"] = "gradient"
-    """What makes a Gaussian worth keeping: opacity or gradient (the paper), or opacity alone (its comparison)."""
+    target_sparsity: Annotated[Share, arg(metavar="SHARE")] = None
+    """The paper's Eq. 6: make --gamma from the share to remove in all; real shares are lower, --keep is exact."""
+    criterion: Annotated[
+        str, arg(constructor=literal_type_from_choices(list(CRITERIA)), help=_CRITERIA_HELP, metavar="CRITERION")
+    ] = "gradient"
     gradient_source: Literal["fresh", "stale"] = "fresh"
     """Gather gradients anew for every round, or keep those from training throughout, as the authors' code does."""
     rounds: Annotated[int, arg(metavar="N")] = 10
@@ -76,6 +87,7 @@ class Trim:
             keep=self.keep,
             count=self.count,
             gamma=self.gamma,
+            target_sparsity=self.target_sparsity,
             control=self.control,
             criterion=self.criterion,
             gradient_source=self.gradient_source,
@@ -85,6 +97,7 @@ class Trim:
             finetune=self.finetune,
             seed=self.seed or 0,
         )
+        warn_of_other_settings(self.scene, self.background, self.downscale)
         # With its points, so that the run records the same capture as a training on it does.
         capture = load_capture(self.capture, self.downscale, self.background, points=True)
         if self.resume:

@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 
 from leansplat.errors import SceneFileError
-from leansplat.formats import ply
+from leansplat.formats import inria_checkpoint, inria_folder, ply
 from leansplat.formats.format import HEAD_SIZE, Format, opened
 from leansplat.gaussians import Gaussians
 
-FORMATS: tuple[Format, ...] = (ply.FORMAT,)
+FORMATS: tuple[Format, ...] = (ply.FORMAT, inria_checkpoint.FORMAT)
 """Every format leansplat knows, in the order they are tried."""
 
 RUN_SCENE = "scene.ply"
@@ -23,12 +23,12 @@ RUN_SCENE = "scene.ply"
 
 
 def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
-    """Read a scene file of any known format, or the scene of a run folder.
+    """Read a scene file of any known format, or the scene of a folder.
 
     Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger.
 
     Args:
-        path: a scene file, or a folder with a `scene.ply`.
+        path: a scene file, or a folder as `scene_path` takes it.
         drop_nonfinite: remove Gaussians with NaN or infinite parameters instead of keeping them.
 
     Raises:
@@ -62,17 +62,23 @@ def write(gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool
 
 
 def scene_path(path: str | os.PathLike[str]) -> Path:
-    """The scene file that `path` stands for: itself, or `scene.ply` in it when it is a run folder.
+    """The scene file that `path` stands for: itself, or in a folder its `scene.ply` (a run) or 3DGS's last point cloud.
 
     Raises:
-        SceneFileError: `path` is a folder without a `scene.ply`.
+        SceneFileError: `path` is a folder without a scene.
     """
     path = Path(path)
     if not path.is_dir():
         return path
-    if not (path / RUN_SCENE).exists():
-        raise SceneFileError(f"{path} is a folder without a {RUN_SCENE}; give a scene file or a finished run folder.")
-    return path / RUN_SCENE
+    if (path / RUN_SCENE).exists():
+        return path / RUN_SCENE
+    found = inria_folder.point_cloud(path)
+    if found is None:
+        raise SceneFileError(
+            f"{path} is a folder without a {RUN_SCENE} or point_cloud; give a scene file, a finished run folder or an "
+            "output folder of 3DGS."
+        )
+    return found
 
 
 def _with_suffix(path: Path) -> list[Format]:

@@ -1,4 +1,7 @@
-"""Where trimming starts: the last checkpoint of a run, with its optimiser, or any scene with a fresh one."""
+"""Where trimming starts: a checkpoint of a run or of 3DGS, with its optimiser, or any scene with a fresh one.
+
+However a scene comes, training goes on after the end of its schedule, with the position rate at its final value.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ import torch
 
 from leansplat import formats
 from leansplat.errors import InputError
+from leansplat.formats import inria_checkpoint
 from leansplat.gaussians import Gaussians
 from leansplat.render.order import morton_order
+from leansplat.render.packed import pack
 from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import hash_file, open_run
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig
-from leansplat.training.optimizer import Adam
 from leansplat.training.state import TrainingState
 
 
@@ -41,43 +45,73 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
     """Prepare a scene for trimming.
 
     Args:
-        scene: Gaussians, a scene file of any format, or a run folder; a run without checkpoints counts as its scene.
+        scene: Gaussians, a scene file of any format, or a folder with a scene. A run folder counts as its last
+            checkpoint if it has one; a checkpoint of 3DGS (`.pth`) brings moments, learning rates, gradient statistics
+            and scene extent.
         extent: scene extent of the capture to fine-tune on.
         seed: of the order of the views, whatever seed the scene was trained with.
 
     Raises:
         InputError: there is no scene, or it has no Gaussians, or some are not finite.
     """
-    generator = torch.Generator().manual_seed(seed)
-    if not isinstance(scene, Gaussians):
-        path = Path(scene)
-        if path.is_dir() and (path / "config.json").exists():
-            run = open_run(path)
-            steps = run.checkpoints()
-            if steps:
-                file = run.checkpoint_path(steps[-1])
-                checkpoint = read_checkpoint(file)
-                state = replace(
-                    checkpoint.state,
-                    generator=generator,
-                    view_queue=torch.zeros(0, dtype=torch.int64),
-                    step=max(checkpoint.state.step, checkpoint.config.iterations),
-                    extent=extent,
-                    seconds=0.0,
-                )
-                return Start(state, checkpoint.config, True, hash_file(file))
-            path = run.scene_path
-        gaussians = formats.read(path)
-        return _fresh(
-            gaussians, extent, generator, seed, hash_file(path / "scene.ply" if path.is_dir() else path), path
-        )
-    return _fresh(scene, extent, generator, seed, None, None)
+    if isinstance(scene, Gaussians):
+        return _fresh(scene, extent, seed, None, "the scene")
+    path = Path(scene)
+    if path.is_dir() and (path / "config.json").exists():
+        run = open_run(path)
+        steps = run.checkpoints()
+        if steps:
+            file = run.checkpoint_path(steps[-1])
+            checkpoint = read_checkpoint(file)
+            state = replace(
+                checkpoint.state,
+                generator=torch.Generator().manual_seed(seed),
+                view_queue=torch.zeros(0, dtype=torch.int64),
+                step=max(checkpoint.state.step, checkpoint.config.iterations),
+                extent=extent,
+                seconds=0.0,
+            )
+            return Start(state, checkpoint.config, True, hash_file(file))
+    file = formats.scene_path(path)
+    if file.suffix.lower() in inria_checkpoint.FORMAT.suffixes:
+        return _from_3dgs(file, seed)
+    return _fresh(formats.read(file), extent, seed, hash_file(file), str(path))
 
 
-def _fresh(
-    gaussians: Gaussians, extent: float, generator: torch.Generator, seed: int, sha256: str | None, path: Path | None
-) -> Start:
-    name = str(path) if path is not None else "the scene"
+def _fresh(gaussians: Gaussians, extent: float, seed: int, sha256: str | None, name: str) -> Start:
+    _check(gaussians, name)
+    training = TrainingConfig(seed=seed, sh_degree=gaussians.sh_degree, antialiased=gaussians.antialiased)
+    return Start(TrainingState.begin(gaussians, training, extent, step=training.iterations), training, False, sha256)
+
+
+def _from_3dgs(file: Path, seed: int) -> Start:
+    checkpoint = inria_checkpoint.load(file)
+    _check(checkpoint.gaussians, str(file))
+    training = TrainingConfig(
+        iterations=checkpoint.iteration,
+        seed=seed,
+        sh_degree=checkpoint.gaussians.sh_degree,
+        sh0_rate=checkpoint.rates["sh0"],
+        shN_rate=checkpoint.rates["shN"],
+        opacity_rate=checkpoint.rates["opacities"],
+        scale_rate=checkpoint.rates["scales"],
+        quat_rate=checkpoint.rates["quats"],
+    )
+    step = max(training.iterations, training.position_rate_steps)
+    state = TrainingState.begin(checkpoint.gaussians, training, checkpoint.extent, step=step)
+    order = morton_order(checkpoint.gaussians.means)
+    state.optimizer.first_moment = pack(checkpoint.first_moment[order]).data
+    state.optimizer.second_moment = pack(checkpoint.second_moment[order]).data
+    state.optimizer.steps = checkpoint.steps
+    state.statistics = ViewStatistics(
+        views_seen=checkpoint.views_seen[order],
+        max_radius=checkpoint.max_radius[order],
+        gradient_sum=checkpoint.gradient_sum[order],
+    )
+    return Start(state, training, True, hash_file(file))
+
+
+def _check(gaussians: Gaussians, name: str) -> None:
     if len(gaussians) == 0:
         raise InputError(f"{name} has no Gaussians; there is nothing to trim")
     broken = len(gaussians) - int(gaussians.finite().sum())
@@ -85,14 +119,3 @@ def _fresh(
         raise InputError(
             f"{name} has {broken} Gaussians that are not finite; drop them first (leansplat convert --drop-nonfinite)"
         )
-    training = TrainingConfig(seed=seed, sh_degree=gaussians.sh_degree, antialiased=gaussians.antialiased)
-    ordered = gaussians[morton_order(gaussians.means)]
-    state = TrainingState(
-        optimizer=Adam.fresh(ordered, training),
-        statistics=ViewStatistics.zeros(len(ordered)),
-        generator=generator,
-        view_queue=torch.zeros(0, dtype=torch.int64),
-        step=training.iterations,
-        extent=extent,
-    )
-    return Start(state, training, False, sha256)

@@ -1,0 +1,75 @@
+"""`leansplat render` from cameras that 3DGS wrote."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from formats.inria_files import camera_entry
+from PIL import Image
+from training.tiny import blobs, ring_of_cameras
+
+from leansplat import formats
+from leansplat.cli import main
+from leansplat.pictures import to_bytes
+from leansplat.render import render
+
+
+@pytest.fixture(autouse=True)
+def logger_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`main` sends the log to standard error for good; tests after these want to catch it."""
+    logger = logging.getLogger("leansplat")
+    monkeypatch.setattr(logger, "handlers", logger.handlers)
+    monkeypatch.setattr(logger, "propagate", logger.propagate)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An output folder of 3DGS."""
+    cloud = tmp_path / "out" / "point_cloud" / "iteration_30" / "point_cloud.ply"
+    cloud.parent.mkdir(parents=True)
+    formats.write(blobs(), cloud)
+    cameras = [camera_entry(camera, f"photo_{k}") for k, camera in enumerate(ring_of_cameras(3))]
+    (tmp_path / "out" / "cameras.json").write_text(json.dumps(cameras))
+    return tmp_path / "out"
+
+
+def test_an_output_folder_is_rendered_from_its_own_cameras(folder: Path, tmp_path: Path) -> None:
+    assert main(["render", str(folder), "-o", str(tmp_path / "views")]) == 0
+    files = sorted((tmp_path / "views").iterdir())
+    assert [file.name for file in files] == ["photo_0.png", "photo_1.png", "photo_2.png"]
+    for file, camera in zip(files, ring_of_cameras(3), strict=True):
+        expected = to_bytes(render(blobs(), camera).image)
+        difference = np.asarray(Image.open(file)).astype(int) - expected.numpy()
+        assert expected.to(torch.float32).std() > 10
+        assert np.abs(difference).max() <= 1  # the pose went through a matrix inversion
+
+
+def test_any_scene_may_be_rendered_from_a_cameras_file(folder: Path, tmp_path: Path) -> None:
+    formats.write(blobs(), tmp_path / "scene.ply")
+    cameras = str(folder / "cameras.json")
+    arguments = ["render", str(tmp_path / "scene.ply"), "-o", str(tmp_path / "views"), "--cameras", cameras]
+    assert main([*arguments, "--downscale", "2"]) == 0
+    with Image.open(tmp_path / "views" / "photo_1.png") as picture:
+        assert picture.size == (20, 20)
+
+
+def test_cameras_that_are_asked_for_go_before_the_folders(folder: Path, tmp_path: Path, capsys) -> None:
+    assert main(["render", str(folder), "-o", str(tmp_path / "views"), "--orbit", "1"]) == 0
+    assert [file.name for file in (tmp_path / "views").iterdir()] == ["orbit_000.png"]
+    both = ["--orbit", "1", "--cameras", str(folder / "cameras.json")]
+    assert main(["render", str(folder), "-o", str(tmp_path / "more"), *both]) == 2
+    assert "give one of --capture CAPTURE, --cameras FILE and --orbit N" in capsys.readouterr().err
+
+
+def test_another_background_than_that_of_training_is_pointed_out(folder: Path, tmp_path: Path, capsys) -> None:
+    (folder / "cfg_args").write_text("Namespace(white_background=True)")
+    arguments = ["render", str(folder), "--orbit", "1", "--overwrite", "-o", str(tmp_path / "views")]
+    assert main(arguments) == 0
+    assert "pass --background white" in capsys.readouterr().err
+    assert main([*arguments, "--background", "white"]) == 0
+    assert "--background" not in capsys.readouterr().err
