@@ -24,14 +24,17 @@ class Progress:
     Args:
         label: what is going on, such as "train".
         stream: where to draw; standard error by default.
+        of_bytes: whether the steps are bytes, which are shown as MB and MB a second.
 
     Example:
         >>> with Progress("train") as progress:            # doctest: +SKIP
         ...     train(capture, progress=progress)
     """
 
-    def __init__(self, label: str, stream: TextIO | None = None) -> None:
+    def __init__(self, label: str, stream: TextIO | None = None, *, of_bytes: bool = False) -> None:
         self._label = label
+        self._of_bytes = of_bytes
+        self._start: tuple[float, int] | None = None  # time and step of the first call
         self._stream = sys.stderr if stream is None else stream
         self._bar: tqdm | None = None
         self._last_line = time.monotonic()
@@ -44,13 +47,20 @@ class Progress:
 
     def __call__(self, step: int, total: int, values: Mapping[str, float] | None = None, /) -> None:
         """`step` of `total` is done; `values` are shown beside it."""
+        now = time.monotonic()
+        self._start = self._start or (now, step)
         shown = {name: _short(value) for name, value in (values or {}).items()}
         if self._stream.isatty():
             self._draw(step, total, shown)
-        elif step >= total or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
+        elif step >= total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
             notes = "".join(f", {name} {value}" for name, value in shown.items())
-            print(f"{self._label}: {step} of {total}{notes}", file=self._stream, flush=True)
+            state = f"{step} of {total}"
+            if self._of_bytes:
+                begin, already = self._start
+                rate = (step - already) / max(now - begin, 1e-3)
+                state = f"{step / 1e6:,.1f} of {total / 1e6:,.1f} MB, {rate / 1e6:,.1f} MB/s"
+            print(f"{self._label}: {state}{notes}", file=self._stream, flush=True)
 
     def each(self, entries: Collection[Entry]) -> Iterator[Entry]:
         """The entries, counted as they are worked through."""
@@ -61,7 +71,8 @@ class Progress:
     def _draw(self, step: int, total: int, shown: Mapping[str, str]) -> None:
         if self._bar is None or self._bar.total != total or step < self._bar.n:
             self._close()
-            self._bar = tqdm(total=total, desc=self._label, file=self._stream, leave=False, initial=step)
+            unit = {"unit": "B", "unit_scale": True} if self._of_bytes else {}
+            self._bar = tqdm(total=total, desc=self._label, file=self._stream, leave=False, initial=step, **unit)
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update(step - self._bar.n)
 

