@@ -20,6 +20,7 @@ LAYERS = [
     {"gaussians"},
     {"cameras"},
     {"files", "camera_paths", "summary"},
+    {"datasets"},
     {"formats"},
     {"captures"},
     {"simd"},
@@ -30,6 +31,8 @@ LAYERS = [
     {"pruning"},
     {"evaluation", "pictures"},
     {"demo"},
+    {"experiments"},
+    {"report"},
     {"progress"},
     {"commands"},
     {"cli"},
@@ -93,7 +96,9 @@ def test_importing_leansplat_loads_no_heavy_package() -> None:
     assert run_python(f"import sys, leansplat; print({HEAVY})").strip() == "set()"
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["trim"], ["eval"], ["demo"], ["render"], ["info"], ["convert"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["train"], ["trim"], ["eval"], ["demo"], ["render"], ["info"], ["convert"], ["download"]]
+)
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     code = f"""
 import sys

@@ -60,7 +60,7 @@ _WHERE = {
     "write": ("leansplat.formats", "write"),
 }
 
-_PARTS = ("captures", "formats", "metrics", "pruning", "render", "training")
+_PARTS = ("captures", "datasets", "experiments", "formats", "metrics", "pruning", "render", "report", "training")
 """Packages that hold the rest, such as `leansplat.render.render`."""
 
 

@@ -20,7 +20,7 @@ _DESCRIPTION = """Make 3D Gaussian Splatting scenes small: train, trim and evalu
 
 Try `leansplat demo`, then `leansplat train photos/ -o runs/mine`. `leansplat COMMAND --help` explains a command."""
 
-_EPILOGUE_OF_INTERRUPT = "stopped; a run that was under way goes on with --resume"
+_EPILOGUE_OF_INTERRUPT = "stopped; a training or trimming goes on with --resume, a download when started again"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

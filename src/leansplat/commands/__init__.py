@@ -12,6 +12,7 @@ from leansplat.commands.demo import Demo
 from leansplat.commands.download import Download
 from leansplat.commands.eval import Eval
 from leansplat.commands.info import Info
+from leansplat.commands.paper import paper
 from leansplat.commands.render import Render
 from leansplat.commands.train import Train
 from leansplat.commands.trim import Trim
@@ -25,5 +26,6 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "info": Info,
     "convert": Convert,
     "download": Download,
+    "paper": paper,
 }
 """Commands by name, in the order `leansplat --help` lists them."""

@@ -1,0 +1,186 @@
+"""`leansplat paper run` and `leansplat paper report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg, subcommand
+
+from leansplat.commands.answer import Answer, Command
+from leansplat.commands.options import Json, Overwrite, Threads
+from leansplat.errors import InputError, LeansplatError
+
+if TYPE_CHECKING:
+    from leansplat.experiments.sweep import Standing
+    from leansplat.training.loop import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRun:
+    """Run the paper's experiments on your captures: baselines, trimming by every rule, ablations. Hours, not minutes.
+
+    Every experiment is a list of jobs, each a training or a trimming in a run folder of its own. Rows that several
+    tables and figures share are run once, and a finished job is never run again, so stop whenever you like and give the
+    same command to go on. Asking for more later adds to the folder. Without --tables, --figures and --also everything
+    is run, on the captures that the folder already has unless others are given; with -o alone, only what was asked for
+    before.
+
+    Example: leansplat paper run --captures fox=photos/fox@4 --iterations-scale 0.1 -o paper
+    """
+
+    captures: Annotated[tuple[str, ...], arg(metavar="[NAME=]FOLDER[@N]", help_behavior_hint="")] = ()
+    """Captures to run on: a folder as for train, a name for it, @N for photos at 1/N of their size, and @white for a
+    white background behind transparency, as in chair=photos/chair@2@white. "synthetic" is the built-in capture."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
+    """Folder of the sweep: plan, results, and a run folder a job."""
+    tables: Annotated[str | None, arg(metavar="1,2", help_behavior_hint="")] = None
+    """The paper's tables to fill, with commas. Table 2 compresses trimmed scenes further, which leansplat does not do
+    yet, so nothing is run for it."""
+    figures: Annotated[str | None, arg(metavar="3,7a,8", help_behavior_hint="")] = None
+    """The paper's figures to draw, with commas: 3 quality over size; 4, 5, 6 crops; 7a rounds against one shot and
+    against no prior; 7b frames a second; 7c opacities; 8 a learned mask."""
+    also: Annotated[str | None, arg(metavar="criteria,lottery", help_behavior_hint="")] = None
+    """What the paper has no figure of, with commas: criteria, every criterion at 25, 10 and 5 % kept; stale, gradients
+    as in the authors' code; finetuning, 5,000 and 20,000 steps of it; lottery, the lottery ticket."""
+    iterations_scale: Annotated[float | None, arg(metavar="X", help_behavior_hint="(default: 1)")] = None
+    """Length of all schedules in units of the paper's; 0.1 trains for 3,000 steps. Every result says so."""
+    seeds: Annotated[str | None, arg(metavar="1,2,3", help_behavior_hint="(default: 1)")] = None
+    """Seeds, with commas. The first runs everything; others repeat the baseline, the control and two rows a rule, each
+    from a baseline of its own."""
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> Answer:
+        from leansplat.experiments.jobs import read_plan
+        from leansplat.experiments.plan import EXPERIMENTS, make_plan
+        from leansplat.experiments.results import results_path
+        from leansplat.experiments.sources import parse_source
+        from leansplat.experiments.sweep import run_sweep
+
+        before = read_plan(self.output)
+        wanted = None
+        options = (self.tables, self.figures, self.also, self.iterations_scale, self.seeds)
+        if self.captures or any(option is not None for option in options):
+            scale = self.iterations_scale
+            wanted = make_plan(
+                tuple(parse_source(text) for text in self.captures) or (before.sources if before else ()),
+                self._experiments() or tuple(EXPERIMENTS),
+                scale=scale if scale is not None else before.scale if before else 1.0,
+                seeds=_numbers("1" if self.seeds is None else self.seeds),
+            )
+        try:
+            with _Display() as display:
+                results = run_sweep(self.output, wanted, begin=display.begin)
+        except KeyboardInterrupt as error:
+            raise LeansplatError("stopped; the same command goes on from here") from error
+        return _describe(self.output, results_path(self.output), results)
+
+    def _experiments(self) -> list[str]:
+        names = [f"table {name}" for name in _words(self.tables)]
+        names += [f"figure {name}" for name in _words(self.figures)]
+        return names + _words(self.also)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperReport:
+    """Show what `paper run` has found so far, beside the paper's numbers: report.html, report.md, plots and crops.
+
+    It reads results.json, and the folders of the jobs for crops; what has not been run is shown as not run. It needs
+    matplotlib, which the extra "report" installs.
+
+    Example: leansplat paper report paper
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")]
+    """Folder of a sweep, or any that has its results.json."""
+    output: Annotated[
+        Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: DIR/report)")
+    ] = None
+    """Where to write."""
+    overwrite: Overwrite = False
+    json: Json = False
+
+    def run(self) -> Answer:
+        from leansplat.report.writing import write_report
+
+        files = write_report(self.folder, self.output or self.folder / "report", overwrite=self.overwrite)
+        text = f"{files[0]}\n{files[1]}\nand {len(files) - 2} plots and pictures beside them"
+        return Answer(text, {"files": [str(path) for path in files]})
+
+
+def paper(
+    action: Annotated[
+        Annotated[PaperRun, subcommand(name="run")] | Annotated[PaperReport, subcommand(name="report")], arg(name="")
+    ],
+) -> Command:
+    """Run the experiments of Trimming the Fat on your captures, and report what they show.
+
+    Args:
+        action: What to do.
+    """
+    return action
+
+
+class _Display:
+    """Shows each job of a sweep as it runs: its bar, what is left and for how long."""
+
+    def __init__(self) -> None:
+        from leansplat.progress import Progress as Bar
+
+        self._new = Bar
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> _Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.__exit__()
+
+    def begin(self, standing: Standing) -> Progress:
+        self.__exit__()
+        self._bar = self._new(_label(standing)).__enter__()
+        return self._bar
+
+
+def _label(standing: Standing) -> str:
+    time = "" if standing.seconds_left is None else f", about {_duration(standing.seconds_left)}"
+    return f"{standing.number}/{standing.total} {standing.job.name} ({standing.left} more{time})"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in _words(text)]
+    except ValueError as error:
+        raise InputError(f"--seeds is {text!r}; give whole numbers with commas, such as 1,2,3") from error
+
+
+def _describe(folder: Path, path: Path, results: dict[str, Any]) -> Answer:
+    """The answer of a sweep.
+
+    Raises:
+        LeansplatError: jobs failed.
+    """
+    by_status: dict[str, list[str]] = {"finished": [], "waiting": []}
+    for entry in results["jobs"]:
+        by_status.setdefault(entry["status"], []).append(entry["name"])
+    counts = ", ".join(f"{len(names)} {status}" for status, names in by_status.items())
+    failed = [entry for entry in results["jobs"] if entry["status"] == "failed"]
+    if failed:
+        raise LeansplatError(
+            f"{counts}; first {failed[0]['name']}: {failed[0]['reason']}; {path} has all, and the same command tries "
+            "them again"
+        )
+    text = f"{path}: {counts}\nLook at them with: leansplat paper report {folder}"
+    return Answer(text, {"results": str(path), **by_status})
