@@ -1,0 +1,73 @@
+"""How long the paper's whole procedure takes on the fox capture: 30,000 steps of training, then 15,000 of trimming.
+
+Run it on a machine that does nothing else, from a fresh folder, so that kernel compilation is part of it:
+
+    python benchmarks/fox_time.py --capture ../shared/data/captures/fox --runs runs/fox_time
+
+It prints the seconds and writes benchmarks/results/fox_time.json, with the quality reached and the peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+from fox_trimming import processor
+
+from leansplat.captures import load
+from leansplat.evaluation import evaluate
+from leansplat.files import write_json
+from leansplat.progress import Progress
+from leansplat.pruning import TrimmingConfig, trim
+from leansplat.simd.threads import thread_count
+from leansplat.training import TrainingConfig, train
+
+RESULT = Path(__file__).parent / "results" / "fox_time.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--capture", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True, help="A folder that does not exist yet.")
+    parser.add_argument("--downscale", type=int, default=4)
+    arguments = parser.parse_args()
+    capture = load(arguments.capture, downscale=arguments.downscale)
+
+    started = time.perf_counter()
+    with Progress("train", sys.stderr) as progress:
+        trained = train(capture, TrainingConfig(), arguments.runs / "trained", progress=progress)
+    training = time.perf_counter() - started
+    with Progress("trim", sys.stderr) as progress:
+        config = TrimmingConfig(keep=0.25)
+        trimmed = trim(arguments.runs / "trained", capture, config, arguments.runs / "gradient_25", progress=progress)
+    total = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    scenes = []
+    for name, scene in (("trained", trained.gaussians), ("gradient 25%", trimmed.gaussians)):
+        quality = evaluate(scene, capture, lpips=None, fps=False)
+        scenes.append({"name": name, "gaussians": len(scene), "psnr": quality.psnr, "ssim": quality.ssim})
+    print(f"training {training:,.0f} s, trimming {total - training:,.0f} s, in all {total / 60:.1f} minutes")
+    print(f"peak memory {peak / 1e9:.2f} GB", *scenes, sep="\n")
+    write_json(
+        RESULT,
+        {
+            "command": "python benchmarks/fox_time.py --capture ../shared/data/captures/fox --runs runs/fox_time",
+            "capture": "fox at 270x480, every 8th photo held out",
+            "processor": processor(),
+            "threads": thread_count(),
+            "training_seconds": training,
+            "trimming_seconds": total - training,
+            "seconds": total,
+            "peak_memory_bytes": peak,
+            "scenes": scenes,
+        },
+        overwrite=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
