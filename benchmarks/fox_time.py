@@ -49,7 +49,9 @@ def main() -> None:
     scenes = []
     for name, scene in (("trained", trained.gaussians), ("gradient 25%", trimmed.gaussians)):
         quality = evaluate(scene, capture, lpips=None, fps=False)
-        scenes.append({"name": name, "gaussians": len(scene), "psnr": quality.psnr, "ssim": quality.ssim})
+        views = {view.name: view.psnr for view in quality.views}
+        summary = {"name": name, "gaussians": len(scene), "psnr": quality.psnr, "ssim": quality.ssim}
+        scenes.append({**summary, "psnr_of_views": views})
     print(f"training {training:,.0f} s, trimming {total - training:,.0f} s, in all {total / 60:.1f} minutes")
     print(f"peak memory {peak / 1e9:.2f} GB", *scenes, sep="\n")
     write_json(
