@@ -4,16 +4,19 @@ Run it on a machine that does nothing else, from a fresh folder, so that kernel 
 
     python benchmarks/fox_time.py --capture ../shared/data/captures/fox --runs runs/fox_time
 
-It prints the seconds and writes benchmarks/results/fox_time.json, with the quality reached and the peak memory.
+It prints the seconds and adds them to benchmarks/results/fox_time.json, with the quality reached and the peak memory.
+Timings of earlier runs stay in the file as long as they ended with the same scenes, bit for bit.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from fox_trimming import processor
 
@@ -52,6 +55,7 @@ def main() -> None:
         views = {view.name: view.psnr for view in quality.views}
         summary = {"name": name, "gaussians": len(scene), "psnr": quality.psnr, "ssim": quality.ssim}
         scenes.append({**summary, "psnr_of_views": views})
+    timing = {"training": training, "trimming": total - training, "total": total, "peak_memory_bytes": peak}
     print(f"training {training:,.0f} s, trimming {total - training:,.0f} s, in all {total / 60:.1f} minutes")
     print(f"peak memory {peak / 1e9:.2f} GB", *scenes, sep="\n")
     write_json(
@@ -61,14 +65,19 @@ def main() -> None:
             "capture": "fox at 270x480, every 8th photo held out",
             "processor": processor(),
             "threads": thread_count(),
-            "training_seconds": training,
-            "trimming_seconds": total - training,
-            "seconds": total,
-            "peak_memory_bytes": peak,
+            "timings": [*earlier_timings(scenes), timing],
             "scenes": scenes,
         },
         overwrite=True,
     )
+
+
+def earlier_timings(scenes: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Timings of runs that ended with these scenes, oldest first."""
+    if not RESULT.exists():
+        return []
+    result = json.loads(RESULT.read_text(encoding="utf-8"))
+    return list(result["timings"]) if result["scenes"] == scenes else []
 
 
 if __name__ == "__main__":
