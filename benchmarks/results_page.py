@@ -154,6 +154,31 @@ photos.
 """
 
 
+def frames_per_second() -> str:
+    result = read("frames_per_second")
+    if result is None:
+        return ""
+    rows = [
+        [
+            f"{r['kept_percent']} %",
+            f"{r['gaussians']:,}",
+            f"{r['fps']:.0f}",
+            f"{r['fps_lowest']:.0f} to {r['fps_highest']:.0f}",
+            f"{r['fps'] / result['rows'][0]['fps']:.1f}",
+        ]
+        for r in result["rows"]
+    ]
+    return f"""## Frames a second
+
+    {result["command"]}
+
+{result["capture"]}, {result["processor"]}, {result["threads"]} threads: scenes trimmed by the paper's rule, rendered in
+turn, median over {result["rounds"]} rounds.
+
+{table(["kept", "Gaussians", "frames a second", "lowest to highest", "times the whole scene's"], rows)}
+"""
+
+
 def short_schedule() -> str:
     result = read("short_schedule")
     if result is None:
@@ -190,7 +215,11 @@ def readme_table() -> str:
 
 
 def main() -> None:
-    parts = [part for part in (HEAD, trimming(), fox_time(), short_schedule(), renderer(), reading()) if part]
+    parts = [
+        part
+        for part in (HEAD, trimming(), fox_time(), frames_per_second(), short_schedule(), renderer(), reading())
+        if part
+    ]
     with replacing(PAGE, overwrite=True) as file:
         file.write("\n".join(parts).encode())
     text = README.read_text(encoding="utf-8")
