@@ -151,3 +151,10 @@ def test_extending_a_plan_keeps_what_it_had_and_adds_the_rest_once(tmp_path: Pat
 def test_a_folder_holds_one_scale_and_one_capture_of_a_name(other: Plan, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=str(tmp_path)):
         make_plan([FOX], ["table 1"], scale=0.1).extended(other, tmp_path)
+
+
+def test_the_learned_mask_goes_as_far_in_a_shorter_schedule() -> None:
+    jobs = [job for job in make_plan([FOX], ["figure 8"], scale=0.1).jobs if job.variant.startswith("mask-")]
+    full = TrainingConfig()
+    for config in map(training_config, jobs):
+        assert config.mask_rate * config.iterations == pytest.approx(full.mask_rate * full.iterations)
