@@ -12,9 +12,9 @@ from training.tiny import blobs, tiny_capture
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError
+from leansplat.ordering import morton_order
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.pruning.start import start_from
-from leansplat.render.order import morton_order
 from leansplat.render.packed import pack
 from leansplat.runs import hash_file, open_run
 from leansplat.training import schedule

@@ -10,7 +10,7 @@ import torch
 from training.tiny import blobs
 
 from leansplat.gaussians import Gaussians
-from leansplat.render.order import morton_order
+from leansplat.ordering import morton_order
 from leansplat.render.packed import OPACITIES, unpack_rows
 from leansplat.render.statistics import ViewStatistics
 from leansplat.training.config import TrainingConfig

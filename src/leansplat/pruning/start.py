@@ -15,7 +15,7 @@ from leansplat import formats
 from leansplat.errors import InputError
 from leansplat.formats import inria_checkpoint
 from leansplat.gaussians import Gaussians
-from leansplat.render.order import morton_order
+from leansplat.ordering import morton_order
 from leansplat.render.packed import pack
 from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import hash_file, open_run

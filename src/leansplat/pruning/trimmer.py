@@ -26,6 +26,7 @@ from leansplat.pruning.selection import count_after_round, keep_by_count, keep_b
 from leansplat.pruning.start import Start, start_from
 from leansplat.runs import Run, create_run, hash_capture, open_run
 from leansplat.training import loop
+from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.loop import Progress
 from leansplat.training.state import TrainingState, training_step
@@ -95,9 +96,8 @@ def trim(
         trimming.notes["first_step"],
         config.iterations,
         run=run,
-        config=trimming.training,
+        save=lambda path: write_checkpoint(path, Checkpoint(state, trimming.training, trimming.notes)),
         checkpoint_every=config.checkpoint_every,
-        notes=trimming.notes,
         progress=progress,
     )
     gaussians = state.gaussians()

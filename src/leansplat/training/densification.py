@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from leansplat.render.order import morton_order
+from leansplat.ordering import morton_order
 from leansplat.render.packed import MEANS, OPACITIES, QUATS, SCALES
 from leansplat.render.statistics import ViewStatistics
 from leansplat.training.config import TrainingConfig

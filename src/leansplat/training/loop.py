@@ -1,23 +1,23 @@
 """The loop that training and trimming share: step, keep log, progress and checkpoints along the way, and resume.
 
 What a step is, and what happens between steps (densify, prune), comes from the caller as a function. All that decides
-the result is in the `TrainingState`; means for the log start anew at every checkpoint, so a resumed run logs and
-computes the same as one that was not interrupted.
+the result is in a state that the caller can save; means for the log start anew at every checkpoint, so a resumed run
+logs and computes the same as one that was not interrupted.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from leansplat.captures.capture import Capture
 from leansplat.errors import RunError
 from leansplat.runs import Run, hash_capture
 from leansplat.simd.threads import thread_count
-from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from leansplat.training.checkpoint import Checkpoint, read_checkpoint
 from leansplat.training.config import TrainingConfig
-from leansplat.training.state import TrainingState
 
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
@@ -30,27 +30,39 @@ class Progress(Protocol):
         """`step` of `total` is done; `values` holds "loss" and "gaussians"."""
 
 
+class LoopState(Protocol):
+    """What the loop has to know of a state: the steps and seconds behind it."""
+
+    step: int
+    seconds: float
+
+    @property
+    def count(self) -> int:
+        """Gaussians in the scene."""
+
+
+State = TypeVar("State", bound=LoopState)
+
+
 def run_steps(
-    state: TrainingState,
+    state: State,
     one_step: Callable[[], float],
     first: int,
     total: int,
     *,
     run: Run | None,
-    config: TrainingConfig,
+    save: Callable[[Path], None],
     checkpoint_every: int,
-    notes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    after_step: Callable[[TrainingState], None] | None = None,
+    after_step: Callable[[State], None] | None = None,
 ) -> None:
     """Call `one_step` until `state` is `total` steps past step `first`.
 
     Args:
         one_step: takes `state` one step on, does what is due after it, and returns the loss.
         run: gets the log and the checkpoints; None for neither.
-        config: the recipe that checkpoints hold.
+        save: writes a checkpoint of `state` to a file.
         checkpoint_every: steps between checkpoints; the last step always has one.
-        notes: further JSON values for the checkpoints.
         progress: see `Progress`.
         after_step: called last after every step.
     """
@@ -63,15 +75,15 @@ def run_steps(
         checkpoint_due = done % checkpoint_every == 0 or last
         state.seconds = time.perf_counter() - started
         if progress is not None and (done % _REPORT_EVERY == 0 or last):
-            progress(done, total, {"loss": losses[-1], "gaussians": len(state.optimizer)})
+            progress(done, total, {"loss": losses[-1], "gaussians": state.count})
         if done % _LOG_EVERY == 0 or checkpoint_due:
             if run is not None:
                 mean = sum(losses) / len(losses)
-                values = {"loss": mean, "gaussians": len(state.optimizer), "seconds": round(state.seconds, 3)}
+                values = {"loss": mean, "gaussians": state.count, "seconds": round(state.seconds, 3)}
                 run.log("progress", state.step, **values)
             losses.clear()
         if run is not None and checkpoint_due:
-            write_checkpoint(run.checkpoint_path(state.step), Checkpoint(state, config, notes or {}))
+            save(run.checkpoint_path(state.step))
             run.drop_old_checkpoints()
         if after_step is not None:
             after_step(state)
@@ -97,6 +109,26 @@ def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Ca
         RunError: the run was made by another command, with other settings or of another capture, or its checkpoint is
             damaged or not its own.
     """
+    check_resumable(run, command, settings, capture)
+    steps = run.checkpoints()
+    if not steps:
+        run.cut_log(-1)
+        return None
+    path = run.checkpoint_path(steps[-1])
+    checkpoint = read_checkpoint(path)
+    began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
+    if checkpoint.config != began_with or checkpoint.state.step != steps[-1]:
+        raise RunError(f"{path} belongs to another run; delete it or start a new run")
+    go_back(run, steps[-1])
+    return checkpoint
+
+
+def check_resumable(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> None:
+    """Refuse to resume a run with another command, settings or capture than it began with; as `resume`.
+
+    Raises:
+        RunError: the first thing that differs.
+    """
     if run.config["command"] != command:
         raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
     before = run.config["settings"]
@@ -108,15 +140,9 @@ def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Ca
         names = ", ".join(changed)
         raise RunError(f"{run.folder} was started with other settings ({names}); keep them or start a new run")
     run.check_input("capture", hash_capture(capture))
-    steps = run.checkpoints()
-    checkpoint = None
-    if steps:
-        path = run.checkpoint_path(steps[-1])
-        checkpoint = read_checkpoint(path)
-        began_with = TrainingConfig.from_json(before.get("training", {}))
-        if checkpoint.config != began_with or checkpoint.state.step != steps[-1]:
-            raise RunError(f"{path} belongs to another run; delete it or start a new run")
-    run.cut_log(steps[-1] if steps else -1)
-    if steps:
-        run.log("resumed", steps[-1], threads=thread_count())
-    return checkpoint
+
+
+def go_back(run: Run, step: int) -> None:
+    """Cut the log of a run back to the checkpoint of `step`, to go on from there."""
+    run.cut_log(step)
+    run.log("resumed", step, threads=thread_count())

@@ -14,7 +14,7 @@ import torch
 
 from leansplat.captures.capture import Points
 from leansplat.gaussians import Gaussians
-from leansplat.render.order import morton_order
+from leansplat.ordering import morton_order
 from leansplat.render.statistics import ViewStatistics
 from leansplat.training.config import TrainingConfig
 from leansplat.training.initialisation import gaussians_from_points

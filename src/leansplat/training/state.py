@@ -16,8 +16,8 @@ from torch import Tensor
 from leansplat.captures.capture import View
 from leansplat.errors import RunError
 from leansplat.gaussians import Gaussians
+from leansplat.ordering import morton_order
 from leansplat.render.cpu import rasterizer
-from leansplat.render.order import morton_order
 from leansplat.render.statistics import ViewStatistics
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
@@ -84,12 +84,14 @@ class TrainingState:
         """A copy of the scene as it is now."""
         return self.optimizer.packed.unpack().detach()
 
+    @property
+    def count(self) -> int:
+        """Gaussians in the scene."""
+        return len(self.optimizer)
+
     def next_view(self, views: int) -> int:
         """Index of the next training view: all `views` in random order, then all again in another."""
-        if len(self.view_queue) == 0:
-            self.view_queue = torch.randperm(views, generator=self.generator)
-        index = int(self.view_queue[0])
-        self.view_queue = self.view_queue[1:]
+        index, self.view_queue = next_view(self.view_queue, views, self.generator)
         return index
 
     def select(self, rows: Tensor) -> None:
@@ -99,6 +101,13 @@ class TrainingState:
         self.statistics = ViewStatistics(**{name: values[rows] for name, values in entries.items()})
         if self.mask is not None:
             self.mask = self.mask[rows]
+
+
+def next_view(queue: Tensor, views: int, generator: torch.Generator) -> tuple[int, Tensor]:
+    """The first of a queue (Q,) of views, made anew of all `views` in random order when it is empty, and the rest."""
+    if len(queue) == 0:
+        queue = torch.randperm(views, generator=generator)
+    return int(queue[0]), queue[1:]
 
 
 def training_step(

@@ -22,6 +22,7 @@ from leansplat.render.packed import OPACITIES
 from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import Run, create_run, hash_capture, open_run
 from leansplat.training import loop, schedule
+from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.densification import densify, reset_opacities
 from leansplat.training.initialisation import initial_gaussians
@@ -97,7 +98,7 @@ def train(
         0,
         config.iterations,
         run=run,
-        config=config,
+        save=lambda path: write_checkpoint(path, Checkpoint(state, config)),
         checkpoint_every=config.checkpoint_every,
         progress=progress,
         after_step=after_step,

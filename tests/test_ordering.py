@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from leansplat.render.order import morton_order
+from leansplat.ordering import morton_order
 
 
 def interleaved(cell: list[int]) -> int:
@@ -45,3 +45,13 @@ def test_neighbours_in_order_are_near_each_other() -> None:
 
     # Random pairs in a unit cube are 0.66 apart; 4096 cells have sides of 1/16.
     assert mean_gap(centres[morton_order(centres)]) < 2 / 16 < mean_gap(centres)
+
+
+def test_more_centres_than_are_handled_at_once_are_in_order_too() -> None:
+    generator = torch.Generator().manual_seed(3)
+    distinct = torch.rand(250, 3, generator=generator)
+    rank = morton_order(distinct).argsort()
+    which = torch.randint(250, (70_000,), generator=generator)
+    which[:250] = torch.arange(250)  # so that both have the same range
+    order = morton_order(distinct[which])
+    assert torch.equal(order, rank[which].argsort(stable=True))

@@ -1,7 +1,8 @@
 """Morton order: Gaussians that are near each other in space become neighbours in memory.
 
 The kernels handle 16 consecutive Gaussians at a time and skip blocks that no pixel sees, so neighbours that are seen
-together make both caches and skipping work. Interleaving the bits of the three quantised coordinates gives that order.
+together make both caches and skipping work; in files, neighbours in space share ranges and compress well. Interleaving
+the bits of the three quantised coordinates gives that order.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor
 
 _BITS = 21
+_BLOCK = 1 << 16
+"""Centres handled at once, so that what they become on the way stays in the cache."""
+
 _SPREADING = (
     (32, 0x001F00000000FFFF),
     (16, 0x001F0000FF0000FF),
@@ -27,15 +31,18 @@ def morton_order(means: Tensor) -> Tensor:
     Each axis is quantised to 21 bits over its own range. Centres that are not finite count as the lowest corner.
     """
     centres = means.detach().cpu().numpy()
-    if len(centres) == 0:
-        return torch.zeros(0, dtype=torch.int64)
     finite = np.isfinite(centres).all(axis=1, keepdims=True)
+    if not finite.any():
+        return torch.arange(len(centres))
     lowest = np.min(centres, axis=0, initial=np.inf, where=finite)
     highest = np.max(centres, axis=0, initial=-np.inf, where=finite)
     width = np.where(highest > lowest, highest - lowest, 1).astype(np.float64)
-    fractions = np.where(finite, (centres - lowest) / width, 0.0) if finite.any() else np.zeros(centres.shape)
-    cells = np.minimum(fractions * 2**_BITS, 2**_BITS - 1).astype(np.uint64)
-    codes = _spread(cells[:, 0]) << np.uint64(2) | _spread(cells[:, 1]) << np.uint64(1) | _spread(cells[:, 2])
+    codes = np.empty(len(centres), np.uint64)
+    for start in range(0, len(centres), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        fractions = np.where(finite[part], (centres[part] - lowest) / width, 0.0)
+        cells = np.minimum(fractions * 2**_BITS, 2**_BITS - 1).astype(np.uint64)
+        codes[part] = _spread(cells[:, 0]) << np.uint64(2) | _spread(cells[:, 1]) << np.uint64(1) | _spread(cells[:, 2])
     return torch.from_numpy(np.argsort(codes, kind="stable"))
 
 
