@@ -78,6 +78,7 @@ def render_reference(
     sh_degree: int | None = None,
     margin: float = 1e-4,
     falloff: Callable[[Tensor], Tensor] = torch.exp,
+    covariances: Tensor | None = None,
 ) -> Reference:
     """Render a small scene in float64, differentiably in all six tensors.
 
@@ -85,8 +86,10 @@ def render_reference(
         sh_degree: highest spherical harmonics degree to use; None uses all that are stored.
         margin: relative distance to a threshold below which a pixel counts as undecided.
         falloff: from minus half the squared distance in standard deviations to alpha / opacity.
+        covariances: (N, 3, 3) positive definite, to use instead of those that rotations and scales make.
     """
-    projection = project(gaussians, camera, gaussians.sh_degree if sh_degree is None else sh_degree)
+    degree = gaussians.sh_degree if sh_degree is None else sh_degree
+    projection = project(gaussians, camera, degree, covariances)
     rows, columns = torch.meshgrid(
         torch.arange(camera.height, dtype=torch.float64) + 0.5,
         torch.arange(camera.width, dtype=torch.float64) + 0.5,
@@ -114,7 +117,7 @@ def render_reference(
     return Reference(image, 1 - transmittance, projection, alphas, weights, decided)
 
 
-def project(gaussians: Gaussians, camera: Camera, sh_degree: int) -> Projection:
+def project(gaussians: Gaussians, camera: Camera, sh_degree: int, covariances: Tensor | None = None) -> Projection:
     """EWA projection (Zwicker et al. 2001) as 3DGS uses it, and the colours seen from the camera."""
     rotation, translation = camera.world_to_camera[:3, :3], camera.world_to_camera[:3, 3]
     depths = (gaussians.means.detach().double() @ rotation.T + translation)[:, 2]
@@ -139,6 +142,8 @@ def project(gaussians: Gaussians, camera: Camera, sh_degree: int) -> Projection:
         dim=1,
     )
     axes = rotation_matrices(quats) * scales.exp()[:, None, :]
+    if covariances is not None:
+        axes = torch.linalg.cholesky(covariances[rows])
     footprint = jacobian @ rotation @ axes
     sharp = footprint @ footprint.mT
     dilated = sharp + DILATION * torch.eye(2, dtype=torch.float64)
@@ -220,6 +225,17 @@ def in_double(gaussians: Gaussians, *, requires_grad: bool = False) -> Gaussians
     """A float64 copy of a scene, as leaves of autograd when gradients are wanted."""
     tensors = [getattr(gaussians, name).detach().double().requires_grad_(requires_grad) for name in TENSOR_NAMES]
     return Gaussians(*tensors, antialiased=gaussians.antialiased)
+
+
+def covariance_leaves(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
+    """Covariances of a float64 scene: (N, 6) leaves xx, xy, xz, yy, yz, zz of autograd, and (N, 3, 3) made of them."""
+    axes = rotation_matrices(gaussians.quats.detach()) * gaussians.scales.detach().exp()[:, None]
+    rows, columns = torch.triu_indices(3, 3)
+    leaves = (axes @ axes.mT)[:, rows, columns].requires_grad_()
+    covariances = torch.zeros(len(gaussians), 3, 3, dtype=torch.float64)
+    covariances[:, rows, columns] = leaves
+    covariances[:, columns, rows] = leaves
+    return leaves, covariances
 
 
 def loss_weights(decided: Tensor, *, image: bool = True, alpha: bool = True) -> tuple[Tensor, Tensor]:

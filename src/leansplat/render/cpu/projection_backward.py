@@ -35,7 +35,7 @@ def touched_by_any(touched, index, blocks, threads):
 
 
 @inlined
-def _take_sums(sums, touched, index, blocks, threads):
+def take_sums(sums, touched, index, blocks, threads):
     """Add a block's sums over the threads that have touched it (at least one), and clear them and the marks."""
     own = blocks * LANES * RECORD
     first = index * LANES * RECORD
@@ -59,6 +59,31 @@ def _take_sums(sums, touched, index, blocks, threads):
 
 
 @inlined
+def colors_backward(data, index, rows, camera, degree, splats, visible, total, gradient, at):
+    """Write the gradients of a block's colour coefficients to `gradient` from offset `at` on.
+
+    Returns that of the means (x, y, z), which turn the direction that colours are seen from.
+    """
+    block = index * rows * LANES
+    # The colour was clamped at zero: no gradient where it is not above.
+    splat = load_records(splats, index * LANES * RECORD)
+    red = select((splat[RED] > 0.0) & visible, total[SUM_RED], 0.0)
+    green = select((splat[GREEN] > 0.0) & visible, total[SUM_GREEN], 0.0)
+    blue = select((splat[BLUE] > 0.0) & visible, total[SUM_BLUE], 0.0)
+    x, y, z, inverse_distance = view_direction(data, block, camera)
+    x = select(visible, x, 0.0)
+    y = select(visible, y, 0.0)
+    z = select(visible, z, 0.0)
+    direction_x, direction_y, direction_z = color_gradient(data, block, gradient, at, degree, x, y, z, red, green, blue)
+    along = direction_x * x + direction_y * y + direction_z * z
+    return (
+        (direction_x - along * x) * inverse_distance,
+        (direction_y - along * y) * inverse_distance,
+        (direction_z - along * z) * inverse_distance,
+    )
+
+
+@inlined
 def block_backward(
     data, index, rows, camera, degree, antialiased, splats, bits, sums, touched, blocks, threads, gradient, at
 ):  # fmt: skip
@@ -67,9 +92,8 @@ def block_backward(
     Returns the gradient of their means on the image, (x, y) in pixels.
     """
     block = index * rows * LANES
-    first = index * LANES
     visible = bits_to_mask(bits)
-    total = _take_sums(sums, touched, index, blocks, threads)
+    total = take_sums(sums, touched, index, blocks, threads)
     g = geometry(data, block, camera)
 
     # Inverse covariance Q = [[qa, qb], [qb, qc]]; log alpha = -1/2 d^T Q d + log opacity.
@@ -190,23 +214,12 @@ def block_backward(
     position_y = camera.r01 * camera_x + camera.r11 * camera_y + camera.r21 * camera_z
     position_z = camera.r02 * camera_x + camera.r12 * camera_y + camera.r22 * camera_z
 
-    # The colour was clamped at zero: no gradient where it is not above.
-    splat = load_records(splats, first * RECORD)
-    red = select((splat[RED] > 0.0) & visible, total[SUM_RED], 0.0)
-    green = select((splat[GREEN] > 0.0) & visible, total[SUM_GREEN], 0.0)
-    blue = select((splat[BLUE] > 0.0) & visible, total[SUM_BLUE], 0.0)
-    x, y, z, inverse_distance = view_direction(data, block, camera)
-    x = select(visible, x, 0.0)
-    y = select(visible, y, 0.0)
-    z = select(visible, z, 0.0)
-    direction_x, direction_y, direction_z = color_gradient(data, block, gradient, at, degree, x, y, z, red, green, blue)
-    along = direction_x * x + direction_y * y + direction_z * z
-    position_x = position_x + (direction_x - along * x) * inverse_distance
-    position_y = position_y + (direction_y - along * y) * inverse_distance
-    position_z = position_z + (direction_z - along * z) * inverse_distance
-    store(gradient, at, select(visible, position_x, 0.0))
-    store(gradient, at + LANES, select(visible, position_y, 0.0))
-    store(gradient, at + 2 * LANES, select(visible, position_z, 0.0))
+    turned_x, turned_y, turned_z = colors_backward(
+        data, index, rows, camera, degree, splats, visible, total, gradient, at
+    )
+    store(gradient, at, select(visible, position_x + turned_x, 0.0))
+    store(gradient, at + LANES, select(visible, position_y + turned_y, 0.0))
+    store(gradient, at + 2 * LANES, select(visible, position_z + turned_z, 0.0))
     return mean_x, mean_y
 
 

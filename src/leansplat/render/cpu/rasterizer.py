@@ -1,7 +1,7 @@
 """The stages of rendering in order, forward and backward, and the arrays that pass between them.
 
     project -> sort_by_depth -> count_pairs, scatter_pairs -> blend            forward
-    project_backward <- blend_backward                                         backward
+    project_backward (or covariance_backward) <- blend_backward                backward
 
 `forward` returns everything the backward pass needs in a `Pass`; nothing is kept elsewhere, so any number of renders
 may be alive at once. Large arrays come from `simd.memory` and are recycled when a `Pass` is dropped.
@@ -22,6 +22,7 @@ from leansplat.render.cpu.blending import blend
 from leansplat.render.cpu.blending_backward import blend_backward, share_tiles
 from leansplat.render.cpu.blending_weights import blending_weights
 from leansplat.render.cpu.camera import KernelCamera, kernel_camera
+from leansplat.render.cpu.covariance_backward import covariance_backward
 from leansplat.render.cpu.projection import TILE, project
 from leansplat.render.cpu.projection_backward import project_backward
 from leansplat.render.cpu.removal import removal_effects
@@ -203,6 +204,25 @@ def backward(
         rendered.data.reshape(-1), rendered.data.shape[1], rendered.camera, rendered.sh_degree, rendered.antialiased,
         rendered.splats, rendered.visible, sums, touched, thread_count(), gradient.reshape(-1),
         gradient_sum is not None, gradient_sum if gradient_sum is not None else NO_FLOATS,
+    )  # fmt: skip
+    return_sums(sums, touched)
+    return gradient
+
+
+def covariance_gradient(rendered: Pass, image_gradient: Floats) -> Floats:
+    """Gradient by the covariances in world space and the colour coefficients, (blocks, rows, 16).
+
+    Rows 0 to 5 are the entries xx, xy, xz, yy, yz, zz, where one off the diagonal stands for both of its places; rows
+    from `SH0` on are the coefficients as in the packed layout; the others are zero.
+
+    Args:
+        image_gradient: (3, H, W).
+    """
+    sums, touched = pixel_sums(rendered, image_gradient)
+    gradient = memory.empty(rendered.data.shape, np.float32)
+    covariance_backward(
+        rendered.data.reshape(-1), rendered.data.shape[1], rendered.camera, rendered.sh_degree, rendered.antialiased,
+        rendered.splats, rendered.visible, sums, touched, thread_count(), gradient.reshape(-1),
     )  # fmt: skip
     return_sums(sums, touched)
     return gradient
