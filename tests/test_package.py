@@ -19,17 +19,19 @@ LAYERS = [
     {"errors"},
     {"gaussians"},
     {"cameras"},
-    {"files", "camera_paths", "summary"},
+    {"files", "camera_paths", "summary", "ordering"},
     {"datasets"},
+    {"simd"},
+    {"clustering"},
     {"formats"},
     {"captures"},
-    {"simd"},
     {"render"},
     {"metrics"},
     {"runs"},
     {"training"},
     {"pruning"},
     {"evaluation", "pictures"},
+    {"compression"},
     {"demo"},
     {"experiments"},
     {"report"},
@@ -97,7 +99,8 @@ def test_importing_leansplat_loads_no_heavy_package() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["train"], ["trim"], ["eval"], ["demo"], ["render"], ["info"], ["convert"], ["download"]]
+    "arguments",
+    [[], ["train"], ["trim"], ["eval"], ["demo"], ["render"], ["info"], ["convert"], ["download"], ["compress"]],
 )
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     code = f"""
