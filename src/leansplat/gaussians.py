@@ -16,6 +16,9 @@ from torch import Tensor
 TENSOR_NAMES = ("means", "quats", "scales", "opacities", "sh0", "shN")
 """The six tensors of a scene, in the order everything in leansplat lists them."""
 
+_BLOCK = 1 << 16
+"""Gaussians handled at once where temporary values are needed."""
+
 _COEFFICIENTS_TO_DEGREE = {0: 0, 3: 1, 8: 2, 15: 3}
 
 
@@ -121,9 +124,11 @@ class Gaussians:
     def finite(self) -> Tensor:
         """(N,) bool: which Gaussians have only finite parameters."""
         rows = torch.ones(len(self), dtype=torch.bool, device=self.device)
-        for name in TENSOR_NAMES:
-            values: Tensor = getattr(self, name)
-            rows &= values.isfinite().reshape(len(self), math.prod(values.shape[1:])).all(dim=1)
+        for start in range(0, len(self), _BLOCK):  # what torch.isfinite makes on its way is larger than the scene
+            part = slice(start, start + _BLOCK)
+            for name in TENSOR_NAMES:
+                values: Tensor = getattr(self, name)[part]
+                rows[part] &= values.isfinite().reshape(len(values), math.prod(values.shape[1:])).all(dim=1)
         return rows
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Gaussians:

@@ -10,7 +10,12 @@ from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 Scene = Annotated[
-    Positional[Path], arg(metavar="SCENE", help="Scene file (.ply, .pth), run folder, or output folder of 3DGS.")
+    Positional[Path],
+    arg(
+        metavar="SCENE",
+        help="Scene file (.ply, .compressed.ply, .spz, .sog, meta.json, .splat, .glb, .gltf, .npz, .pth), run "
+        "folder, or output folder of 3DGS.",
+    ),
 ]
 
 CaptureFolder = Annotated[

@@ -7,19 +7,31 @@ the same bytes or suffix, the more particular one comes first.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from leansplat.errors import SceneFileError
-from leansplat.formats import inria_checkpoint, inria_folder, ply
+from leansplat.formats import c3dgs_npz, compressed_ply, gltf, inria_checkpoint, inria_folder, ply, sog, splat, spz
 from leansplat.formats.format import HEAD_SIZE, Format, opened
 from leansplat.gaussians import Gaussians
 
-FORMATS: tuple[Format, ...] = (ply.FORMAT, inria_checkpoint.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    compressed_ply.FORMAT,
+    ply.FORMAT,
+    spz.FORMAT,
+    splat.FORMAT,
+    gltf.FORMAT,
+    inria_checkpoint.FORMAT,
+    sog.FORMAT,
+    c3dgs_npz.FORMAT,
+)
 """Every format leansplat knows, in the order they are tried."""
 
 RUN_SCENE = "scene.ply"
 """The scene in a run folder."""
+
+_log = logging.getLogger("leansplat")
 
 
 def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
@@ -47,18 +59,43 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
     raise SceneFileError(f"{path} is not a scene file of a known format; known are {_known()}.")
 
 
-def write(gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+def write(
+    gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool = False, spz_version: spz.Version = 3
+) -> None:
     """Write a scene in the format that the suffix of `path` names; the file appears whole or not at all.
+
+    What the scene has and the format cannot say is named in one warning of the `leansplat` logger.
+
+    Args:
+        path: the file.
+        overwrite: whether a file already there may be replaced.
+        spz_version: version of the format for a .spz file: 3 opens everywhere, 4 is a little smaller.
 
     Raises:
         SceneFileError: the suffix is of no known format, or the format cannot hold this scene.
         InputError: a file is there already and `overwrite` is false, or its folder does not exist.
     """
     path = Path(path)
-    candidates = _with_suffix(path)
+    chosen = format_of(path)
+    if chosen is spz.FORMAT:
+        spz.write(gaussians, path, overwrite=overwrite, version=spz_version)
+    else:
+        chosen.write(gaussians, path, overwrite=overwrite)
+    lost = chosen.loses(gaussians)
+    if lost:
+        _log.warning("%s: %s cannot hold %s; lost", path, chosen.name, " or ".join(lost))
+
+
+def format_of(path: str | os.PathLike[str]) -> Format:
+    """The format that the suffix of `path` names, the longest such suffix.
+
+    Raises:
+        SceneFileError: the suffix is of no known format.
+    """
+    candidates = _with_suffix(Path(path))
     if not candidates:
         raise SceneFileError(f"{path} does not end in the suffix of a known format; known are {_known()}.")
-    candidates[0].write(gaussians, path, overwrite=overwrite)
+    return candidates[0]
 
 
 def scene_path(path: str | os.PathLike[str]) -> Path:

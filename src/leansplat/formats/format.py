@@ -22,6 +22,9 @@ from leansplat.gaussians import Gaussians
 HEAD_SIZE = 4096
 """Bytes from the start of a file that `Format.recognises` is given (fewer when the file is shorter)."""
 
+BLOCK = 1 << 16
+"""Gaussians that writers and readers handle at once."""
+
 _log = logging.getLogger("leansplat")
 
 
@@ -37,6 +40,10 @@ class Recogniser(Protocol):
     def __call__(self, head: bytes) -> bool: ...
 
 
+class Losses(Protocol):
+    def __call__(self, gaussians: Gaussians) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True)
 class Format:
     """One scene file format.
@@ -47,6 +54,8 @@ class Format:
         recognises: whether a file that starts with these bytes is of this format; always false where a format has
             no magic bytes, which is then picked by suffix alone.
         read, write: as `leansplat.formats.read` and `write`, for this format.
+        loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
+            not the precision of its numbers. Nothing by default.
     """
 
     name: str
@@ -54,6 +63,7 @@ class Format:
     recognises: Recogniser
     read: Reader
     write: Writer
+    loses: Losses = lambda gaussians: ()
 
 
 @contextmanager
@@ -76,6 +86,24 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise SceneFileError(f"{path} cannot be read ({error.strerror}); check the disk and your rights.") from error
 
 
+def blocks(count: int) -> Iterator[slice]:
+    """Slices that share out `count` Gaussians, so that what they become on the way takes little memory."""
+    return (slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
+
+
+def row_blocks(handle: BinaryIO, kind: np.dtype, count: int, path: Path) -> Iterator[tuple[slice, np.ndarray]]:
+    """The next `count` rows of a file, structured arrays of this type, a block at a time, and where they belong.
+
+    Raises:
+        SceneFileError: the file ends before.
+    """
+    for part in blocks(count):
+        rows = np.empty(part.stop - part.start, kind)
+        if handle.readinto(rows.view(np.uint8).data) != rows.nbytes:  # type: ignore[attr-defined]
+            raise SceneFileError(f"{path} became shorter while it was read; try again.")
+        yield part, rows
+
+
 def report_nonfinite(gaussians: Gaussians, finite: Tensor, path: Path, *, drop: bool) -> Gaussians:
     """Log how many Gaussians of a file hold NaN or infinite parameters, and remove them if asked to.
 
@@ -88,3 +116,43 @@ def report_nonfinite(gaussians: Gaussians, finite: Tensor, path: Path, *, drop: 
     fate = "they were dropped" if drop else "they were kept, drop_nonfinite=True removes them"
     _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, bad, len(gaussians), fate)
     return gaussians[finite] if drop else gaussians
+
+
+def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:
+    """Refuse to write NaN or infinite parameters, which a format that quantises within ranges cannot hold.
+
+    Raises:
+        SceneFileError: there are such Gaussians; says how many.
+    """
+    bad = len(gaussians) - int(gaussians.finite().sum())
+    if bad:
+        raise SceneFileError(
+            f"{path} cannot hold the {bad} of {len(gaussians)} Gaussians that have NaN or infinite parameters; leave "
+            "them out with --drop-nonfinite (read(drop_nonfinite=True))."
+        )
+
+
+def losses(
+    gaussians: Gaussians, *, sh_degree: int = 3, antialiasing: bool = True, comments: bool = True
+) -> tuple[str, ...]:
+    """`Format.loses` of a format without extras: what a scene has beyond `sh_degree` and what else the format holds.
+
+    Args:
+        sh_degree: the highest degree of spherical harmonics that a file may have.
+        antialiasing: whether a file can say that a scene is antialiased.
+        comments: whether a file has room for comments.
+    """
+    lost = []
+    if gaussians.sh_degree > sh_degree:
+        lost.append(f"spherical harmonics above degree {sh_degree}")
+    if gaussians.antialiased and not antialiasing:
+        lost.append("its anti-aliasing")
+    if gaussians.extras:
+        lost.append(_counted(len(gaussians.extras), "extra property", "extra properties"))
+    if gaussians.comments and not comments:
+        lost.append(_counted(len(gaussians.comments), "comment", "comments"))
+    return tuple(lost)
+
+
+def _counted(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"

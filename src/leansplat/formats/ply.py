@@ -22,7 +22,16 @@ from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import Format, opened, report_nonfinite
 from leansplat.formats.ply_body import BLOCK_BYTES, Block, vertex_readers
-from leansplat.formats.ply_header import LARGEST_HEADER, LONGEST_NAME, MAGIC, SCALAR_TYPES, Element, read_header
+from leansplat.formats.ply_comments import comment_lines, say_antialiased
+from leansplat.formats.ply_header import (
+    LARGEST_HEADER,
+    LONGEST_NAME,
+    MAGIC,
+    SCALAR_TYPES,
+    Element,
+    is_compressed,
+    read_header,
+)
 from leansplat.formats.row_split import INFINITY, row_splitter
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
@@ -34,7 +43,6 @@ _REST_COUNTS = {0: 0, 9: 1, 24: 2, 45: 3}
 """Number of f_rest_* properties -> SH degree."""
 
 _REST = re.compile(r"f_rest_(0|[1-9][0-9]*)")
-_RENDER_MODE = re.compile(r"\s*(?:SplatRenderMode\s*:\s*(?P<mode>\S+)|antialiased\s*:?\s*(?P<flag>[01]))\s*", re.I)
 
 
 def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
@@ -81,7 +89,7 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
         opacities=torch.from_numpy(tensors["opacities"]).view(vertex.count),
         sh0=torch.from_numpy(tensors["sh0"]).view(vertex.count, 1, 3),
         shN=torch.from_numpy(tensors["shN"]).view(vertex.count, tensors["shN"].shape[1] // 3, 3),
-        antialiased=_antialiased(header.comments),
+        antialiased=say_antialiased(header.comments),
         extras={
             name: torch.from_numpy(values)
             for name, values in extras.items()
@@ -138,8 +146,8 @@ def write(gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool
 
 
 def recognises(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is a PLY file."""
-    return head.startswith(MAGIC)
+    """Whether a file that starts with these bytes is a PLY file, and not of the compressed layout."""
+    return head.startswith(MAGIC) and not is_compressed(head)
 
 
 FORMAT = Format(name="PLY", suffixes=(".ply",), recognises=recognises, read=read, write=write)
@@ -251,19 +259,6 @@ def _fill(
     return written
 
 
-def _antialiased(comments: tuple[str, ...]) -> bool:
-    """What the last comment about anti-aliasing says; false without one."""
-    said = [mode for mode in map(_render_mode, comments) if mode is not None]
-    return said[-1] if said else False
-
-
-def _render_mode(comment: str) -> bool | None:
-    match = _RENDER_MODE.fullmatch(comment)
-    if match is None:
-        return None
-    return match["flag"] == "1" if match["flag"] else match["mode"].lower() == "mip"
-
-
 def _standard_names(coefficients: int) -> list[str]:
     return [
         *("x", "y", "z", *_NORMALS, "f_dc_0", "f_dc_1", "f_dc_2"),
@@ -276,15 +271,10 @@ def _header(gaussians: Gaussians, standard: list[str], extras: dict[str, np.ndar
     for name in extras:
         if name in standard or _REST.fullmatch(name) or not _writable_name(name):
             raise SceneFileError(f"{path} cannot hold an extra called {name!r}; rename it to a free ASCII word.")
-    # A comment is one line; text with line ends in it becomes several.
-    comments = [line for comment in gaussians.comments for line in re.split(r"\r\n|\r|\n", comment)]
-    comments = [line for line in comments if _render_mode(line) in (None, gaussians.antialiased)]
-    if gaussians.antialiased and not any(_render_mode(line) for line in comments):
-        comments.append("SplatRenderMode: mip")
     lines = [
         "ply",
         "format binary_little_endian 1.0",
-        *(f"comment {line}" for line in comments),
+        *comment_lines(gaussians.comments, gaussians.antialiased),
         f"element vertex {len(gaussians)}",
         *(f"property float {name}" for name in standard),
         *(f"property {_TYPE_NAMES[values.dtype.str[1:]]} {name}" for name, values in extras.items()),

@@ -101,6 +101,11 @@ class Header:
         raise KeyError(name)
 
 
+def is_compressed(head: bytes) -> bool:
+    """Whether a file that starts with these bytes is a PLY of the layout in `leansplat.formats.compressed_ply`."""
+    return head.startswith(MAGIC) and b"element chunk " in head and b" packed_position" in head
+
+
 def read_header(handle: BinaryIO, path: Path) -> Header:
     """Parse the header at the start of `handle`; `path` is for messages.
 

@@ -1,0 +1,118 @@
+"""SOG, PlayCanvas's format of images: a Gaussian in some ten bytes, spherical harmonics and all.
+
+Version 2 is read and written (developer.playcanvas.com, "The SOG Format"), as one file (`.sog`, a zip) or as a
+`meta.json` with images beside it; version 1 is read. The specification's axes point up and back, but its own tools
+store coordinates as they are, and so does this module: a scene then stands in a viewer as its .ply does.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from leansplat.errors import SceneFileError
+from leansplat.formats.format import Format, losses, refuse_nonfinite
+from leansplat.formats.sog import version1
+from leansplat.formats.sog.codebooks import Codebooks, fit, importance, palette_labels
+from leansplat.formats.sog.container import pack, unpack
+from leansplat.formats.sog.encoding import Encoded, decode, encode
+from leansplat.formats.sog.files import META, ZIP_MAGIC, opened_files, write_beside, write_bundle
+from leansplat.formats.sog.meta import Meta
+from leansplat.gaussians import Gaussians
+
+__all__ = [
+    "FORMAT",
+    "Codebooks",
+    "Encoded",
+    "decode",
+    "encode",
+    "fit",
+    "importance",
+    "pack",
+    "palette_labels",
+    "read",
+    "recognises",
+    "write",
+    "write_encoded",
+]
+
+_BUNDLE = ".sog"
+
+
+def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
+    """Read a SOG scene: a bundle, or a meta.json with its images beside it.
+
+    Args:
+        path: the file.
+        drop_nonfinite: without effect, since everything a SOG file can say is finite.
+
+    Returns:
+        float32 tensors on the CPU, in the file's order.
+
+    Raises:
+        SceneFileError: a file is missing, damaged, of an unknown version, or does not fit the others.
+    """
+    path = Path(path)
+    with opened_files(path) as (files, name):
+        meta = Meta.read(files, name, path)
+        match meta.get("version"):
+            case 2:
+                return decode(unpack(files, meta))
+            case None if meta.get("means", "shape") is not None:
+                return version1.read(files, meta)
+            case None:
+                raise SceneFileError(f"{path} is not a SOG scene: its {name} has no version; check which file it is.")
+            case version:
+                raise SceneFileError(
+                    f"{path} is SOG of version {version!r:.20}; only 1 and 2 are known: export it again."
+                )
+
+
+def write(
+    gaussians: Gaussians,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    palette_size: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Write a SOG scene of version 2; it appears whole or not at all, and the same scene gives the same bytes.
+
+    Args:
+        path: ends in .sog for a bundle, or in meta.json, whose images then go beside it under the same prefix.
+        overwrite: whether files already there may be replaced.
+        palette_size: entries of the palette of spherical harmonics, 1 to 65,536; as many as Gaussians, rounded down to
+            a power of two, by default.
+        seed: of what is drawn while the palette is found.
+
+    Raises:
+        SceneFileError: a parameter is NaN or infinite, or there are more Gaussians than fit into an image.
+        InputError: as `leansplat.files.replacing` does.
+    """
+    path = Path(path)
+    refuse_nonfinite(gaussians, path)
+    write_encoded(encode(gaussians, palette_size=palette_size, seed=seed), path, overwrite=overwrite)
+
+
+def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False) -> None:
+    """Write what `encode` made; path, overwrite and errors as for `write`."""
+    bundled = path.name.lower().endswith(_BUNDLE)
+    prefix = "" if bundled else path.name[: -len(META)]
+    try:
+        images, meta = pack(encoded, prefix)
+    except ValueError as error:
+        raise SceneFileError(f"{path} cannot hold this scene: {error}; write another format.") from error
+    if bundled:
+        write_bundle({**images, META: meta}, path, overwrite=overwrite)
+    else:
+        write_beside(images, meta, path, overwrite=overwrite)
+
+
+def recognises(head: bytes) -> bool:
+    """Whether a file that starts with these bytes is a zip with a file of SOG, or the meta.json of a SOG scene."""
+    if head.startswith(ZIP_MAGIC):
+        return b".webp" in head or b"meta.json" in head
+    return head.lstrip().startswith(b"{") and b'"means"' in head
+
+
+FORMAT = Format(name="SOG", suffixes=(_BUNDLE, META), recognises=recognises, read=read, write=write, loses=losses)

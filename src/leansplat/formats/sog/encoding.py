@@ -1,0 +1,165 @@
+"""What a SOG file can say of Gaussians, as integers: `encode` rounds a scene to them, `decode` gives their floats.
+
+This is kept apart from images and files, because fine-tuning trains through the rounding and writes no file. Every
+attribute decodes by looking its bytes up in a table of `Codebooks`, except positions (16 bits between the scene's ends,
+of a logarithm that spends precision near the origin) and rotations (three of four components; section 3 of PlayCanvas's
+specification of version 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from leansplat.clustering import nearest_codes
+from leansplat.formats.activation import logit_of, opacity_of, unit
+from leansplat.formats.sog.codebooks import Codebooks, fit, palette_labels
+from leansplat.gaussians import Gaussians
+from leansplat.ordering import morton_order
+
+_ROWS = 1 << 16
+"""Gaussians handled at once, which bounds the memory for what is in between."""
+
+_STEPS = 65535
+
+_COMPONENTS = (np.arange(256) / 255 * 2 - 1) / np.sqrt(2)
+"""What the byte of a rotation's component stands for: -sqrt(1/2) to sqrt(1/2), the most that a smaller one can be."""
+
+_LOGITS = logit_of(np.arange(256) / 255).astype(np.float32)
+
+OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+"""The three components of a quaternion (w, x, y, z) that are stored when the largest is number k."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A scene of N Gaussians as a SOG file holds it, in the file's order.
+
+    Args:
+        positions: (N, 3) uint16, steps from `lowest` to `highest`.
+        lowest, highest: (3,) float64, ends of sign(x) log(1 + |x|) over positions.
+        rotations: (N, 3) uint8, the components that are not the largest, in the order w, x, y, z.
+        largest: (N,) uint8, which component is the largest, 0 to 3; it counts as positive.
+        scales, sh0: (N, 3) uint8, entries of their codebooks.
+        opacities: (N,) uint8, 255 times the opacity.
+        labels: (N,) uint16, entries of the palette.
+        codebooks: what the entries stand for.
+        antialiased: as in `Gaussians`.
+        order: (N,) int64, row i holds Gaussian order[i] of the scene that was encoded.
+    """
+
+    positions: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+    rotations: np.ndarray
+    largest: np.ndarray
+    scales: np.ndarray
+    sh0: np.ndarray
+    opacities: np.ndarray
+    labels: np.ndarray
+    codebooks: Codebooks
+    antialiased: bool
+    order: np.ndarray
+    comments: tuple[str, ...] = ()
+
+
+def encode(
+    gaussians: Gaussians,
+    codebooks: Codebooks | None = None,
+    *,
+    labels: np.ndarray | None = None,
+    order: np.ndarray | None = None,
+    palette_size: int | None = None,
+    seed: int = 0,
+) -> Encoded:
+    """Round a scene to what a file can say.
+
+    Args:
+        gaussians: finite.
+        codebooks: tables to use; those of `fit` by default.
+        labels: (N,) uint16, each Gaussian's entry of the palette, whatever its `shN`; the nearest by default.
+        order: (N,) int64, Gaussians in the order of the file; Morton order by default, in which they compress well.
+        palette_size, seed: as `fit` takes them.
+    """
+    if codebooks is None:
+        codebooks = fit(gaussians, palette_size=palette_size, seed=seed)
+    count = len(gaussians)
+    if order is None:
+        order = morton_order(gaussians.means).numpy()
+    tensors = {
+        name: getattr(gaussians, name).detach().cpu().numpy()
+        for name in ("means", "quats", "scales", "opacities", "sh0", "shN")
+    }
+    ends = np.zeros((2, 3)) if count == 0 else np.stack([tensors["means"].min(axis=0), tensors["means"].max(axis=0)])
+    lowest, highest = _logarithm(ends)
+    span = np.where(highest > lowest, highest - lowest, 1)
+    positions = np.empty((count, 3), np.uint16)
+    rotations = np.empty((count, 3), np.uint8)
+    largest = np.empty(count, np.uint8)
+    scales = np.empty((count, 3), np.uint8)
+    sh0 = np.empty((count, 3), np.uint8)
+    opacities = np.empty(count, np.uint8)
+    for start in range(0, count, _ROWS):
+        part = slice(start, start + _ROWS)
+        rows = order[part]
+        positions[part] = np.rint((_logarithm(tensors["means"][rows]) - lowest) / span * _STEPS)
+        rotations[part], largest[part] = _three_smallest(unit(tensors["quats"][rows]))
+        scales[part] = nearest_codes(tensors["scales"][rows], codebooks.scales)
+        sh0[part] = nearest_codes(tensors["sh0"][rows, 0], codebooks.sh0)
+        opacities[part] = np.rint(255 * opacity_of(tensors["opacities"][rows]))
+    return Encoded(
+        positions, lowest, highest, rotations, largest, scales, sh0, opacities,
+        labels=(palette_labels(tensors["shN"], codebooks) if labels is None else labels)[order],
+        codebooks=codebooks, antialiased=gaussians.antialiased, order=order, comments=gaussians.comments,
+    )  # fmt: skip
+
+
+def decode(encoded: Encoded) -> Gaussians:
+    """The scene that a reader of the file gets: float32 tensors in the file's order."""
+    books = encoded.codebooks
+    count = len(encoded.positions)
+    means = np.empty((count, 3), np.float32)
+    quats = np.empty((count, 4), np.float32)
+    for start in range(0, count, _ROWS):
+        part = slice(start, start + _ROWS)
+        logarithms = encoded.lowest + (encoded.highest - encoded.lowest) * (encoded.positions[part] / _STEPS)
+        means[part] = np.sign(logarithms) * np.expm1(np.abs(logarithms))
+        quats[part] = _from_three(encoded.rotations[part], encoded.largest[part])
+    return Gaussians(
+        means=torch.from_numpy(means),
+        quats=torch.from_numpy(quats),
+        scales=torch.from_numpy(books.scales[encoded.scales]),
+        opacities=torch.from_numpy(_LOGITS[encoded.opacities]),
+        sh0=torch.from_numpy(books.sh0[encoded.sh0][:, None]),
+        shN=torch.from_numpy(books.palette_values()[encoded.labels]),
+        antialiased=encoded.antialiased,
+        comments=encoded.comments,
+    )
+
+
+def _logarithm(positions: np.ndarray) -> np.ndarray:
+    """sign(x) log(1 + |x|) in float64."""
+    positions = positions.astype(np.float64)
+    return np.sign(positions) * np.log1p(np.abs(positions))
+
+
+def _three_smallest(quats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Components (n, 3) uint8 of unit quaternions (n, 4), and which one is missing (n,)."""
+    largest = np.argmax(np.abs(quats), axis=1)
+    rows = np.arange(len(quats))
+    positive = quats * np.where(quats[rows, largest] < 0, -1, 1)[:, None]
+    others = positive[rows[:, None], OTHERS[largest]]
+    codes = np.rint((others * np.sqrt(2) + 1) / 2 * 255)
+    return np.clip(codes, 0, 255).astype(np.uint8), largest.astype(np.uint8)
+
+
+def _from_three(components: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """Unit quaternions (n, 4) float64 from what `_three_smallest` gives."""
+    rows = np.arange(len(components))
+    others = _COMPONENTS[components]
+    quats = np.empty((len(components), 4))
+    quats[rows[:, None], OTHERS[largest]] = others
+    quats[rows, largest] = np.sqrt(np.maximum(0, 1 - np.square(others).sum(axis=1)))
+    return quats

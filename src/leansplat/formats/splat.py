@@ -1,0 +1,151 @@
+"""`.splat`, the format of antimatter15's web viewer: 32 bytes a Gaussian and nothing else, not even a header.
+
+    float x y z | float scale x y z | uchar red green blue opacity | uchar rotation w x y z
+
+Little-endian. Scales are standard deviations, colours are 0.5 + sh0 / (2 sqrt(pi)) and opacities sigmoids, both times
+255, and a rotation's byte is 128 q + 128. Viewers draw a file while it arrives, so the most important Gaussians, by
+volume times opacity, come first, as in the files of the format's own converter.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from leansplat.errors import SceneFileError
+from leansplat.files import replacing
+from leansplat.formats.activation import color_of, log_of, logit_of, opacity_of, scale_of, sh0_of, unit
+from leansplat.formats.format import Format, blocks, losses, opened, refuse_nonfinite, report_nonfinite, row_blocks
+from leansplat.gaussians import Gaussians
+
+_ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("colors", "u1", 4), ("rotations", "u1", 4)])
+_NAMES = ("means", "scales", "colors", "rotations")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A scene as a file has it, N Gaussians in the order of the file.
+
+    Args:
+        order: (N,) int64; row i is Gaussian `order[i]` of the scene that was encoded.
+        means: (N, 3) float32.
+        scales: (N, 3) float32, standard deviations.
+        colors: (N, 4) uint8, red, green, blue and opacity.
+        rotations: (N, 4) uint8, w first.
+    """
+
+    order: np.ndarray
+    means: np.ndarray
+    scales: np.ndarray
+    colors: np.ndarray
+    rotations: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @classmethod
+    def empty(cls, count: int) -> Encoded:
+        """Memory for `count` Gaussians, in the file's own order."""
+        return cls(np.arange(count), *(np.empty((count, *_ROW[name].shape), _ROW[name].base) for name in _NAMES))
+
+
+def encode(gaussians: Gaussians) -> Encoded:
+    """Quantise a scene whose parameters are all finite, the most important Gaussians first; no SH above degree 0."""
+    encoded = Encoded.empty(len(gaussians))
+    parameters = gaussians.detach().to("cpu")
+    encoded.order[:] = np.argsort(-_importance(parameters), kind="stable")
+    for part in blocks(len(gaussians)):
+        rows = torch.from_numpy(encoded.order[part])
+        encoded.means[part] = parameters.means[rows].numpy()
+        encoded.scales[part] = scale_of(parameters.scales[rows].numpy())
+        color = color_of(parameters.sh0[rows, 0].numpy()).clip(0, 1)
+        opacity = opacity_of(parameters.opacities[rows].numpy())
+        encoded.colors[part] = np.rint(np.column_stack([color, opacity]) * 255)
+        quats = unit(parameters.quats[rows].numpy())
+        # Of q and -q, the same rotation, the one whose largest number is negative: bytes reach -1 but not 1.
+        largest = np.take_along_axis(quats, np.abs(quats).argmax(axis=1, keepdims=True), axis=1)
+        encoded.rotations[part] = np.rint(np.where(largest > 0, -quats, quats) * 128 + 128)
+    return encoded
+
+
+def decode(encoded: Encoded) -> Gaussians:
+    """The scene that a reader of the file sees, in the order of the file, float32 on the CPU."""
+    count = len(encoded)
+    scales, sh0 = (np.empty((count, 3), np.float32) for _ in range(2))
+    quats = np.empty((count, 4), np.float32)
+    opacities = np.empty(count, np.float32)
+    for part in blocks(count):
+        scales[part] = log_of(encoded.scales[part])
+        sh0[part] = sh0_of(encoded.colors[part, :3] / 255)
+        opacities[part] = logit_of(encoded.colors[part, 3] / 255)
+        quats[part] = unit(encoded.rotations[part] / 128 - 1)
+    return Gaussians(
+        means=torch.from_numpy(encoded.means.astype(np.float32)),
+        quats=torch.from_numpy(quats),
+        scales=torch.from_numpy(scales),
+        opacities=torch.from_numpy(opacities),
+        sh0=torch.from_numpy(sh0).view(count, 1, 3),
+        shN=torch.zeros(count, 0, 3),
+    )
+
+
+def pack(encoded: Encoded, path: Path, *, overwrite: bool = False) -> None:
+    """Write what `encode` made; errors as for `leansplat.files.replacing`."""
+    with replacing(path, overwrite=overwrite) as handle:
+        for part in blocks(len(encoded)):
+            rows = np.empty(part.stop - part.start, _ROW)
+            for name in _NAMES:
+                rows[name] = getattr(encoded, name)[part]
+            handle.write(rows.tobytes())
+
+
+def unpack(path: Path) -> Encoded:
+    """Read a file without decoding it.
+
+    Raises:
+        SceneFileError: the file is missing, or its size is not a multiple of 32 bytes.
+    """
+    with opened(path) as handle:
+        size = os.fstat(handle.fileno()).st_size
+        if size % _ROW.itemsize:
+            raise SceneFileError(
+                f"{path} has {size:,} bytes, which is no multiple of the {_ROW.itemsize} that a Gaussian takes in a "
+                ".splat file: it is cut off or of another format; copy or export it again."
+            )
+        encoded = Encoded.empty(size // _ROW.itemsize)
+        for part, rows in row_blocks(handle, _ROW, len(encoded), path):
+            for name in _NAMES:
+                getattr(encoded, name)[part] = rows[name]
+    return encoded
+
+
+def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+    """Read a .splat file; arguments and errors as for `leansplat.formats.read`."""
+    gaussians = decode(unpack(path))
+    return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
+
+
+def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> None:
+    """Write a .splat file; arguments and errors as for `leansplat.formats.write`."""
+    refuse_nonfinite(gaussians, path)
+    pack(encode(gaussians), path, overwrite=overwrite)
+
+
+FORMAT = Format(
+    name="splat",
+    suffixes=(".splat",),
+    recognises=lambda head: False,
+    read=read,
+    write=write,
+    loses=lambda gaussians: losses(gaussians, sh_degree=0, antialiasing=False, comments=False),
+)
+
+
+def _importance(gaussians: Gaussians) -> np.ndarray:
+    """(N,) the logarithm of volume times opacity, but for a constant."""
+    logits = gaussians.opacities.numpy().astype(np.float64)
+    return gaussians.scales.numpy().sum(axis=1, dtype=np.float64) - np.logaddexp(0, -logits)

@@ -1,0 +1,83 @@
+"""SPZ, Niantic's format: a Gaussian in 20 bytes and one for each number of its spherical harmonics, then gzip or zstd.
+
+Versions 2, 3 and 4 are read; 3 is written, which every viewer of SPZ opens, or 4 on request, which only the newest do.
+
+The format has axes of its own (x right, y up, z back), but says nothing in a file about those in use. Niantic's own
+converter from PLY, splat-transform and gsply store coordinates as they are, and so does this module, both ways: a scene
+then stands in a viewer as its .ply does.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+from leansplat.errors import SceneFileError
+from leansplat.files import replacing
+from leansplat.formats.format import Format, losses, refuse_nonfinite
+from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, Version, pack, unpack
+from leansplat.formats.spz.encoding import Encoded, decode, encode
+from leansplat.gaussians import Gaussians
+
+__all__ = ["FORMAT", "Encoded", "Version", "decode", "encode", "loses", "read", "recognises", "write", "write_encoded"]
+
+
+def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
+    """Read an SPZ file.
+
+    What cannot be kept (spherical harmonics of degree 4, extensions) is named in a warning of the `leansplat` logger.
+
+    Args:
+        path: the file.
+        drop_nonfinite: without effect, since everything an SPZ file can say is finite.
+
+    Returns:
+        float32 tensors on the CPU, in the file's order.
+
+    Raises:
+        SceneFileError: the file is missing, not SPZ, of an unknown version, damaged, or not as long as it says.
+    """
+    return decode(unpack(Path(path)))
+
+
+def write(gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool = False, version: Version = 3) -> None:
+    """Write an SPZ file; it appears whole or not at all, and the same scene gives the same bytes.
+
+    The Gaussians are put into Morton order, in which neighbours compress each other.
+
+    Raises:
+        SceneFileError: a parameter is NaN or infinite, or a position out of the format's reach.
+        InputError: as `leansplat.files.replacing` does.
+    """
+    path = Path(path)
+    refuse_nonfinite(gaussians, path)
+    try:
+        encoded = encode(gaussians)
+    except ValueError as error:
+        raise SceneFileError(f"{path} cannot hold it: {error}; scale the scene or remove what is far.") from error
+    write_encoded(encoded, path, overwrite=overwrite, version=version)
+
+
+def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False, version: Version = 3) -> None:
+    """Write what `encode` made; path, overwrite and errors as for `write`."""
+    with replacing(path, overwrite=overwrite) as handle:
+        pack(encoded, handle, version)
+
+
+def recognises(head: bytes) -> bool:
+    """Whether a file that starts with these bytes is an SPZ file, compressed or not."""
+    if head.startswith(GZIP_MAGIC):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, len(MAGIC))
+        except zlib.error:
+            return False
+    return head.startswith(MAGIC)
+
+
+def loses(gaussians: Gaussians) -> tuple[str, ...]:
+    """What an SPZ file cannot say: extras and comments."""
+    return losses(gaussians, comments=False)
+
+
+FORMAT = Format(name="SPZ", suffixes=(".spz",), recognises=recognises, read=read, write=write, loses=loses)

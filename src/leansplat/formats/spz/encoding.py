@@ -1,0 +1,189 @@
+"""What an SPZ file can say of Gaussians, as integers: `encode` rounds a scene to them, `decode` gives their floats.
+
+This is kept apart from the layout of files (`container`), because fine-tuning trains through the rounding and writes no
+file. All of a Gaussian but its position and rotation are bytes that stand for the values of a table. The constants are
+those of Niantic's published reference (github.com/nianticlabs/spz).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from leansplat.formats.activation import logit_of, opacity_of, unit
+from leansplat.formats.format import blocks
+from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.ordering import morton_order
+
+LARGEST_POSITION = 2**23 - 1
+"""Largest 24-bit integer; the smallest is one further from zero."""
+
+_USUAL_BITS = 12
+_STEPS_IN_A_SIZE = 16
+
+_BYTES = np.arange(256)
+_LOG_SCALES = (_BYTES / 16 - 10).astype(np.float32)
+_SH0 = ((_BYTES / 255 - 0.5) / 0.15).astype(np.float32)
+_SHN = ((_BYTES - 128) / 128).astype(np.float32)
+_LOGITS = logit_of(_BYTES / 255).astype(np.float32)
+
+_MAGNITUDES = np.arange(512) / 511 * np.sqrt(0.5)
+_COMPONENTS = np.concatenate([_MAGNITUDES, -_MAGNITUDES]).astype(np.float32)
+"""What ten bits stand for: a sign above a magnitude of nine."""
+
+_OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+"""The three components of a quaternion that are stored when the largest is number k."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A scene of N Gaussians as an SPZ file holds it, in the file's order.
+
+    Args:
+        positions: (N, 3) int32 of 24 bits, in units of 2^-fractional_bits.
+        alphas: (N,) uint8, opacity * 255.
+        colors: (N, 3) uint8, (0.15 sh0 + 0.5) * 255.
+        scales: (N, 3) uint8, (log scale + 10) * 16.
+        rotations: (N, 4) uint8, a little-endian integer of 32 bits: the number of the largest of x, y, z, w, then the
+            other three in ten bits each, a sign and a magnitude in units of sqrt(1/2) / 511. Or, from files of version
+            2, (N, 3) uint8: x, y and z of a quaternion with positive w, as (value + 1) * 127.5.
+        shN: (N, K - 1, 3) uint8, shN * 128 + 128.
+        fractional_bits: see `positions`.
+        antialiased: as in `Gaussians`.
+        order: (N,) int64; row i is Gaussian order[i] of the scene that was encoded.
+    """
+
+    positions: np.ndarray
+    alphas: np.ndarray
+    colors: np.ndarray
+    scales: np.ndarray
+    rotations: np.ndarray
+    shN: np.ndarray
+    fractional_bits: int
+    antialiased: bool
+    order: np.ndarray
+
+
+def encode(gaussians: Gaussians, *, sh_bits: tuple[int, int] = (5, 4), order: np.ndarray | None = None) -> Encoded:
+    """Round a scene to what an SPZ file can say.
+
+    Values out of range become the nearest in range: scales are e^-10 to e^5.94, sh0 is within 3.33 of zero and shN
+    within 1.
+
+    Args:
+        gaussians: finite.
+        sh_bits: for coefficients of degree 1, and for those above, how many of a byte's eight bits tell them apart.
+            Fewer compress better; readers need not know. These are the reference's.
+        order: (N,) int64, Gaussians in the order of the file; Morton order by default.
+
+    Raises:
+        ValueError: positions reach too far, as `fractional_bits` says.
+    """
+    count = len(gaussians)
+    bits = fractional_bits(gaussians)
+    rows_in_order = morton_order(gaussians.means) if order is None else torch.from_numpy(order)
+    steps = np.array([2.0 ** (8 - sh_bits[0])] * 3 + [2.0 ** (8 - sh_bits[1])] * 12, np.float32)[:, None]
+    steps = steps[: gaussians.shN.shape[1]]
+    encoded = Encoded(
+        positions=np.empty((count, 3), np.int32),
+        alphas=np.empty(count, np.uint8),
+        colors=np.empty((count, 3), np.uint8),
+        scales=np.empty((count, 3), np.uint8),
+        rotations=np.empty((count, 4), np.uint8),
+        shN=np.empty((count, len(steps), 3), np.uint8),
+        fractional_bits=bits,
+        antialiased=gaussians.antialiased,
+        order=rows_in_order.numpy(),
+    )
+    for part in blocks(count):
+        rows = rows_in_order[part].to(gaussians.device)
+        means, quats, scales, opacities, sh0, shN = (
+            getattr(gaussians, name)[rows].detach().to("cpu", torch.float32) for name in TENSOR_NAMES
+        )
+        encoded.positions[part] = np.rint(means.numpy() * np.float32(2.0**bits))
+        encoded.alphas[part] = _to_byte(opacity_of(opacities.numpy()) * 255)
+        encoded.colors[part] = _to_byte((sh0[:, 0].numpy() * np.float32(0.15) + np.float32(0.5)) * 255)
+        encoded.scales[part] = _to_byte((scales.numpy() + 10) * 16)
+        encoded.rotations[part] = _smallest_three(quats.numpy())
+        encoded.shN[part] = _to_byte(np.rint(shN.numpy() * (128 / steps)) * steps + 128)
+    return encoded
+
+
+def decode(encoded: Encoded) -> Gaussians:
+    """The scene that a reader of the file gets: float32 on the CPU, in the file's order, quaternions of length 1."""
+    count = len(encoded.positions)
+    means = np.empty((count, 3), np.float32)
+    quats = np.empty((count, 4), np.float32)
+    to_quats = _from_smallest_three if encoded.rotations.shape[1] == 4 else _from_first_three
+    for part in blocks(count):
+        means[part] = encoded.positions[part] * np.float32(2.0**-encoded.fractional_bits)
+        quats[part] = to_quats(encoded.rotations[part])
+    return Gaussians(
+        means=torch.from_numpy(means),
+        quats=torch.from_numpy(quats),
+        scales=torch.from_numpy(_LOG_SCALES[encoded.scales]),
+        opacities=torch.from_numpy(_LOGITS[encoded.alphas]),
+        sh0=torch.from_numpy(_SH0[encoded.colors][:, None]),
+        shN=torch.from_numpy(_SHN[encoded.shN]),
+        antialiased=encoded.antialiased,
+    )
+
+
+def fractional_bits(gaussians: Gaussians) -> int:
+    """How many of the 24 bits of a coordinate are behind the point.
+
+    As many as make a step 1/16 of the median Gaussian's size (the geometric mean of its standard deviations), at least
+    the reference's 12; further bits would be noise that takes room in the file. But no more than leave room for the
+    furthest Gaussian.
+
+    Raises:
+        ValueError: not even whole numbers of 24 bits reach the furthest Gaussian.
+    """
+    if len(gaussians) == 0:
+        return _USUAL_BITS
+    log_size = float(gaussians.scales.mean(dim=1).median())
+    wanted = max(_USUAL_BITS, math.ceil((math.log(_STEPS_IN_A_SIZE) - log_size) / math.log(2)))
+    low, high = float(gaussians.means.amin()), float(gaussians.means.amax())
+    for bits in range(min(wanted, 23), -1, -1):
+        if round(high * 2**bits) <= LARGEST_POSITION and round(low * 2**bits) >= -LARGEST_POSITION - 1:
+            return bits
+    raise ValueError(f"coordinates from {low:g} to {high:g} do not fit into 24 bits")
+
+
+def _to_byte(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _smallest_three(quats: np.ndarray) -> np.ndarray:
+    """Quaternions (n, 4) w x y z as `Encoded.rotations` has them."""
+    xyzw = unit(quats)[:, [1, 2, 3, 0]]
+    largest = np.argmax(np.abs(xyzw), axis=1)[:, None]
+    others = np.take_along_axis(xyzw, _OTHERS[largest[:, 0]], axis=1)
+    others *= np.where(np.take_along_axis(xyzw, largest, axis=1) < 0, -1, 1)  # q and -q are one rotation
+    magnitudes = np.minimum(np.rint(np.abs(others) * (511 / np.sqrt(0.5))), 511).astype(np.uint32)
+    codes = magnitudes | (others < 0).astype(np.uint32) << np.uint32(9)
+    packed = largest[:, 0].astype("<u4") << 30 | codes[:, 0] << 20 | codes[:, 1] << 10 | codes[:, 2]
+    return packed.astype("<u4").view(np.uint8).reshape(-1, 4)
+
+
+def _from_smallest_three(rotations: np.ndarray) -> np.ndarray:
+    packed = np.ascontiguousarray(rotations).view("<u4").astype(np.uint32)  # (n, 1)
+    largest = (packed >> np.uint32(30)).astype(np.int64)
+    others = _COMPONENTS[packed >> np.array([20, 10, 0], np.uint32) & np.uint32(1023)]
+    xyzw = np.empty((len(packed), 4), np.float32)
+    np.put_along_axis(xyzw, _OTHERS[largest[:, 0]], others, axis=1)
+    np.put_along_axis(xyzw, largest, _completing(others)[:, None], axis=1)
+    return xyzw[:, [3, 0, 1, 2]]
+
+
+def _from_first_three(rotations: np.ndarray) -> np.ndarray:
+    xyz = rotations.astype(np.float32) / np.float32(127.5) - 1
+    return np.column_stack([_completing(xyz), xyz])
+
+
+def _completing(three: np.ndarray) -> np.ndarray:
+    """The fourth component, positive, that makes three of each row a quaternion of length 1."""
+    return np.sqrt(np.maximum(1 - np.square(three, dtype=np.float64).sum(axis=1), 0)).astype(np.float32)

@@ -1,0 +1,79 @@
+"""`leansplat convert`: formats by suffix, what is lost, versions of SPZ."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from leansplat import formats
+from leansplat.cli import main
+from leansplat.gaussians import Gaussians
+
+
+@pytest.fixture(autouse=True)
+def logger_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`main` sends the log to standard error for good; tests after these want to catch it."""
+    logger = logging.getLogger("leansplat")
+    monkeypatch.setattr(logger, "handlers", logger.handlers)
+    monkeypatch.setattr(logger, "propagate", logger.propagate)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    random = torch.Generator().manual_seed(1)
+    shapes = ((3,), (4,), (3,), (), (1, 3), (3, 3))
+    tensors = (torch.randn(40, *shape, generator=random) for shape in shapes)
+    gaussians = Gaussians(*tensors, extras={"object": torch.arange(40.0)}, comments=("by hand",))
+    formats.write(gaussians, tmp_path / "scene.ply")
+    return tmp_path / "scene.ply"
+
+
+def test_what_a_format_cannot_hold_is_said_once_and_listed_in_the_answer(scene: Path, tmp_path: Path, capsys) -> None:
+    target = tmp_path / "scene.spz"
+    assert main(["convert", str(scene), str(target), "--json"]) == 0
+    shown = capsys.readouterr()
+    lost = ["1 extra property", "1 comment"]
+    assert json.loads(shown.out) == {
+        "file": str(target),
+        "gaussians": 40,
+        "bytes": target.stat().st_size,
+        "lost": lost,
+    }
+    assert shown.err.splitlines() == [f"leansplat: {target}: SPZ cannot hold {' or '.join(lost)}; lost"]
+
+
+def test_nothing_is_said_where_nothing_is_lost(scene: Path, tmp_path: Path, capsys) -> None:
+    assert main(["convert", str(scene), str(tmp_path / "copy.ply"), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["lost"] == []
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "magic"), [([], b"\x1f\x8b"), (["--spz-version", "3"], b"\x1f\x8b"), (["--spz-version", "4"], b"NGSP")]
+)
+def test_spz_is_written_in_the_version_asked_for(scene: Path, tmp_path: Path, options, magic) -> None:
+    target = tmp_path / "scene.spz"
+    assert main(["convert", str(scene), str(target), *options]) == 0
+    assert target.read_bytes().startswith(magic)
+    assert len(formats.read(target)) == 40
+
+
+def test_a_suffix_of_no_format_is_told_before_the_scene_is_read(tmp_path: Path, capsys) -> None:
+    assert main(["convert", str(tmp_path / "missing.ply"), str(tmp_path / "scene.xyz")]) == 2
+    error = capsys.readouterr().err
+    assert "scene.xyz does not end in the suffix of a known format" in error
+    assert "SPZ (.spz)" in error
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".spz"])
+def test_a_format_is_known_by_content_where_the_suffix_is_wrong(scene: Path, tmp_path: Path, suffix: str) -> None:
+    assert main(["convert", str(scene), str(tmp_path / "scene.spz")]) == 0
+    disguised = tmp_path / "disguised.splat"
+    disguised.write_bytes((tmp_path / "scene.spz").read_bytes())
+    assert main(["convert", str(disguised), str(tmp_path / f"again{suffix}")]) == 0
+    assert len(formats.read(tmp_path / f"again{suffix}")) == 40
