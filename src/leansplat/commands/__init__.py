@@ -7,6 +7,7 @@ the library and returns an `Answer`; the library is imported there, so that `--h
 from collections.abc import Callable
 
 from leansplat.commands.answer import Command
+from leansplat.commands.compress import Compress
 from leansplat.commands.convert import Convert
 from leansplat.commands.demo import Demo
 from leansplat.commands.download import Download
@@ -21,6 +22,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "demo": Demo,
     "train": Train,
     "trim": Trim,
+    "compress": Compress,
     "eval": Eval,
     "render": Render,
     "info": Info,

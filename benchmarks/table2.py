@@ -1,0 +1,129 @@
+"""Table 2 on a capture: what the paper's end-to-end compression and open formats make of a trained and a trimmed scene.
+
+    python benchmarks/table2.py --capture ../shared/data/captures/fox --downscale 4 --base runs/fox30k/trained \
+        --trimmed runs/fox30k/gradient_10 --runs runs/table2_fox -o table2_fox
+
+Every file is under --runs, and every row is measured on the file, read again, on the photos held out. A row that is in
+the JSON is not made again; an interrupted compression is resumed. splat-transform runs through node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from leansplat.captures import load
+from leansplat.captures.capture import Capture
+from leansplat.commands.captures import BACKGROUNDS
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress
+from leansplat.evaluation import evaluate
+from leansplat.files import write_json
+from leansplat.formats import read, scene_path, write
+
+RESULTS = Path(__file__).parent / "results"
+SPLAT_TRANSFORM = Path(__file__).parents[1] / "node_modules/@playcanvas/splat-transform/bin/cli.mjs"
+
+Row = Callable[[], Path]
+"""Makes the file of a row, unless it is there, and returns its path."""
+
+
+def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
+    base, trimmed = scene_path(options.base), scene_path(options.trimmed)
+    folder: Path = options.runs
+
+    def plain(scene: Path, name: str) -> Row:
+        def make() -> Path:
+            write(read(scene), folder / name, overwrite=True)
+            return folder / name
+
+        return make
+
+    def tuned(scene: Path, name: str) -> Row:
+        def make() -> Path:
+            run = folder / name.replace(".", "_")
+            config = CompressionConfig(fine_tuning=FineTuningConfig(steps=options.steps))
+            resume = (run / "config.json").exists()
+            compress(scene, capture, folder / name, config, run, resume=resume, overwrite=True, progress=show)
+            return folder / name
+
+        return make
+
+    def others() -> Path:
+        target = folder / "splat_transform.sog"
+        command = ["node", str(SPLAT_TRANSFORM), "--overwrite", "--quiet", "-g", "cpu", str(trimmed), str(target)]
+        subprocess.run(command, check=True)
+        return target
+
+    return {
+        "3DGS-30k": lambda: base,
+        "3DGS-30k + SOG": plain(base, "base_plain.sog"),
+        "trimmed": lambda: trimmed,
+        "trimmed + SOG": plain(trimmed, "trimmed_plain.sog"),
+        "trimmed + SOG of splat-transform": others,
+        "trimmed + SPZ": plain(trimmed, "trimmed_plain.spz"),
+        "trimmed + SOG, fine-tuned": tuned(trimmed, "trimmed.sog"),
+        "trimmed + SPZ, fine-tuned": tuned(trimmed, "trimmed.spz"),
+        "trimmed + [11]": tuned(trimmed, "trimmed.npz"),
+        "3DGS-30k + [11]": tuned(base, "base.npz"),
+    }
+
+
+def show(step: int, total: int, values: Any) -> None:
+    if step % 500 == 0:
+        print(f"  step {step:,} of {total:,}, loss {values['loss']:.4f}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--capture", type=Path, required=True)
+    parser.add_argument("--downscale", type=int, default=1)
+    parser.add_argument("--background", choices=list(BACKGROUNDS), default="black")
+    parser.add_argument("--base", type=Path, required=True, help="the scene after 30,000 steps: run folder or .ply")
+    parser.add_argument("--trimmed", type=Path, required=True, help="it trimmed: run folder or .ply")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for the files that are made")
+    parser.add_argument("--steps", type=int, default=5_000, help="of fine-tuning")
+    parser.add_argument("-o", "--output", required=True, help="name of the JSON in benchmarks/results, table2_NAME")
+    options = parser.parse_args()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{options.output}.json"
+    settings = {
+        "capture": options.capture.name,
+        "downscale": options.downscale,
+        "steps": options.steps,
+        "base_bytes": scene_path(options.base).stat().st_size,
+    }
+    found: dict[str, Any] = {"command": f"python benchmarks/table2.py {' '.join(sys.argv[1:])}", **settings, "rows": {}}
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if any(before[name] != value for name, value in settings.items()):
+            sys.exit(f"{path} is of other settings; move it away")
+        found["rows"] = before["rows"]
+    capture = load(options.capture, downscale=options.downscale, background=BACKGROUNDS[options.background])
+    for name, make in rows(options, capture).items():
+        if name in found["rows"]:
+            continue
+        print(name, file=sys.stderr, flush=True)
+        file = make()
+        scene, size = read(file), file.stat().st_size
+        quality = evaluate(scene, capture, fps=False)
+        found["rows"][name] = {
+            "gaussians": len(scene),
+            "bytes": size,
+            "ratio": settings["base_bytes"] / size,
+            "psnr": quality.psnr,
+            "ssim": quality.ssim,
+            "lpips": quality.lpips,
+        }
+        write_json(path, found, overwrite=True)
+    for name, row in found["rows"].items():
+        lpips = "-" if row["lpips"] is None else f"{row['lpips']:.4f}"
+        print(f"{name:34} {row['bytes']:12,} {row['ratio']:7.1f}x {row['psnr']:7.3f} {row['ssim']:.4f} {lpips}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""`leansplat compress`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+
+from leansplat.commands.answer import Answer, megabytes, number, table
+from leansplat.commands.captures import load_capture
+from leansplat.commands.cfg_args import warn_of_other_settings
+from leansplat.commands.options import Background, Downscale, Flag, Json, Overwrite, Scene, Seed, Threads
+
+if TYPE_CHECKING:
+    from leansplat.compression import CompressionReport, CompressionResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compress:
+    """Make a scene a small file, trained so that what viewers decode from it looks as the scene did.
+
+    The suffix of OUT says how: .sog, .spz and .compressed.ply open in viewers of Gaussian splats; .npz is the format of
+    Niedermayr et al. 2024. With a capture, the scene is fine-tuned on its photos through the rounding that the file
+    does, and what comes out is measured on the photos held out, before and after. Without one, the scene is only
+    encoded. Give --run to be able to continue after an interruption.
+
+    Examples: leansplat compress runs/garden-25 --capture photos/ --downscale 4 -o garden.sog
+              leansplat compress scene.ply --capture photos/ -o scene.spz --run runs/scene-spz
+              leansplat compress scene.ply -o scene.sog --sh-degree 1
+    """
+
+    scene: Scene
+    output: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
+    """File to write: .sog, .spz, .compressed.ply or .npz."""
+    capture: Annotated[Path | None, arg(metavar="CAPTURE", help_behavior_hint="")] = None
+    """Folder of photos with cameras to fine-tune on; without it the scene is encoded as it is."""
+    steps: Annotated[int, arg(metavar="N")] = 5_000
+    """Training steps through the format; 0 only encodes and measures."""
+    sh_degree: Annotated[Literal[0, 1, 2, 3] | None, arg(help_behavior_hint="")] = None
+    """Keep spherical harmonics up to this degree only; all by default."""
+    palette_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Entries of a .sog's palette of spherical harmonics, up to 65536; by default about one a Gaussian."""
+    drop_unseen: Flag = False
+    """Remove the Gaussians that no training view sees."""
+    downscale: Downscale = 1
+    background: Background = "black"
+    run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
+    """Run folder to make: log, checkpoints, metrics, and as plain.* the file without fine-tuning."""
+    resume: Flag = False
+    """Continue the run that was stopped, from its last checkpoint, to the same bits."""
+    no_lpips: Flag = False
+    """Leave LPIPS out of the report, which is much faster."""
+    seed: Seed = None
+    overwrite: Overwrite = False
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> Answer:
+        from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
+        from leansplat.progress import Progress
+        from leansplat.runs import open_run
+
+        config = CompressionConfig(
+            drop_unseen=self.drop_unseen,
+            fine_tuning=FineTuningConfig(steps=self.steps, seed=self.seed or 0),
+            sh_degree=self.sh_degree,
+            palette_size=self.palette_size,
+        )
+        capture = None
+        if self.capture is not None:
+            warn_of_other_settings(self.scene, self.background, self.downscale)
+            # With its points, so that the run records the same capture as a training on it does.
+            capture = load_capture(self.capture, self.downscale, self.background, points=True)
+        with Progress("compress") as progress:
+            result = compress(
+                self.scene,
+                capture,
+                self.output,
+                config,
+                self.run_folder,
+                settings={"capture": str(self.capture), "downscale": self.downscale, "background": self.background},
+                resume=self.resume,
+                overwrite=self.overwrite,
+                progress=progress,
+            )
+        found = report(result, capture, lpips=None if self.no_lpips else "vgg")
+        if self.run_folder is not None:
+            open_run(self.run_folder).write_metrics(found.to_json())
+        values = {"file": str(self.output), "seconds": result.seconds, **found.to_json()}
+        return Answer(_describe(result, found), values)
+
+
+def _describe(result: CompressionResult, found: CompressionReport) -> str:
+    parts = [[name, f"{size:,}", f"{size / found.bytes:.1%}"] for name, size in found.parts.items() if size]
+    lines = [table(["part", "bytes", "share"], parts), ""]
+    if result.path.name.lower().endswith(".spz"):
+        lines.append("Parts of an .spz are estimates: each was compressed alone.")
+    if found.original and found.plain and found.compressed:
+        stages = [("as given", found.original, found.ply_bytes), ("encoded", found.plain, found.plain_bytes)]
+        if found.plain is not found.compressed:
+            stages.append(("fine-tuned", found.compressed, found.bytes))
+        rows = [
+            [name, number(e.psnr, 2), number(e.ssim, 4), number(e.lpips, 4), megabytes(size)]
+            for name, e, size in stages
+        ]
+        lines += [table(["held-out views", "PSNR", "SSIM", "LPIPS", "size"], rows), ""]
+        lines.append("Largest losses: " + ", ".join(f"{view.name} {view.loss:.2f} dB" for view in found.worst))
+    size = f"{megabytes(found.bytes)}, {found.ratio:.1f} times smaller than its .ply"
+    lines.append(f"{result.path}: {found.gaussians:,} Gaussians, {size}")
+    return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""Compression: how sensitive images are to each parameter, shared tables, and fine-tuning through what a file can hold.
+
+The names below are imported on first use, so that reading settings does not wait for PyTorch and the kernels.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leansplat.compression.compressor import CompressionResult, compress, create_compression_run
+    from leansplat.compression.config import CompressionConfig, FineTuningConfig
+    from leansplat.compression.fine_tuning import Quantiser, fine_tune
+    from leansplat.compression.measurement import CompressionReport, report
+
+__all__ = [
+    "CompressionConfig",
+    "CompressionReport",
+    "CompressionResult",
+    "FineTuningConfig",
+    "Quantiser",
+    "compress",
+    "create_compression_run",
+    "fine_tune",
+    "report",
+]
+
+_WHERE = {
+    "CompressionConfig": "config",
+    "CompressionReport": "measurement",
+    "CompressionResult": "compressor",
+    "FineTuningConfig": "config",
+    "Quantiser": "fine_tuning",
+    "compress": "compressor",
+    "create_compression_run": "compressor",
+    "fine_tune": "fine_tuning",
+    "report": "measurement",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'leansplat.compression' has no attribute {name!r}")
+    return getattr(import_module(f"leansplat.compression.{_WHERE[name]}"), name)

@@ -1,0 +1,129 @@
+"""`ClusteredQuantiser`: fine-tuning of shared colours and shapes at 8 bits, as Niedermayr et al. 2024, section 4.2.
+
+Rows of the two tables are trained; the gradient of a row is the sum over the Gaussians that share it. Which row a
+Gaussian has stays as clustering decided. Everything goes through fake quantisation in the units of the file: opacities
+after the sigmoid, scales and rotations normalised (a reader normalises once more), sizes as logarithms; centres are
+16-bit floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leansplat.compression.covariance import log_size, rotation_and_scales
+from leansplat.compression.fake_quantisation import MovingRange, fake_quantise, half_precision
+from leansplat.compression.vector_quantisation import Table
+from leansplat.formats import c3dgs_npz
+from leansplat.formats.c3dgs_coding import QUANTISED, ClusteredGaussians, Encoded, encode
+from leansplat.gaussians import Gaussians
+from leansplat.render.packed import PackedGaussians, pack
+from leansplat.training.config import TrainingConfig
+
+
+class ClusteredQuantiser:
+    """See `fine_tuning.Quantiser`; latents are `means`, `opacities` (logits), `sizes` (N, 1), and rows of the tables:
+    `sh0`, `shN`, `quats`, `shapes` (log scales of any length, which are normalised).
+
+    Args:
+        colors: a table of all colour coefficients (3 K) of the scene it begins with.
+        shapes: a table of its normalised covariances (6).
+        Either is None where nothing is shared.
+    """
+
+    def __init__(self, colors: Table | None = None, shapes: Table | None = None) -> None:
+        self._colors, self._shapes = colors, shapes
+        self._feature_indices = colors.indices if colors is not None else None
+        self._gaussian_indices = shapes.indices if shapes is not None else None
+        self._antialiased = False
+        self._ranges = {name: MovingRange() for name in QUANTISED}
+
+    def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
+        self._antialiased = gaussians.antialiased
+        count = len(gaussians)
+        sizes = log_size(gaussians.scales)[:, None]
+        colors = torch.cat([gaussians.sh0, gaussians.shN], dim=1)
+        quats, scales = torch.nn.functional.normalize(gaussians.quats, dim=1), gaussians.scales - sizes
+        if self._colors is not None:
+            colors = self._colors.rows(colors)
+        if self._shapes is not None:
+            shared_quats, shared_scales = rotation_and_scales(self._shapes.centres)
+            quats = torch.cat([shared_quats, quats[self._shapes.own]])
+            scales = torch.cat([shared_scales, scales[self._shapes.own]])
+        latents = {
+            "means": gaussians.means.clone(),
+            "opacities": gaussians.opacities.reshape(count, 1).clone(),
+            "sizes": sizes,
+            "sh0": colors[:, :1].clone(),
+            "shN": colors[:, 1:].clone(),
+            "quats": quats,
+            "shapes": scales,
+        }
+        self.step(latents, 0)
+        return latents
+
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+        floats = self._clustered(latents)
+        rounded: dict[str, Any] = {
+            name: fake_quantise(getattr(floats, name), moving.affine) for name, moving in self._ranges.items()
+        }
+        return pack(replace(floats, xyz=half_precision(floats.xyz), **rounded).gaussians())
+
+    def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
+        return {
+            "opacities": recipe.opacity_rate,
+            "sizes": recipe.scale_rate,
+            "sh0": recipe.sh0_rate,
+            "shN": recipe.shN_rate,
+            "quats": recipe.quat_rate,
+            "shapes": recipe.scale_rate,
+        }
+
+    def step(self, latents: Mapping[str, Tensor], step: int) -> None:
+        floats = self._clustered(latents)
+        for name, moving in self._ranges.items():
+            moving.follow(getattr(floats, name))
+
+    def encode(self, latents: Mapping[str, Tensor]) -> Encoded:
+        """The file's content, in the ranges that were trained with."""
+        with torch.no_grad():
+            return encode(self._clustered(latents), {name: moving.affine for name, moving in self._ranges.items()})
+
+    def write(self, latents: Mapping[str, Tensor], path: Path, *, overwrite: bool = False) -> None:
+        c3dgs_npz.pack(self.encode(latents), path, overwrite=overwrite)
+
+    def tensors(self) -> dict[str, Tensor]:
+        found = {"antialiased": torch.tensor(self._antialiased)}
+        found |= {name: moving.bounds for name, moving in self._ranges.items() if moving.bounds is not None}
+        for name in ("feature_indices", "gaussian_indices"):
+            indices = getattr(self, f"_{name}")
+            if indices is not None:
+                found[name] = indices
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        self._antialiased = bool(tensors["antialiased"])
+        self._ranges = {name: MovingRange(tensors.get(name)) for name in QUANTISED}
+        self._feature_indices = tensors.get("feature_indices")
+        self._gaussian_indices = tensors.get("gaussian_indices")
+
+    def _clustered(self, latents: Mapping[str, Tensor]) -> ClusteredGaussians:
+        """What the latents say, before rounding."""
+        shapes = latents["shapes"]
+        return ClusteredGaussians(
+            xyz=latents["means"],
+            opacity=latents["opacities"].sigmoid(),
+            scaling_factor=latents["sizes"],
+            features_dc=latents["sh0"],
+            features_rest=latents["shN"],
+            scaling=(shapes - log_size(shapes)[:, None]).exp(),
+            rotation=torch.nn.functional.normalize(latents["quats"], dim=1),
+            feature_indices=self._feature_indices,
+            gaussian_indices=self._gaussian_indices,
+            antialiased=self._antialiased,
+        )

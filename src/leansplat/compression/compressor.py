@@ -1,0 +1,278 @@
+"""`compress`: a scene becomes a small file, trained through what that file can say.
+
+    scene -> (drop what no view sees) -> latents of the format -> fine-tuning through its rounding -> file
+
+The suffix chooses: `.npz` is the format of Niedermayr et al. 2024, whose tables of colours and shapes are clustered by
+sensitivity; `.sog`, `.spz` and `.compressed.ply` are open formats. What counts is the file: the result is what a reader
+makes of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leansplat import formats
+from leansplat.captures.capture import Capture
+from leansplat.compression.clustered import ClusteredQuantiser
+from leansplat.compression.config import CompressionConfig
+from leansplat.compression.covariance import normalised_covariance
+from leansplat.compression.fine_tuning import fine_tune
+from leansplat.compression.format_quantiser import SUFFIXES, FileQuantiser, format_quantiser
+from leansplat.compression.sensitivity import Sensitivity, sensitivity
+from leansplat.compression.vector_quantisation import vector_quantise
+from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
+from leansplat.formats import c3dgs_npz
+from leansplat.gaussians import Gaussians
+from leansplat.pruning.start import Start, start_from
+from leansplat.render.packed import pack
+from leansplat.runs import Run, create_run, hash_capture, open_run
+from leansplat.training import loop
+from leansplat.training.loop import Progress
+
+
+@dataclass(frozen=True)
+class CompressionResult:
+    """What compression made.
+
+    Args:
+        gaussians: the scene as read again from the file.
+        path: the file.
+        bytes: its size.
+        original: the scene that was given.
+        plain: what the file would be without fine-tuning, read again; `gaussians` where there was no fine-tuning.
+        plain_bytes: its size.
+        seconds: time spent fine-tuning, over all sittings.
+    """
+
+    gaussians: Gaussians
+    path: Path
+    bytes: int
+    original: Gaussians
+    plain: Gaussians
+    plain_bytes: int
+    seconds: float
+
+
+def compress(
+    scene: Gaussians | str | os.PathLike[str],
+    capture: Capture | None,
+    path: str | os.PathLike[str],
+    config: CompressionConfig | None = None,
+    run: Run | str | os.PathLike[str] | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> CompressionResult:
+    """Compress a scene, fine-tuned on the training views of `capture`.
+
+    Args:
+        scene: Gaussians, a scene file of any tool, or a run folder.
+        capture: photos with cameras, whose test views are not touched; None to encode the scene as it is.
+        path: the file to write, with the suffix .npz, .sog, .spz or .compressed.ply.
+        config: how.
+        run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
+            by `create_compression_run`, or a folder to make one in.
+        settings: further ones to record in a run that is made, see `create_compression_run`.
+        resume: go on from the last checkpoint of `run` (from the start when it has none yet).
+        overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
+        progress: of fine-tuning; see `training.loop.Progress`.
+
+    Raises:
+        InputError: the scene cannot be used, or the file cannot be written.
+        CaptureError: the capture has no training views.
+        RunError: the run folder is in use, or does not fit what is to be resumed.
+    """
+    path, config = Path(path), config or CompressionConfig()
+    suffix = _suffix(path)
+    _check_output(scene, path, overwrite=overwrite)
+    if capture is None:
+        if config.drop_unseen or run is not None:
+            raise InputError("without a capture there are no views to train on; give one, or no run and no drop_unseen")
+        return _encode(scene, path, config, overwrite=overwrite)
+    if not capture.train:
+        raise CaptureError(f"capture {capture.name} has no training views; check its split")
+    start = start_from(scene, capture.extent, config.fine_tuning.seed)
+    if resume:
+        if run is None:
+            raise RunError("there is no run folder to resume; name the one that was interrupted")
+        run = run if isinstance(run, Run) else open_run(run)
+        loop.check_resumable(run, "compress", {"compression": config}, capture)
+        if start.sha256 is not None:
+            run.check_input("scene", start.sha256)
+        if not run.checkpoints():
+            run.cut_log(-1)
+    elif run is not None and not isinstance(run, Run):
+        run = create_compression_run(run, scene, capture, config, settings=settings, overwrite=overwrite)
+
+    with TemporaryDirectory() as temporary:
+        plain = (run.folder if run is not None else Path(temporary)) / f"plain{suffix}"
+        begins = not (resume and run is not None and run.checkpoints())
+        gaussians, quantiser = _prepared(start, capture, config, run, suffix, begins=begins)
+
+        def write_plain(latents: Mapping[str, Tensor]) -> None:
+            try:
+                quantiser.write(latents, plain, overwrite=True)
+            except ValueError as error:
+                raise SceneFileError(f"{path} cannot hold this scene: {error}; choose another format") from error
+
+        tuned = fine_tune(
+            gaussians,
+            capture,
+            quantiser,
+            config.fine_tuning,
+            run,
+            recipe=start.training,
+            resume=resume,
+            progress=progress,
+            begun=write_plain,
+        )
+        quantiser.write(tuned.latents, path, overwrite=overwrite)
+        result = CompressionResult(
+            gaussians=formats.read(path),
+            path=path,
+            bytes=path.stat().st_size,
+            original=start.state.gaussians(),
+            plain=formats.read(plain),
+            plain_bytes=plain.stat().st_size,
+            seconds=tuned.seconds,
+        )
+    if run is not None:
+        run.log("finished", config.fine_tuning.steps, gaussians=len(result.gaussians), bytes=result.bytes)
+    return result
+
+
+def create_compression_run(
+    folder: str | os.PathLike[str],
+    scene: Gaussians | str | os.PathLike[str],
+    capture: Capture,
+    config: CompressionConfig,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Make the run folder of a compression.
+
+    Args:
+        settings: further ones to record, as JSON: where the capture is, its downscale.
+        overwrite: see `create_run`.
+
+    Raises:
+        InputError: the scene cannot be used, or lies in the folder that the run would replace.
+        RunError: the folder is in use, or cannot be made.
+    """
+    inside = not isinstance(scene, Gaussians) and Path(folder).resolve() in (
+        Path(scene).resolve(),
+        Path(scene).resolve().parent,
+    )
+    if inside:
+        raise InputError(
+            f"{folder} holds the scene to compress, which would be lost; choose another folder for the run"
+        )
+    start = start_from(scene, capture.extent, config.fine_tuning.seed)
+    inputs = {"capture": hash_capture(capture)}
+    if start.sha256 is not None:
+        inputs["scene"] = start.sha256
+    return create_run(
+        folder,
+        "compress",
+        {
+            **(settings or {}),
+            "scene": None if isinstance(scene, Gaussians) else str(scene),
+            "compression": config.to_json(),
+            "training": start.training.to_json(),
+        },
+        inputs,
+        seed=config.fine_tuning.seed,
+        overwrite=overwrite,
+    )
+
+
+def _suffix(path: Path) -> str:
+    for suffix in (*c3dgs_npz.FORMAT.suffixes, *SUFFIXES):
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise InputError(f"{path} ends in none of {', '.join(SUFFIXES)} and .npz; compression writes these formats")
+
+
+def _check_output(scene: Gaussians | str | os.PathLike[str], path: Path, *, overwrite: bool) -> None:
+    """Refuse what could not be written, before any work."""
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} already exists; pass --overwrite (overwrite=True) or choose another name.")
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"{path} cannot be written because its folder does not exist; create it first.")
+    if not isinstance(scene, Gaussians) and path.resolve() == formats.scene_path(scene).resolve():
+        raise InputError(f"{path} is the scene itself, which would be lost; choose another name.")
+
+
+def _encode(
+    scene: Gaussians | str | os.PathLike[str], path: Path, config: CompressionConfig, *, overwrite: bool
+) -> CompressionResult:
+    original = scene if isinstance(scene, Gaussians) else formats.read(scene)
+    rounded = _kept_degrees(original, config)
+    if config.palette_size is not None and _suffix(path) == ".sog":
+        formats.sog.write(rounded, path, overwrite=overwrite, palette_size=config.palette_size)
+    else:
+        formats.write(rounded, path, overwrite=overwrite)
+    read, size = formats.read(path), path.stat().st_size
+    return CompressionResult(read, path, size, original, read, size, 0.0)
+
+
+def _prepared(
+    start: Start, capture: Capture, config: CompressionConfig, run: Run | None, suffix: str, *, begins: bool
+) -> tuple[Gaussians | None, FileQuantiser]:
+    """The scene to begin with, and its quantiser. A run that is resumed has both in its checkpoint."""
+    shares = suffix in c3dgs_npz.FORMAT.suffixes
+    quantiser: FileQuantiser = ClusteredQuantiser()
+    if not shares:
+        tuning = config.fine_tuning
+        quantiser = format_quantiser(suffix, steps=tuning.steps, palette_size=config.palette_size, seed=tuning.seed)
+    if not begins:
+        return None, quantiser
+    gaussians = _kept_degrees(start.state.gaussians(), config)
+    before = len(gaussians)
+    said: dict[str, Any] = {}
+    if shares or config.drop_unseen:
+        found = sensitivity(pack(gaussians), [view.camera for view in capture.train], capture.background)
+        if config.drop_unseen:
+            seen = found.of_color > 0
+            gaussians, found = gaussians[seen], found[seen]
+            if len(gaussians) == 0:
+                raise InputError("no training view shows any of the scene; check that it belongs to the capture")
+        if shares:
+            quantiser, said = _clustered(gaussians, found, config)
+    if run is not None:
+        event = "clustered" if shares else "prepared"
+        run.log(event, 0, gaussians=len(gaussians), dropped=before - len(gaussians), **said)
+    return gaussians, quantiser
+
+
+def _clustered(
+    gaussians: Gaussians, found: Sensitivity, config: CompressionConfig
+) -> tuple[ClusteredQuantiser, dict[str, Any]]:
+    """The quantiser with tables of colours and shapes, and what the log says of them."""
+    generator = torch.Generator().manual_seed(config.fine_tuning.seed)
+    flat = torch.cat([gaussians.sh0, gaussians.shN], dim=1).flatten(1)
+    colors = vector_quantise(flat, found.of_color, config.colors, generator)
+    covariances = normalised_covariance(gaussians.quats, gaussians.scales)
+    shapes = vector_quantise(covariances, found.of_shape, config.shapes, generator)
+    said = {
+        name: {"shared": len(table.centres), "own": len(table.own)}
+        for name, table in (("colors", colors), ("shapes", shapes))
+    }
+    return ClusteredQuantiser(colors, shapes), said
+
+
+def _kept_degrees(gaussians: Gaussians, config: CompressionConfig) -> Gaussians:
+    if config.sh_degree is None:
+        return gaussians
+    return gaussians.with_sh_degree(min(config.sh_degree, gaussians.sh_degree))

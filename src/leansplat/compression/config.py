@@ -1,0 +1,144 @@
+"""`CompressionConfig`: how a scene becomes a small file; a sentence a field.
+
+What only an .npz has (tables of colours and shapes) defaults to the values of Niedermayr et al. 2024.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from leansplat.errors import InputError
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """How vectors are clustered.
+
+    Raises:
+        InputError: a value is outside the range its description gives.
+    """
+
+    steps: int
+    """Batches that move the centres, at least 1."""
+
+    batch: int
+    """Vectors a step looks at, at least 1; all of them where there are no more."""
+
+    keep_above: float
+    """Sensitivity, at least 0, above which a Gaussian keeps a row of its own."""
+
+    size: int = 4096
+    """Centres, at least 1."""
+
+    decay: float = 0.8
+    """What is left of a centre's past after a step, from 0 (none: Lloyd's k-means) to below 1."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"setting {name} is {getattr(self, name)}; give 1 or more")
+        if not 0 <= self.decay < 1:
+            raise InputError(f"setting decay is {self.decay}; give 0 or more and less than 1")
+        if not self.keep_above >= 0:
+            raise InputError(f"setting keep_above is {self.keep_above}; give 0 or more")
+
+
+@dataclass(frozen=True)
+class FineTuningConfig:
+    """How long a scene is fine-tuned through a file's quantiser.
+
+    Raises:
+        InputError: a value is outside the range its description gives.
+    """
+
+    steps: int = 5000
+    """Training steps, one view each; 0 leaves the scene as it is."""
+
+    seed: int = 0
+    """Seed of the order of the views."""
+
+    position_rate: float = 1.6e-6
+    """Learning rate of centres in units of the scene extent; by default the final one of training."""
+
+    checkpoint_every: int = 2500
+    """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 0), ("checkpoint_every", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"setting {name} is {getattr(self, name)}; give {least} or more")
+        if not (math.isfinite(self.position_rate) and self.position_rate >= 0):
+            raise InputError(
+                f"setting position_rate is {self.position_rate}; give a finite number that is not negative"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a dict that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> FineTuningConfig:
+        """The config that `to_json` made `settings` of.
+
+        Raises:
+            InputError: a setting is unknown or out of range. One that is missing is newer than the run it comes from.
+        """
+        return cls(**_known(cls, settings))
+
+
+@dataclass(frozen=True)
+class CompressionConfig:
+    """How a scene is compressed.
+
+    Raises:
+        InputError: a value is outside the range its description gives.
+    """
+
+    colors: TableConfig = field(default_factory=lambda: TableConfig(steps=100, batch=2**18, keep_above=6e-7))
+    """In an .npz, clustering of colours: all spherical harmonics coefficients of a Gaussian."""
+
+    shapes: TableConfig = field(default_factory=lambda: TableConfig(steps=800, batch=2**20, keep_above=3e-6))
+    """In an .npz, clustering of shapes: covariances normalised by their trace."""
+
+    drop_unseen: bool = False
+    """Remove the Gaussians whose colour has no effect on any training view."""
+
+    fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
+    """Training through what the file can say; its seed is that of the clustering, too."""
+
+    sh_degree: int | None = None
+    """Highest degree of spherical harmonics to keep, 0 to 3; all by default."""
+
+    palette_size: int | None = None
+    """In a .sog, entries of the palette of spherical harmonics, 1 to 65,536; by default about one a Gaussian."""
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("sh_degree", 0, 3), ("palette_size", 1, 65_536)):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise InputError(f"setting {name} is {value}; give {least} to {most}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a dict that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> CompressionConfig:
+        """The config that `to_json` made `settings` of; errors as for `FineTuningConfig.from_json`."""
+        values = dict(_known(cls, settings))
+        for name in ("colors", "shapes"):
+            if name in values:
+                values[name] = TableConfig(**_known(TableConfig, values[name]))
+        if "fine_tuning" in values:
+            values["fine_tuning"] = FineTuningConfig.from_json(values["fine_tuning"])
+        return cls(**values)
+
+
+def _known(config: type, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    unknown = sorted(set(settings) - {entry.name for entry in fields(config)})
+    if unknown:
+        raise InputError(f"there are no compression settings {', '.join(unknown)}")
+    return settings

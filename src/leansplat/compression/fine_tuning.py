@@ -1,0 +1,161 @@
+"""`fine_tune`: train a scene through a file format, so that what a reader of the file gets looks right.
+
+The parameters that are trained stay floats. Every step renders what a decoder would make of them, and the gradient goes
+straight through the rounding. What a format can say is a `Quantiser`; this loop knows nothing else of it, nor how its
+parameters are shared or coded. Log, checkpoints and resuming are those of training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from leansplat.captures.capture import Capture, View
+from leansplat.compression.config import FineTuningConfig
+from leansplat.compression.state import FineTuningState, read_state, write_state
+from leansplat.errors import CaptureError, RunError
+from leansplat.gaussians import Gaussians
+from leansplat.render import PackedGaussians, render
+from leansplat.runs import Run
+from leansplat.training import loop
+from leansplat.training.config import TrainingConfig
+from leansplat.training.loop import Progress
+from leansplat.training.loss import photometric_loss
+
+
+class Quantiser(Protocol):
+    """A file format as training sees it.
+
+    Latents are the float parameters that are trained, float32 tensors by name: the six tensors of the scene for a
+    format that codes each Gaussian by itself, rows of tables and what is left of each Gaussian for one that shares.
+    Everything else that decides the next step (codebooks, labels, ranges) is the quantiser's own state. A format F with
+    `encode` and `decode` needs `decode(encode(gaussians))`, put back into the order of the latents, and
+    `fake_quantisation.straight_through`.
+    """
+
+    def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
+        """Latents of a scene to start from, not shared with its tensors; sets the own state for the first step."""
+
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+        """The scene that a decoder would give, row by row the same Gaussians every time.
+
+        Differentiable in the latents, straight through what has no useful gradient. Does not change the own state.
+        """
+
+    def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
+        """Learning rate of each latent but "means", if there is one of that name: its rate is the config's."""
+
+    def step(self, latents: Mapping[str, Tensor], step: int) -> None:
+        """Adapt the own state to latents that Adam has just moved for the `step`-th time."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The own state, for a checkpoint."""
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `tensors` gave.
+
+        Raises:
+            ValueError, KeyError: these are not the tensors of such a quantiser.
+        """
+
+
+@dataclass(frozen=True)
+class FineTuningResult:
+    """What fine-tuning made.
+
+    Args:
+        latents: the parameters, without gradients; encode them with the quantiser, whose state belongs to them.
+        seconds: time spent, over all sittings.
+    """
+
+    latents: Mapping[str, Tensor]
+    seconds: float
+
+
+def fine_tune(
+    scene: Gaussians | None,
+    capture: Capture,
+    quantiser: Quantiser,
+    config: FineTuningConfig,
+    run: Run | None = None,
+    *,
+    recipe: TrainingConfig | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    begun: Callable[[Mapping[str, Tensor]], None] | None = None,
+) -> FineTuningResult:
+    """Train what `quantiser` codes a scene with, on the training views of `capture`.
+
+    Args:
+        scene: where to start; not needed when a checkpoint is resumed.
+        quantiser: the format; its state moves along.
+        run: gets log and checkpoints, or None.
+        recipe: learning rates and the weight of SSIM; those of 3DGS by default.
+        resume: go on from the last checkpoint of `run`, which the caller has found to be of these settings
+            (`training.loop.check_resumable`); from the start when it has none.
+        progress: see `training.loop.Progress`.
+        begun: told the latents before the first step; not when a checkpoint is resumed.
+
+    Raises:
+        CaptureError: the capture has no training views.
+        RunError: the checkpoint is damaged or of another quantiser, or the loss is not finite.
+    """
+    if not capture.train:
+        raise CaptureError(f"capture {capture.name} has no training views; check its split")
+    recipe = recipe or TrainingConfig()
+    steps = run.checkpoints() if resume and run is not None else []
+    if run is not None and steps:
+        state, tensors = read_state(run.checkpoint_path(steps[-1]))
+        try:
+            quantiser.load(tensors)
+        except (ValueError, KeyError) as error:
+            raise RunError(f"{run.checkpoint_path(steps[-1])} is of another file format; start a new run") from error
+        loop.go_back(run, state.step)
+    elif scene is None:
+        raise RunError("there is no checkpoint to resume and no scene to start from; give the scene")
+    else:
+        latents = quantiser.begin(scene)
+        if begun is not None:
+            begun(latents)
+        state = FineTuningState.begin(latents, len(scene), config.seed)
+    state.set_rates({**quantiser.rates(recipe), "means": config.position_rate * capture.extent})
+
+    def one_step() -> float:
+        view = capture.train[state.next_view(len(capture.train))]
+        return _step(state, quantiser, view, capture.background, recipe.ssim_weight)
+
+    loop.run_steps(
+        state,
+        one_step,
+        0,
+        config.steps,
+        run=run,
+        save=lambda path: write_state(path, state, quantiser.tensors()),
+        checkpoint_every=config.checkpoint_every,
+        progress=progress,
+    )
+    return FineTuningResult({name: latent.detach() for name, latent in state.latents.items()}, state.seconds)
+
+
+def _step(
+    state: FineTuningState,
+    quantiser: Quantiser,
+    view: View,
+    background: tuple[float, float, float],
+    ssim_weight: float,
+) -> float:
+    """Render a view of the decoded scene, compare it with its photo, update every latent; returns the loss."""
+    image = render(quantiser.render_parameters(state.latents), view.camera, background=background).image
+    loss = photometric_loss(image, view.photo, ssim_weight)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise RunError(f"the loss is {value} at step {state.step + 1}, view {view.name}; check that photo")
+    state.update(loss)
+    with torch.no_grad():
+        quantiser.step(state.latents, state.step)
+    return value

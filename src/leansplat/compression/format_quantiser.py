@@ -1,0 +1,189 @@
+"""Quantisers of open formats: what `fine_tune` needs to train a scene through SPZ, compressed PLY or SOG.
+
+They call the formats' own `encode` and `decode`, so that training sees the floats a reader of the file computes, to the
+bit, and no arithmetic is written twice. Gaussians are put into Morton order once, which stays the order of latents and
+of the file; centres hardly move. The gradient goes straight through the rounding (Bengio et al. 2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from leansplat.clustering import nearest_codes, scalar_codebook
+from leansplat.compression.fake_quantisation import straight_through
+from leansplat.compression.fine_tuning import Quantiser
+from leansplat.formats import compressed_ply, sog, spz
+from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.ordering import morton_order
+from leansplat.render.packed import PackedGaussians, pack
+from leansplat.training.config import TrainingConfig
+
+_REFIT_EVERY = 100
+"""Steps from one refit of codebooks to the next."""
+
+_SHARE_OF_REFITS = 0.8
+"""Of fine-tuning, after which codebooks rest, so that what is written was trained with."""
+
+
+class FileQuantiser(Quantiser, Protocol):
+    """A quantiser that can write the file it trains for."""
+
+    def write(self, latents: Mapping[str, Tensor], path: Path, *, overwrite: bool = False) -> None:
+        """Write a file whose reader gets what `render_parameters` gives for these latents.
+
+        Raises:
+            InputError: as `leansplat.files.replacing` does.
+        """
+
+
+SUFFIXES = (".sog", ".spz", ".compressed.ply")
+"""Of the formats that have a quantiser here."""
+
+
+def format_quantiser(
+    suffix: str, *, steps: int = 0, palette_size: int | None = None, seed: int = 0
+) -> RowQuantiser | SogQuantiser:
+    """The quantiser of a format, one of `SUFFIXES`.
+
+    Args:
+        steps: how long fine-tuning takes; codebooks come to rest at four fifths of it.
+        palette_size, seed: of SOG, as `formats.sog.fit` takes them.
+    """
+    if suffix == ".sog":
+        return SogQuantiser(steps=steps, palette_size=palette_size, seed=seed)
+    return RowQuantiser({".spz": spz, ".compressed.ply": compressed_ply}[suffix])
+
+
+class RowQuantiser:
+    """A format that codes each Gaussian by itself; latents are the scene's tensors, in Morton order.
+
+    Args:
+        coding: a module of `leansplat.formats` with `encode`, `decode` and `write_encoded`.
+    """
+
+    def __init__(self, coding: Any) -> None:
+        self._coding = coding
+        self._antialiased = False
+        self._tag = (
+            f"{coding.FORMAT.name}.antialiased"  # so that another format's checkpoint is not taken for this one's
+        )
+
+    def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
+        self._antialiased = gaussians.antialiased
+        ordered = gaussians[morton_order(gaussians.means)]
+        return {name: getattr(ordered, name).detach().clone() for name in TENSOR_NAMES}
+
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+        return pack(_straight_through(latents, self._coding.decode(self._encoded(latents))))
+
+    def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
+        return {
+            "quats": recipe.quat_rate,
+            "scales": recipe.scale_rate,
+            "opacities": recipe.opacity_rate,
+            "sh0": recipe.sh0_rate,
+            "shN": recipe.shN_rate,
+        }
+
+    def step(self, latents: Mapping[str, Tensor], step: int) -> None:
+        pass
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {self._tag: torch.tensor(self._antialiased)}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        self._antialiased = bool(tensors[self._tag])
+
+    def write(self, latents: Mapping[str, Tensor], path: Path, *, overwrite: bool = False) -> None:
+        self._coding.write_encoded(self._encoded(latents), path, overwrite=overwrite)
+
+    def _encoded(self, latents: Mapping[str, Tensor]) -> Any:
+        return self._coding.encode(_gaussians(latents, self._antialiased), order=np.arange(len(latents["means"])))
+
+
+class SogQuantiser(RowQuantiser):
+    """SOG: latents are those of the rows, but `shN` (P, K - 1, 3) holds the entries of the palette.
+
+    Which entry a Gaussian has stays as it began; the gradient of an entry is the sum over the Gaussians that share it.
+    The codebooks follow the latents, refitted now and then.
+
+    Args:
+        steps: how long fine-tuning takes; no refits in the last fifth.
+        palette_size, seed: as `formats.sog.fit` takes them.
+    """
+
+    def __init__(self, *, steps: int, palette_size: int | None = None, seed: int = 0) -> None:
+        super().__init__(sog)
+        self._last_refit = int(_SHARE_OF_REFITS * steps)
+        self._palette_size, self._seed = palette_size, seed
+        self._books = {name: np.zeros(256, np.float32) for name in ("scales", "sh0", "shN")}
+        self._labels = np.zeros(0, np.uint16)
+
+    def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
+        latents = super().begin(gaussians)
+        scene = _gaussians(latents, self._antialiased)
+        fitted = sog.fit(scene, palette_size=self._palette_size, seed=self._seed)
+        self._labels = sog.palette_labels(latents["shN"].numpy(), fitted)
+        self._books = {name: getattr(fitted, name) for name in self._books}
+        return {**latents, "shN": torch.from_numpy(fitted.palette_values())}
+
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+        entries = latents["shN"] if latents["shN"].numel() else latents["shN"].detach()
+        codes = nearest_codes(entries.detach().numpy(), self._books["shN"])
+        palette = straight_through(entries, torch.from_numpy(self._books["shN"][codes]))
+        # Its gradient adds up the rows of an entry far faster than that of indexing.
+        shN = torch.nn.functional.embedding(torch.from_numpy(self._labels.astype(np.int64)), palette.flatten(1))
+        shN = shN.reshape(len(self._labels), *entries.shape[1:])
+        decoded = sog.decode(self._encoded({**latents, "shN": entries[:, :0]}))
+        return pack(_straight_through({**latents, "shN": shN}, replace(decoded, shN=shN.detach())))
+
+    def step(self, latents: Mapping[str, Tensor], step: int) -> None:
+        if step % _REFIT_EVERY or step > self._last_refit:
+            return
+        users = np.bincount(self._labels, minlength=len(latents["shN"])).astype(np.float64)
+        for name in self._books:
+            values = latents[name].numpy()
+            weights = np.repeat(users, values[0].size) if name == "shN" else None
+            self._books[name] = scalar_codebook(values.reshape(-1), weights=weights)
+
+    def tensors(self) -> dict[str, Tensor]:
+        books = {f"book.{name}": torch.from_numpy(book) for name, book in self._books.items()}
+        return {**super().tensors(), **books, "labels": torch.from_numpy(self._labels.astype(np.int32))}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        super().load(tensors)
+        self._books = {name: tensors[f"book.{name}"].numpy() for name in self._books}
+        self._labels = tensors["labels"].numpy().astype(np.uint16)
+
+    def _encoded(self, latents: Mapping[str, Tensor]) -> sog.Encoded:
+        palette = nearest_codes(latents["shN"].detach().numpy(), self._books["shN"])
+        count = len(self._labels)
+        rows = {**latents, "shN": torch.zeros(count, *palette.shape[1:])}
+        return sog.encode(
+            _gaussians(rows, self._antialiased),
+            sog.Codebooks(**self._books, palette=palette),
+            labels=self._labels,
+            order=np.arange(count),
+        )
+
+
+def _gaussians(latents: Mapping[str, Tensor], antialiased: bool) -> Gaussians:
+    tensors: dict[str, Any] = {name: latents[name].detach() for name in TENSOR_NAMES}
+    return Gaussians(**tensors, antialiased=antialiased)
+
+
+def _straight_through(latents: Mapping[str, Tensor], decoded: Gaussians) -> Gaussians:
+    """`decoded`, with gradients going to the latents."""
+    # Rotations are coded without their length and sign, which the gradient has to know.
+    quats = torch.nn.functional.normalize(latents["quats"], dim=1)
+    sign = torch.where((quats.detach() * decoded.quats).sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
+    towards = {**latents, "quats": quats * sign}
+    rounded: dict[str, Any] = {name: straight_through(towards[name], getattr(decoded, name)) for name in TENSOR_NAMES}
+    return replace(decoded, **rounded)

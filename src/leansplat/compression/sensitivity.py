@@ -1,0 +1,77 @@
+"""How sensitive images are to the parameters of each Gaussian: which of them may be rounded or shared, and which not.
+
+    S(p) = 1 / (sum of P_v) * sum over views v of |dE_v / dp|
+
+with E_v the sum of all values of image v and P_v its pixels: Niedermayr et al. 2024, Eq. 4. One backward pass a view,
+no photo needed. p goes through the colour coefficients and the six entries of the covariance normalised by its trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from leansplat.cameras import Camera
+from leansplat.compression.covariance import log_size
+from leansplat.render.cpu import rasterizer
+from leansplat.render.cpu.covariance_backward import COVARIANCE_ROWS
+from leansplat.render.packed import SCALES, SH0, PackedGaussians, unpack_rows
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """S of the parameters of N Gaussians; zero where no view shows them.
+
+    Args:
+        colors: (N, 3 K) float32, of `sh0` and `shN`, coefficient by coefficient.
+        covariances: (N, 6) float32, of the entries xx, xy, xz, yy, yz, zz of the normalised covariance.
+    """
+
+    colors: Tensor
+    covariances: Tensor
+
+    def __getitem__(self, rows: Tensor) -> Sensitivity:
+        """That of the Gaussians at a mask (N,) or at indices (M,)."""
+        return Sensitivity(self.colors[rows], self.covariances[rows])
+
+    @property
+    def of_color(self) -> Tensor:
+        """(N,) that of a Gaussian's colour: the largest of its coefficients'."""
+        return self.colors.amax(dim=1)
+
+    @property
+    def of_shape(self) -> Tensor:
+        """(N,) that of a Gaussian's shape: the largest of its normalised covariance's entries'."""
+        return self.covariances.amax(dim=1)
+
+
+def sensitivity(
+    packed: PackedGaussians, cameras: Sequence[Camera], background: tuple[float, float, float]
+) -> Sensitivity:
+    """Sensitivity of the images of at least one camera.
+
+    Args:
+        packed: the scene of N Gaussians.
+        background: (r, g, b) it is rendered on.
+    """
+    data = packed.data.detach()
+    sums = torch.zeros_like(data)
+    for camera in cameras:
+        rendered = rasterizer.forward(
+            data.numpy(),
+            packed.count,
+            camera,
+            np.array(background, np.float32),
+            packed.sh_degree,
+            packed.antialiased,
+        )
+        gradient = rasterizer.covariance_gradient(rendered, np.ones(rendered.image.shape, np.float32))
+        sums += torch.from_numpy(gradient).abs_()
+    rows = unpack_rows(sums, packed.count) / sum(camera.width * camera.height for camera in cameras)
+    # Sigma = trace * normalised, and the trace counts as a parameter of its own.
+    trace = (2 * log_size(packed.attribute(SCALES).detach())).exp()
+    return Sensitivity(rows[:, SH0.start :].contiguous(), rows[:, :COVARIANCE_ROWS] * trace[:, None])

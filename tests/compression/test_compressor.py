@@ -1,0 +1,229 @@
+"""`compress`, end to end on small captures: the file, what it costs, and how a run is resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from formats.comparing import assert_same_bits
+from training.tiny import blobs, ring_of_cameras, tiny_capture
+
+from leansplat import formats
+from leansplat.captures.capture import Capture, View
+from leansplat.captures.synthetic import synthetic_capture
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
+from leansplat.compression.config import TableConfig
+from leansplat.errors import CaptureError, InputError, RunError
+from leansplat.evaluation import evaluate
+from leansplat.gaussians import Gaussians, concatenate
+from leansplat.render import render
+from leansplat.runs import open_run
+from leansplat.training import TrainingConfig, train
+
+CAPTURE = tiny_capture()
+SHORT = CompressionConfig(
+    colors=TableConfig(steps=5, batch=1000, keep_above=1e-3, size=8),
+    shapes=TableConfig(steps=5, batch=1000, keep_above=1e-3, size=8),
+    fine_tuning=FineTuningConfig(steps=12, checkpoint_every=5),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a short training."""
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    train(CAPTURE, replace(TrainingConfig().scaled(120), sh_degree=1, densify_every=5), folder)
+    return folder
+
+
+def test_the_result_is_the_file_as_it_is_read(trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.npz"
+    result = compress(trained, CAPTURE, path, SHORT)
+    assert_same_bits(result.gaussians, formats.read(path))
+    assert result.bytes == path.stat().st_size
+    scene = formats.read(trained)
+    assert len(result.gaussians) == len(scene)
+    assert result.gaussians.sh_degree == scene.sh_degree
+
+
+def test_fine_tuning_recovers_what_coarse_tables_cost(tmp_path: Path) -> None:
+    """On held-out views of the built-in capture, with far smaller tables than by default."""
+    capture = synthetic_capture(24, 64)
+    scene = train(capture, replace(TrainingConfig().scaled(600), densify_every=50)).gaussians
+    table = TableConfig(steps=20, batch=2**14, keep_above=1e-4, size=48)
+    quality = {}
+    for steps in (0, 400):
+        config = CompressionConfig(colors=table, shapes=table, fine_tuning=FineTuningConfig(steps=steps))
+        result = compress(scene, capture, tmp_path / f"{steps}.npz", config)
+        quality[steps] = evaluate(result.gaussians, capture, lpips=None, fps=False).psnr
+    whole = evaluate(scene, capture, lpips=None, fps=False).psnr
+    assert quality[0] < whole - 0.5, "the tables are meant to cost something"
+    assert quality[400] > quality[0] + 0.5 * (whole - quality[0])
+
+
+def test_fine_tuning_recovers_what_sog_costs(tmp_path: Path) -> None:
+    """On held-out photos of the very scene, so that all loss is that of the format."""
+    scene = replace(blobs(400), shN=0.5 * torch.randn(400, 3, 3, generator=torch.Generator().manual_seed(1)))
+    cameras = ring_of_cameras(12)
+    images = [render(scene, camera).image.clamp(0, 1) for camera in cameras]
+    views = [
+        View(f"{k}.png", camera, (image * 255).round().to(torch.uint8))
+        for k, (camera, image) in enumerate(zip(cameras, images, strict=True))
+    ]
+    capture = Capture("blobs", tuple(views[2:]), tuple(views[:2]), None, (0.0, 0.0, 0.0))
+    config = CompressionConfig(palette_size=32, fine_tuning=FineTuningConfig(steps=300))
+    result = compress(scene, capture, tmp_path / "out.sog", config)
+    found = report(result, capture, lpips=None)
+    assert found.original.psnr > 45
+    assert found.plain.psnr < 35
+    assert found.compressed.psnr > found.plain.psnr + 1
+
+
+def test_a_compression_that_was_killed_and_resumed_gives_the_same_file(trained: Path, tmp_path: Path) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(step: int, total: int, values: dict) -> None:
+        if step == 10:
+            raise KilledError
+
+    compress(trained, CAPTURE, tmp_path / "whole.npz", SHORT, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", progress=kill)
+    assert not (tmp_path / "killed.npz").exists()
+    compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", resume=True)
+    assert (tmp_path / "killed.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    events = [event["event"] for event in open_run(tmp_path / "killed").events()]
+    assert events.count("clustered") == 1
+    assert events[-1] == "finished"
+    other = replace(SHORT, drop_unseen=True)
+    with pytest.raises(RunError, match="other settings"):
+        compress(trained, CAPTURE, tmp_path / "again.npz", other, tmp_path / "killed", resume=True)
+
+
+def test_the_log_tells_what_was_shared_and_dropped(trained: Path, tmp_path: Path) -> None:
+    scene = formats.read(trained)
+    hidden = replace(scene[:7], means=scene.means[:7] + torch.tensor([0.0, 0.0, 500.0]))
+    config = replace(SHORT, drop_unseen=True)
+    result = compress(concatenate([scene, hidden]), CAPTURE, tmp_path / "out.npz", config, tmp_path / "run")
+    (event,) = [event for event in open_run(tmp_path / "run").events() if event["event"] == "clustered"]
+    assert event["dropped"] >= 7
+    assert event["gaussians"] == len(result.gaussians) == len(scene) + 7 - event["dropped"]
+    assert event["colors"]["shared"] == event["shapes"]["shared"] == 8
+    assert event["colors"]["own"] < event["gaussians"]
+
+
+def test_what_cannot_be_compressed_is_refused_before_any_work(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "there.npz").write_bytes(b"")
+    refused = (
+        ("out.splat", "ends in none of"),
+        ("meta.json", "ends in none of"),
+        ("there.npz", "already exists"),
+        ("nowhere/out.sog", "folder does not exist"),
+    )
+    for name, words in refused:
+        for capture in (CAPTURE, None):
+            with pytest.raises(InputError, match=words):
+                compress(trained, capture, tmp_path / name, SHORT)
+    with pytest.raises(CaptureError, match="no training views"):
+        compress(trained, replace(CAPTURE, train=()), tmp_path / "out.npz", SHORT)
+    with pytest.raises(RunError, match="no run folder to resume"):
+        compress(trained, CAPTURE, tmp_path / "out.npz", SHORT, resume=True)
+    with pytest.raises(InputError, match="would be lost"):
+        compress(trained, CAPTURE, tmp_path / "out.npz", SHORT, trained, overwrite=True)
+    far: Gaussians = formats.read(trained)
+    far = replace(far, means=far.means + 1e6)
+    with pytest.raises(InputError, match="no training view"):
+        compress(far, CAPTURE, tmp_path / "out.npz", replace(SHORT, drop_unseen=True))
+    with pytest.raises(InputError, match="without a capture"):
+        compress(trained, None, tmp_path / "out.npz", replace(SHORT, drop_unseen=True))
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_the_scene_itself_is_never_overwritten(trained: Path, tmp_path: Path) -> None:
+    compress(trained, None, tmp_path / "scene.spz")
+    before = (tmp_path / "scene.spz").read_bytes()
+    for capture in (CAPTURE, None):
+        with pytest.raises(InputError, match="the scene itself"):
+            compress(tmp_path / "scene.spz", capture, tmp_path / "scene.spz", SHORT, overwrite=True)
+    assert (tmp_path / "scene.spz").read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply"])
+def test_a_compression_through_an_open_format_resumes_to_the_same_file(
+    trained: Path, tmp_path: Path, suffix: str
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(step: int, total: int, values: dict) -> None:
+        if step == 10:
+            raise KilledError
+
+    whole = compress(trained, CAPTURE, tmp_path / f"whole{suffix}", SHORT, tmp_path / "whole")
+    killed = tmp_path / f"killed{suffix}"
+    with pytest.raises(KilledError):
+        compress(trained, CAPTURE, killed, SHORT, tmp_path / "killed", progress=kill)
+    assert not killed.exists()
+    resumed = compress(trained, CAPTURE, killed, SHORT, tmp_path / "killed", resume=True)
+    assert killed.read_bytes() == whole.path.read_bytes()
+    assert_same_bits(resumed.gaussians, formats.read(killed))
+    assert_same_bits(resumed.plain, whole.plain)
+    assert resumed.plain_bytes == (tmp_path / "killed" / f"plain{suffix}").stat().st_size
+    other = ".spz" if suffix != ".spz" else ".sog"
+    with pytest.raises(RunError, match="another file format"):
+        compress(trained, CAPTURE, tmp_path / f"other{other}", SHORT, tmp_path / "killed", resume=True)
+
+
+def test_without_a_capture_a_scene_is_encoded_as_convert_does(trained: Path, tmp_path: Path) -> None:
+    result = compress(trained, None, tmp_path / "out.spz", CompressionConfig(sh_degree=0))
+    formats.write(formats.read(trained).with_sh_degree(0), tmp_path / "converted.spz")
+    assert result.path.read_bytes() == (tmp_path / "converted.spz").read_bytes()
+    assert result.plain is result.gaussians
+    small = compress(trained, None, tmp_path / "out.sog", CompressionConfig(palette_size=4))
+    assert len(small.gaussians.shN.flatten(1).unique(dim=0)) <= 4
+
+
+@pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply", ".npz"])
+def test_a_report_says_where_the_bytes_are_and_what_was_lost(trained: Path, tmp_path: Path, suffix: str) -> None:
+    result = compress(trained, CAPTURE, tmp_path / f"out{suffix}", SHORT)
+    found = report(result, CAPTURE, lpips=None)
+    if suffix == ".spz":  # parts are estimates
+        assert sum(found.parts.values()) == pytest.approx(found.bytes, rel=0.1)
+    else:
+        assert sum(found.parts.values()) == found.bytes == result.path.stat().st_size
+    assert all(size >= 0 for size in found.parts.values())
+    scene = formats.read(trained)
+    assert found.ply_bytes == pytest.approx((trained / "scene.ply").stat().st_size, abs=5000)
+    for part, gaussians in (("original", scene), ("plain", result.plain), ("compressed", formats.read(result.path))):
+        expected = evaluate(gaussians, CAPTURE, lpips=None, fps=False).psnr
+        assert getattr(found, part).psnr == pytest.approx(expected, abs=1e-4), part
+    losses = {
+        before.name: before.psnr - after.psnr
+        for before, after in zip(found.original.views, found.compressed.views, strict=True)
+    }
+    assert [view.name for view in found.worst] == sorted(losses, key=lambda name: -losses[name])[:3]
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["ratio"] == found.ply_bytes / found.bytes
+
+
+def test_settings_survive_json_and_unknown_ones_are_named() -> None:
+    assert CompressionConfig.from_json(json.loads(json.dumps(SHORT.to_json()))) == SHORT
+    assert CompressionConfig.from_json({}) == CompressionConfig()
+    for settings in ({"colours": {}}, {"colors": {"steps": 1, "batch": 1, "keep_above": 0, "sizes": 3}}):
+        with pytest.raises(InputError, match=r"colours|sizes"):
+            CompressionConfig.from_json(settings)
+
+
+@pytest.mark.parametrize("settings", [{"sh_degree": 4}, {"palette_size": 0}, {"palette_size": 65537}])
+def test_settings_of_open_formats_out_of_range_are_refused_by_name(settings: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(settings))):
+        CompressionConfig(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"batch": 0}, {"size": 0}, {"decay": 1.0}, {"keep_above": -1.0}])
+def test_settings_out_of_range_are_refused_by_name(settings: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(settings))):
+        TableConfig(**{"steps": 1, "batch": 1, "keep_above": 0.0, **settings})

@@ -1,0 +1,119 @@
+"""Quantisers of open formats: training sees what readers get, to the bit, and gradients pass the rounding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from formats.comparing import assert_same_bits, random_scene
+
+from leansplat import formats
+from leansplat.compression.format_quantiser import SUFFIXES, SogQuantiser, format_quantiser
+from leansplat.formats import compressed_ply, sog, spz
+from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.ordering import morton_order
+from leansplat.render import pack
+
+MODULES = {".sog": sog, ".spz": spz, ".compressed.ply": compressed_ply}
+
+
+def scene(degree: int = 1, seed: int = 0) -> Gaussians:
+    """In Morton order, on which the palette depends."""
+    gaussians = random_scene(degree=degree, seed=seed, antialiased=True)
+    return gaussians[morton_order(gaussians.means)]
+
+
+def moved(latents: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Latents after some training."""
+    random = torch.Generator().manual_seed(9)
+    return {name: values + 0.01 * torch.randn(values.shape, generator=random) for name, values in latents.items()}
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_at_first_training_sees_what_plain_encoding_gives(suffix: str, degree: int) -> None:
+    gaussians = scene(degree=degree)
+    quantiser = format_quantiser(suffix)
+    seen = quantiser.render_parameters(quantiser.begin(gaussians)).unpack()
+    coding = MODULES[suffix]
+    assert_same_bits(seen, coding.decode(coding.encode(gaussians)))
+
+
+@pytest.mark.parametrize("degree", [0, 3])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_file_is_the_scene_that_was_trained_last(suffix: str, degree: int, tmp_path: Path) -> None:
+    quantiser = format_quantiser(suffix, steps=1000)
+    latents = moved(quantiser.begin(scene(degree=degree)))
+    quantiser.step(latents, 100)
+    seen = quantiser.render_parameters(latents).unpack()
+    quantiser.write(latents, tmp_path / f"scene{suffix}")
+    # A PLY has a comment that says that it is antialiased.
+    assert_same_bits(seen, replace(formats.read(tmp_path / f"scene{suffix}"), comments=()))
+
+
+@pytest.mark.parametrize("suffix", [".spz", ".compressed.ply"])
+def test_gradients_go_straight_to_the_latents(suffix: str) -> None:
+    """A linear function of the decoded scene has its own slopes as gradients; of rotations, across the quaternion."""
+    quantiser = format_quantiser(suffix)
+    latents = {name: values.requires_grad_() for name, values in quantiser.begin(scene()).items()}
+    decoded = quantiser.render_parameters(latents)
+    slopes = scene(seed=4)
+    (decoded.data * pack(slopes).data).sum().backward()
+    for name in set(TENSOR_NAMES) - {"quats"}:
+        assert torch.equal(latents[name].grad, getattr(slopes, name)), name
+    raw = latents["quats"].detach().requires_grad_()
+    unit = torch.nn.functional.normalize(raw, dim=1)
+    towards = (unit.detach() * decoded.unpack().quats.detach()).sum(dim=1, keepdim=True).sign()
+    (unit * towards * slopes.quats).sum().backward()
+    torch.testing.assert_close(latents["quats"].grad, raw.grad)
+
+
+def test_the_gradient_of_a_palette_entry_is_the_sum_over_its_users() -> None:
+    quantiser = SogQuantiser(steps=0, palette_size=64)
+    gaussians = scene()
+    latents = {name: values.requires_grad_() for name, values in quantiser.begin(gaussians).items()}
+    slopes = scene(seed=4)
+    (quantiser.render_parameters(latents).data * pack(slopes).data).sum().backward()
+    labels = quantiser.tensors()["labels"].long()
+    expected = torch.zeros_like(latents["shN"]).index_add(0, labels, slopes.shN)
+    torch.testing.assert_close(latents["shN"].grad, expected)
+    assert torch.equal(latents["scales"].grad, slopes.scales)
+
+
+def test_codebooks_follow_the_scene_and_rest_at_the_end() -> None:
+    quantiser = SogQuantiser(steps=1000)
+    latents = quantiser.begin(scene())
+    before = quantiser.tensors()["book.sh0"].clone()
+    shifted = {**latents, "sh0": latents["sh0"] + 5}
+    quantiser.step(shifted, 150)
+    assert torch.equal(quantiser.tensors()["book.sh0"], before)
+    quantiser.step(shifted, 900)
+    assert torch.equal(quantiser.tensors()["book.sh0"], before)
+    quantiser.step(shifted, 800)
+    np.testing.assert_allclose(quantiser.tensors()["book.sh0"], before + 5, atol=0.05)
+    seen = quantiser.render_parameters(shifted).unpack()
+    assert float((seen.sh0 - shifted["sh0"]).abs().max()) < 0.2
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_state_of_a_checkpoint_gives_the_same_scene(suffix: str) -> None:
+    quantiser = format_quantiser(suffix, steps=1000)
+    latents = moved(quantiser.begin(scene()))
+    quantiser.step(latents, 100)
+    again = format_quantiser(suffix, steps=1000)
+    again.load(quantiser.tensors())
+    assert_same_bits(again.render_parameters(latents).unpack(), quantiser.render_parameters(latents).unpack())
+    for other in set(SUFFIXES) - {suffix}:
+        with pytest.raises(KeyError):
+            format_quantiser(other).load(quantiser.tensors())
+
+
+def test_latents_are_the_scene_in_morton_order() -> None:
+    gaussians = random_scene()
+    latents = format_quantiser(".spz").begin(gaussians)
+    assert torch.equal(latents["means"], gaussians.means[morton_order(gaussians.means)])
+    latents["means"].zero_()
+    assert float(gaussians.means.abs().max()) > 1
