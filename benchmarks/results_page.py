@@ -223,8 +223,8 @@ def table2() -> str:
             """## Small files
 
 [11] is Niedermayr et al. 2024, as an .npz. Every file is measured as it is read again, on photos held out; "times
-smaller" is against the .ply of the first row. Scenes under runs/paper are of [the paper's experiments](findings.md), whose
-schedules are a tenth of the published ones.
+smaller" is against the .ply of the first row. Scenes under runs/paper are of
+[the paper's experiments](findings.md), whose schedules are a tenth of the published ones.
 """,
             *tables,
         ]
