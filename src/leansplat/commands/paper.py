@@ -36,8 +36,8 @@ class PaperRun:
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
     """Folder of the sweep: plan, results, and a run folder a job."""
     tables: Annotated[str | None, arg(metavar="1,2", help_behavior_hint="")] = None
-    """The paper's tables to fill, with commas. Table 2 compresses trimmed scenes further, which leansplat does not do
-    yet, so nothing is run for it."""
+    """The paper's tables to fill, with commas. Table 2 compresses trimmed scenes further, which is the work of
+    `leansplat compress`: nothing is run for it here."""
     figures: Annotated[str | None, arg(metavar="3,7a,8", help_behavior_hint="")] = None
     """The paper's figures to draw, with commas: 3 quality over size; 4, 5, 6 crops; 7a rounds against one shot and
     against no prior; 7b frames a second; 7c opacities; 8 a learned mask."""

@@ -137,7 +137,7 @@ def _table_1(recipe: Recipe) -> Iterator[Job]:
 
 
 def _table_2(_: Recipe) -> Iterator[Job]:
-    # Its rows are trimmed scenes compressed further, which leansplat does not do yet.
+    # Its rows are trimmed scenes compressed further, which sweeps do not do; `leansplat compress` does.
     yield from ()
 
 
