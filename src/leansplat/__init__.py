@@ -60,7 +60,18 @@ _WHERE = {
     "write": ("leansplat.formats", "write"),
 }
 
-_PARTS = ("captures", "datasets", "experiments", "formats", "metrics", "pruning", "render", "report", "training")
+_PARTS = (
+    "captures",
+    "compression",
+    "datasets",
+    "experiments",
+    "formats",
+    "metrics",
+    "pruning",
+    "render",
+    "report",
+    "training",
+)
 """Packages that hold the rest, such as `leansplat.render.render`."""
 
 
