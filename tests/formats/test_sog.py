@@ -163,6 +163,15 @@ def test_codebooks_of_an_earlier_state_can_be_kept_or_refined() -> None:
     assert errors[1] < 0.95 * errors[0]
 
 
+def test_rotations_can_be_coarser() -> None:
+    scene = random_scene(500)
+    found = {step: sog.encode(scene, palette_size=64, rotation_step=step) for step in (1, 4)}
+    assert not (found[4].rotations % 4).any()
+    truth = scene.quats[torch.from_numpy(found[1].order)]
+    fine, coarse = (angles(sog.decode(found[step]).quats, truth).max() for step in (1, 4))
+    assert 2 * fine < coarse < 4.5
+
+
 def test_labels_are_those_of_the_nearest_entries() -> None:
     scene = random_scene(1000)
     codebooks = sog.fit(scene, palette_size=256)

@@ -147,6 +147,18 @@ def test_harmonics_are_rounded_to_as_many_bits_as_asked_for(tmp_path, bits):
         assert (found[:, part] - expected[:, part]).abs().max() <= step / 2 + 1e-6
 
 
+def test_each_gaussian_can_have_steps_of_its_own() -> None:
+    scene = random_scene(900)
+    steps = (2.0 ** (np.arange(900) % 9)).astype(np.float32)[:, None, None]
+    encoded = spz.encode(scene, sh_steps=steps)
+    inside = (encoded.shN > 0) & (encoded.shN < 255)
+    assert not ((encoded.shN.astype(int) - 128) % steps[encoded.order] * inside).any()
+    found = spz.decode(encoded).shN.numpy()
+    errors = np.abs(found - scene.shN.numpy()[encoded.order])
+    assert (errors <= np.minimum(steps[encoded.order] / 2, 128) / 128 + 1 / 128).all()
+    assert errors[steps[encoded.order, 0, 0] == 1].max() <= 1 / 256 + 1e-6
+
+
 def test_what_was_decoded_encodes_to_the_same_integers():
     encoded = spz.encode(random_scene(5000))
     again = spz.encode(spz.decode(encoded))

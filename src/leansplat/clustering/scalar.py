@@ -91,12 +91,12 @@ def _even_cuts(ordered: np.ndarray, size: int, tolerance: float) -> np.ndarray |
 
     A step that is spread evenly over has its width squared over 12.
     """
-    width = float(np.sqrt(12 * tolerance))
-    low, high = float(ordered[0]), float(ordered[-1])
-    if width == 0 or (high - low) / width > size - 1:
+    width = np.sqrt(12 * tolerance)
+    if width == 0:
         return None
-    edges = (np.arange(np.floor(low / width + 0.5), high / width + 0.5) + 0.5) * width  # a step is centred at zero
-    return np.unique(np.append(0, np.searchsorted(ordered, edges[edges <= high])))
+    steps = np.rint(ordered / width)  # a step is centred at zero
+    cuts = np.append(0, np.flatnonzero(steps[1:] != steps[:-1]) + 1)
+    return cuts if len(cuts) <= size else None
 
 
 def _middle(ordered: np.ndarray) -> float:

@@ -13,7 +13,14 @@ from pathlib import Path
 from leansplat.errors import SceneFileError
 from leansplat.formats.format import Format, losses, refuse_nonfinite
 from leansplat.formats.sog import version1
-from leansplat.formats.sog.codebooks import Codebooks, fit, importance, palette_labels
+from leansplat.formats.sog.codebooks import (
+    SMALLEST_PALETTE,
+    Codebooks,
+    fit,
+    importance,
+    palette_labels,
+    usual_palette_size,
+)
 from leansplat.formats.sog.container import pack, unpack
 from leansplat.formats.sog.encoding import Encoded, decode, encode
 from leansplat.formats.sog.files import META, ZIP_MAGIC, opened_files, write_beside, write_bundle
@@ -22,6 +29,7 @@ from leansplat.gaussians import Gaussians
 
 __all__ = [
     "FORMAT",
+    "SMALLEST_PALETTE",
     "Codebooks",
     "Encoded",
     "decode",
@@ -32,6 +40,7 @@ __all__ = [
     "palette_labels",
     "read",
     "recognises",
+    "usual_palette_size",
     "write",
     "write_encoded",
 ]

@@ -7,7 +7,7 @@ palette is most of a file, so it is as good where much can be seen as bytes allo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from leansplat.gaussians import Gaussians
 
 LARGEST_PALETTE = 65536
 
-_SMALLEST_PALETTE = 64
+SMALLEST_PALETTE = 64
 """A row of the palette's image, which is the least it takes."""
 
 _FINENESS = 1 / 8
@@ -25,6 +25,10 @@ _FINENESS = 1 / 8
 
 _FINEST = 1 / 1000
 """... or of their mean square, if that is more."""
+
+_SCALE_STEP = 0.1
+_SH0_STEP = 0.05
+"""Steps of a codebook, in its units, that need not be finer: an error of 3 % of a size, or of 1 in 255 of a colour."""
 
 _LEAST_IMPORTANCE = 0.1
 _LARGEST_RANK = 0.99
@@ -42,27 +46,39 @@ class Codebooks:
         sh0: (256,) float32, ascending; coefficients of degree 0.
         shN: (256,) float32, ascending; coefficients above.
         palette: (P, K - 1, 3) uint8, entries of `shN`; P is 1 to 65,536, K - 1 is 0, 3, 8 or 15.
+        tolerance: mean squared error that `shN` may add for fewer bytes. Not part of a file.
     """
 
     scales: np.ndarray
     sh0: np.ndarray
     shN: np.ndarray
     palette: np.ndarray
+    tolerance: float = 0.0
 
     def palette_values(self) -> np.ndarray:
         """(P, K - 1, 3) float32, the coefficients that the palette stands for."""
         return self.shN[self.palette]
 
-    def with_palette(self, values: np.ndarray, weights: np.ndarray | None = None, tolerance: float = 0.0) -> Codebooks:
-        """With a palette for coefficients (P, K - 1, 3), in a codebook of their own.
+    @classmethod
+    def of(
+        cls, scales: np.ndarray, sh0: np.ndarray, palette: np.ndarray, mass: np.ndarray, tolerance: float
+    ) -> Codebooks:
+        """Tables with the least error for some numbers; of `shN`, with no finer steps than `tolerance` asks for.
 
         Args:
-            weights: (P,) what each entry counts, such as how many Gaussians use it.
-            tolerance: mean squared error that is allowed for fewer bytes, as `scalar_codebook` takes it.
+            scales: (N, 3) logarithms and sh0: (N, 1, 3).
+            palette: (P, K - 1, 3) coefficients.
+            mass: (P,) what each entry counts, such as how many Gaussians use it.
         """
-        each = None if weights is None else np.repeat(weights, values[0].size)
-        codebook = scalar_codebook(values.reshape(-1), weights=each, tolerance=tolerance)
-        return replace(self, shN=codebook, palette=nearest_codes(values, codebook))
+        each = np.repeat(mass, palette.shape[1] * palette.shape[2])
+        shN = scalar_codebook(palette.reshape(-1), weights=each, tolerance=tolerance)
+        return cls(
+            scales=scalar_codebook(scales.reshape(-1), tolerance=_SCALE_STEP**2 / 12),
+            sh0=scalar_codebook(sh0.reshape(-1), tolerance=_SH0_STEP**2 / 12),
+            shN=shN,
+            palette=nearest_codes(palette, shN),
+            tolerance=tolerance,
+        )
 
 
 def fit(
@@ -86,19 +102,13 @@ def fit(
         start: where the palette starts from, with its size, to adapt it to a scene that has moved.
         seed: of what is drawn while the palette is found.
     """
-    shN = gaussians.shN.detach().cpu().numpy()
-    codebooks = Codebooks(
-        scales=scalar_codebook(gaussians.scales.detach().cpu().numpy().reshape(-1)),
-        sh0=scalar_codebook(gaussians.sh0.detach().cpu().numpy().reshape(-1)),
-        shN=np.zeros(256, np.float32),
-        palette=np.zeros((1, shN.shape[1], 3), np.uint8),
-    )
+    scales, sh0, shN = (tensor.detach().cpu().numpy() for tensor in (gaussians.scales, gaussians.sh0, gaussians.shN))
     if shN.size == 0:
-        return codebooks
+        return Codebooks.of(scales, sh0, np.zeros((1, *shN.shape[1:]), np.float32), np.ones(1), 0.0)
     rows = shN.reshape(len(shN), -1)
     weights = importance(gaussians) if weights is None else weights
     if start is None:
-        centres, mass = kmeans(rows, palette_size or _usual_size(len(rows)), weights=weights, seed=seed)
+        centres, mass = kmeans(rows, palette_size or usual_palette_size(len(rows)), weights=weights, seed=seed)
     else:
         entries = start.palette_values()
         entries = entries.reshape(len(entries), -1)
@@ -108,7 +118,7 @@ def fit(
     square = np.einsum("nd,nd,n->", rows, rows, weights, dtype=np.float64) / weights.sum(dtype=np.float64)
     shared = square - np.einsum("kd,kd,k->", centres, centres, mass) / mass.sum()  # each centre is its points' mean
     tolerance = max(_FINENESS * shared, _FINEST * square) / rows.shape[1]
-    return codebooks.with_palette(centres.reshape(-1, *shN.shape[1:]), mass, tolerance)
+    return Codebooks.of(scales, sh0, centres.reshape(-1, *shN.shape[1:]), mass, tolerance)
 
 
 def importance(gaussians: Gaussians) -> np.ndarray:
@@ -139,6 +149,6 @@ def palette_labels(shN: np.ndarray, codebooks: Codebooks) -> np.ndarray:
     return labels
 
 
-def _usual_size(count: int) -> int:
+def usual_palette_size(count: int) -> int:
     """As PlayCanvas's tools do: the power of two below the number of Gaussians, as far as a file can hold it."""
-    return min(LARGEST_PALETTE, max(_SMALLEST_PALETTE, 1 << (count.bit_length() - 1)))
+    return min(LARGEST_PALETTE, max(SMALLEST_PALETTE, 1 << (count.bit_length() - 1)))

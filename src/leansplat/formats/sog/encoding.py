@@ -71,6 +71,7 @@ def encode(
     *,
     labels: np.ndarray | None = None,
     order: np.ndarray | None = None,
+    rotation_step: int = 1,
     palette_size: int | None = None,
     seed: int = 0,
 ) -> Encoded:
@@ -81,6 +82,7 @@ def encode(
         codebooks: tables to use; those of `fit` by default.
         labels: (N,) uint16, each Gaussian's entry of the palette, whatever its `shN`; the nearest by default.
         order: (N,) int64, Gaussians in the order of the file; Morton order by default, in which they compress well.
+        rotation_step: of the 255 steps of a rotation's components, how many make one; more compress better.
         palette_size, seed: as `fit` takes them.
     """
     if codebooks is None:
@@ -105,7 +107,7 @@ def encode(
         part = slice(start, start + _ROWS)
         rows = order[part]
         positions[part] = np.rint((_logarithm(tensors["means"][rows]) - lowest) / span * _STEPS)
-        rotations[part], largest[part] = _three_smallest(unit(tensors["quats"][rows]))
+        rotations[part], largest[part] = _three_smallest(unit(tensors["quats"][rows]), rotation_step)
         scales[part] = nearest_codes(tensors["scales"][rows], codebooks.scales)
         sh0[part] = nearest_codes(tensors["sh0"][rows, 0], codebooks.sh0)
         opacities[part] = np.rint(255 * opacity_of(tensors["opacities"][rows]))
@@ -145,13 +147,13 @@ def _logarithm(positions: np.ndarray) -> np.ndarray:
     return np.sign(positions) * np.log1p(np.abs(positions))
 
 
-def _three_smallest(quats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _three_smallest(quats: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Components (n, 3) uint8 of unit quaternions (n, 4), and which one is missing (n,)."""
     largest = np.argmax(np.abs(quats), axis=1)
     rows = np.arange(len(quats))
     positive = quats * np.where(quats[rows, largest] < 0, -1, 1)[:, None]
     others = positive[rows[:, None], OTHERS[largest]]
-    codes = np.rint((others * np.sqrt(2) + 1) / 2 * 255)
+    codes = np.rint((others * np.sqrt(2) + 1) / 2 * 255 / step) * step
     return np.clip(codes, 0, 255).astype(np.uint8), largest.astype(np.uint8)
 
 

@@ -17,10 +17,23 @@ from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import Format, losses, refuse_nonfinite
 from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, Version, pack, unpack
-from leansplat.formats.spz.encoding import Encoded, decode, encode
+from leansplat.formats.spz.encoding import Encoded, decode, encode, sh_codes, sh_values
 from leansplat.gaussians import Gaussians
 
-__all__ = ["FORMAT", "Encoded", "Version", "decode", "encode", "loses", "read", "recognises", "write", "write_encoded"]
+__all__ = [
+    "FORMAT",
+    "Encoded",
+    "Version",
+    "decode",
+    "encode",
+    "loses",
+    "read",
+    "recognises",
+    "sh_codes",
+    "sh_values",
+    "write",
+    "write_encoded",
+]
 
 
 def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:

@@ -67,7 +67,13 @@ class Encoded:
     order: np.ndarray
 
 
-def encode(gaussians: Gaussians, *, sh_bits: tuple[int, int] = (5, 4), order: np.ndarray | None = None) -> Encoded:
+def encode(
+    gaussians: Gaussians,
+    *,
+    sh_bits: tuple[int, int] = (5, 4),
+    sh_steps: np.ndarray | None = None,
+    order: np.ndarray | None = None,
+) -> Encoded:
     """Round a scene to what an SPZ file can say.
 
     Values out of range become the nearest in range: scales are e^-10 to e^5.94, sh0 is within 3.33 of zero and shN
@@ -77,6 +83,8 @@ def encode(gaussians: Gaussians, *, sh_bits: tuple[int, int] = (5, 4), order: np
         gaussians: finite.
         sh_bits: for coefficients of degree 1, and for those above, how many of a byte's eight bits tell them apart.
             Fewer compress better; readers need not know. These are the reference's.
+        sh_steps: (N, 1, 1) float32, instead of `sh_bits`: the steps of each Gaussian's bytes, from the middle of their
+            range; powers of two from 1, all that a byte can say, to 256, which leaves nothing.
         order: (N,) int64, Gaussians in the order of the file; Morton order by default.
 
     Raises:
@@ -85,15 +93,15 @@ def encode(gaussians: Gaussians, *, sh_bits: tuple[int, int] = (5, 4), order: np
     count = len(gaussians)
     bits = fractional_bits(gaussians)
     rows_in_order = morton_order(gaussians.means) if order is None else torch.from_numpy(order)
-    steps = np.array([2.0 ** (8 - sh_bits[0])] * 3 + [2.0 ** (8 - sh_bits[1])] * 12, np.float32)[:, None]
-    steps = steps[: gaussians.shN.shape[1]]
+    coefficients = gaussians.shN.shape[1]
+    steps = np.array([2.0 ** (8 - sh_bits[0])] * 3 + [2.0 ** (8 - sh_bits[1])] * 12, np.float32)[:coefficients, None]
     encoded = Encoded(
         positions=np.empty((count, 3), np.int32),
         alphas=np.empty(count, np.uint8),
         colors=np.empty((count, 3), np.uint8),
         scales=np.empty((count, 3), np.uint8),
         rotations=np.empty((count, 4), np.uint8),
-        shN=np.empty((count, len(steps), 3), np.uint8),
+        shN=np.empty((count, coefficients, 3), np.uint8),
         fractional_bits=bits,
         antialiased=gaussians.antialiased,
         order=rows_in_order.numpy(),
@@ -108,7 +116,9 @@ def encode(gaussians: Gaussians, *, sh_bits: tuple[int, int] = (5, 4), order: np
         encoded.colors[part] = _to_byte((sh0[:, 0].numpy() * np.float32(0.15) + np.float32(0.5)) * 255)
         encoded.scales[part] = _to_byte((scales.numpy() + 10) * 16)
         encoded.rotations[part] = _smallest_three(quats.numpy())
-        encoded.shN[part] = _to_byte(np.rint(shN.numpy() * (128 / steps)) * steps + 128)
+        if sh_steps is not None:
+            steps = sh_steps[rows.cpu().numpy()]
+        encoded.shN[part] = sh_codes(shN.numpy(), steps)
     return encoded
 
 
@@ -127,9 +137,19 @@ def decode(encoded: Encoded) -> Gaussians:
         scales=torch.from_numpy(_LOG_SCALES[encoded.scales]),
         opacities=torch.from_numpy(_LOGITS[encoded.alphas]),
         sh0=torch.from_numpy(_SH0[encoded.colors][:, None]),
-        shN=torch.from_numpy(_SHN[encoded.shN]),
+        shN=torch.from_numpy(sh_values(encoded.shN)),
         antialiased=encoded.antialiased,
     )
+
+
+def sh_codes(shN: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Bytes of coefficients (n, K - 1, 3), in steps that fit its shape."""
+    return _to_byte(np.rint(shN * (128 / steps)) * steps + 128)
+
+
+def sh_values(codes: np.ndarray) -> np.ndarray:
+    """float32 coefficients of bytes."""
+    return _SHN[codes]
 
 
 def fractional_bits(gaussians: Gaussians) -> int:
