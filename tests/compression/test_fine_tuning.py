@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from compression.toy import ToyQuantiser
+from torch import Tensor
 from training.tiny import blobs, tiny_capture
 
 from leansplat.captures.capture import Capture
@@ -86,6 +89,25 @@ def test_every_latent_moves_at_its_own_rate_and_centres_at_the_configs() -> None
     assert float(moved["scales"].max()) == pytest.approx(0.003, rel=1e-3)
     assert float(moved["sh0"].max()) == pytest.approx(recipe.sh0_rate, rel=1e-3)
     assert float(moved["means"].max()) == pytest.approx(1e-3 * CAPTURE.extent, rel=1e-3)
+
+
+def test_rates_fall_to_their_final_share() -> None:
+    """Adam's first step is as long as the rate, and no later one is much longer."""
+
+    class Recording(ToyQuantiser):
+        def step(self, latents: Mapping[str, Tensor], step: int) -> None:
+            seen.append(latents["sh0"].detach().clone())
+
+    def lengths(final_rate: float) -> list[float]:
+        seen[:] = [blobs().sh0]
+        fine_tune(blobs(), CAPTURE, Recording(), FineTuningConfig(steps=40, final_rate=final_rate))
+        return [float((after - before).abs().max()) / TrainingConfig().sh0_rate for before, after in pairwise(seen)]
+
+    seen: list[Tensor] = []
+    constant, resting = lengths(1.0), lengths(0.0)
+    assert constant[0] == pytest.approx(resting[0], rel=1e-3) == pytest.approx(1, rel=1e-3)
+    assert constant[-1] > 0.1
+    assert resting[-1] < 0.01
 
 
 def test_adam_is_that_of_training() -> None:

@@ -67,3 +67,9 @@ def test_what_no_view_shows_has_none_and_a_gaussian_counts_by_its_largest() -> N
     assert found.of_color[:40].any()
     assert torch.equal(found.of_color, found.colors.max(dim=1).values)
     assert torch.equal(found[found.of_color > 0].of_shape, found.of_shape[found.of_color > 0])
+
+
+def test_progress_is_told_after_every_view() -> None:
+    told: list[tuple[int, int]] = []
+    sensitivity(pack(surfaces(5, seed=35)), CAMERAS, BACKGROUND, lambda *done: told.append(done[:2]))
+    assert told == [(1, 2), (2, 2)]

@@ -30,7 +30,9 @@ def test_with_all_vectors_and_no_past_the_weighted_error_never_grows() -> None:
     """Then a step is one of Lloyd's algorithm."""
     importance = torch.rand(2000, generator=generator(1)) ** 4
     errors: list[float] = []
-    vector_quantise(random_vectors(), importance, config(), generator(), lambda step, error: errors.append(error))
+    vector_quantise(
+        random_vectors(), importance, config(), generator(), lambda _, __, values: errors.append(values["loss"])
+    )
     assert len(errors) == 20
     assert all(after <= before * (1 + 1e-6) for before, after in pairwise(errors))
     assert errors[-1] < 0.95 * errors[0]
@@ -119,3 +121,11 @@ def test_the_same_seed_gives_the_same_table_and_batches_are_drawn_by_it() -> Non
     assert torch.equal(first.centres, again.centres)
     assert torch.equal(first.indices, again.indices)
     assert not torch.equal(first.centres, other.centres)
+
+
+def test_progress_is_told_after_every_step() -> None:
+    told: list[tuple[int, int]] = []
+    vector_quantise(
+        random_vectors(), torch.ones(2000), config(steps=3), generator(), lambda *done: told.append(done[:2])
+    )
+    assert told == [(1, 3), (2, 3), (3, 3)]

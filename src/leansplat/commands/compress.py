@@ -40,8 +40,11 @@ class Compress:
     """Training steps through the format; 0 only encodes and measures."""
     sh_degree: Annotated[Literal[0, 1, 2, 3] | None, arg(help_behavior_hint="")] = None
     """Keep spherical harmonics up to this degree only; all by default."""
+    sh_loss: Annotated[float, arg(metavar="DB")] = 1.0
+    """In a .sog or .spz, make spherical harmonics so much coarser that the training photos lose this much PSNR, before
+    fine-tuning, which wins most of it back; where little is seen of them, they become coarsest. 0 keeps them fine."""
     palette_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """Entries of a .sog's palette of spherical harmonics, up to 65536; by default about one a Gaussian."""
+    """Entries of a .sog's palette of spherical harmonics, up to 65536, instead of what --sh-loss finds."""
     drop_unseen: Flag = False
     """Remove the Gaussians that no training view sees."""
     downscale: Downscale = 1
@@ -66,6 +69,7 @@ class Compress:
             drop_unseen=self.drop_unseen,
             fine_tuning=FineTuningConfig(steps=self.steps, seed=self.seed or 0),
             sh_degree=self.sh_degree,
+            sh_loss=self.sh_loss,
             palette_size=self.palette_size,
         )
         capture = None

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from leansplat.compression.config import CompressionConfig
 from leansplat.compression.covariance import normalised_covariance
 from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.format_quantiser import SUFFIXES, FileQuantiser, format_quantiser
+from leansplat.compression.harmonics import coarsest_steps, color_weights, loss_on_photos, smallest_palette
 from leansplat.compression.sensitivity import Sensitivity, sensitivity
 from leansplat.compression.vector_quantisation import vector_quantise
 from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
@@ -232,28 +234,52 @@ def _prepared(
 ) -> tuple[Gaussians | None, FileQuantiser]:
     """The scene to begin with, and its quantiser. A run that is resumed has both in its checkpoint."""
     shares = suffix in c3dgs_npz.FORMAT.suffixes
-    quantiser: FileQuantiser = ClusteredQuantiser()
-    if not shares:
-        tuning = config.fine_tuning
-        quantiser = format_quantiser(suffix, steps=tuning.steps, palette_size=config.palette_size, seed=tuning.seed)
+    steps = config.fine_tuning.steps
+    quantiser: FileQuantiser = ClusteredQuantiser() if shares else format_quantiser(suffix, steps=steps)
     if not begins:
         return None, quantiser
     gaussians = _kept_degrees(start.state.gaussians(), config)
     before = len(gaussians)
     said: dict[str, Any] = {}
-    if shares or config.drop_unseen:
-        found = sensitivity(pack(gaussians), [view.camera for view in capture.train], capture.background)
-        if config.drop_unseen:
-            seen = found.of_color > 0
-            gaussians, found = gaussians[seen], found[seen]
-            if len(gaussians) == 0:
-                raise InputError("no training view shows any of the scene; check that it belongs to the capture")
-        if shares:
-            quantiser, said = _clustered(gaussians, found, config)
+    found = sensitivity(pack(gaussians), [view.camera for view in capture.train], capture.background)
+    if config.drop_unseen:
+        seen = found.of_color > 0
+        gaussians, found = gaussians[seen], found[seen]
+        if len(gaussians) == 0:
+            raise InputError("no training view shows any of the scene; check that it belongs to the capture")
+    if shares:
+        quantiser, said = _clustered(gaussians, found, config)
+    elif suffix == ".sog":
+        quantiser, said = _with_palette(gaussians, found, capture, config)
+    elif suffix == ".spz":
+        quantiser, said = _with_steps(gaussians, found, capture, config)
     if run is not None:
         event = "clustered" if shares else "prepared"
         run.log(event, 0, gaussians=len(gaussians), dropped=before - len(gaussians), **said)
     return gaussians, quantiser
+
+
+def _with_palette(
+    gaussians: Gaussians, found: Sensitivity, capture: Capture, config: CompressionConfig
+) -> tuple[FileQuantiser, dict[str, Any]]:
+    """The quantiser of a .sog whose palette is as small as `sh_loss` allows, and what the log says of it."""
+    seed, weights, size = config.fine_tuning.seed, color_weights(found), config.palette_size
+    if size is None:
+        loss = loss_on_photos(gaussians, capture)
+        size = smallest_palette(gaussians, weights, loss, config.sh_loss, seed=seed)
+    steps = config.fine_tuning.steps
+    quantiser = format_quantiser(".sog", steps=steps, sh_weights=weights, palette_size=size, seed=seed)
+    return quantiser, {"palette_size": size}
+
+
+def _with_steps(
+    gaussians: Gaussians, found: Sensitivity, capture: Capture, config: CompressionConfig
+) -> tuple[FileQuantiser, dict[str, Any]]:
+    """The quantiser of an .spz whose harmonics are as coarse as `sh_loss` allows, and what the log says of them."""
+    loss = loss_on_photos(gaussians, capture)
+    steps = coarsest_steps(gaussians, color_weights(found), loss, config.sh_loss)
+    quantiser = format_quantiser(".spz", steps=config.fine_tuning.steps, sh_steps=steps)
+    return quantiser, {"sh_steps": {f"{step:g}": int((steps == step).sum()) for step in np.unique(steps)}}
 
 
 def _clustered(

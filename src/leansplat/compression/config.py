@@ -63,6 +63,10 @@ class FineTuningConfig:
     position_rate: float = 1.6e-6
     """Learning rate of centres in units of the scene extent; by default the final one of training."""
 
+    final_rate: float = 0.02
+    """Share of every learning rate, 0 to 1, that is left at the last step; they fall along half a cosine, so that the
+    scene comes to rest between the steps of the file. 1 keeps them as they are."""
+
     checkpoint_every: int = 2500
     """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
 
@@ -74,6 +78,8 @@ class FineTuningConfig:
             raise InputError(
                 f"setting position_rate is {self.position_rate}; give a finite number that is not negative"
             )
+        if not 0 <= self.final_rate <= 1:
+            raise InputError(f"setting final_rate is {self.final_rate}; give 0 to 1")
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a dict that JSON can hold."""
@@ -112,14 +118,21 @@ class CompressionConfig:
     sh_degree: int | None = None
     """Highest degree of spherical harmonics to keep, 0 to 3; all by default."""
 
+    sh_loss: float = 1.0
+    """In a .sog or .spz, what coarser spherical harmonics may cost on training views before fine-tuning, in dB of PSNR,
+    at least 0, for which they are as fine as the format can say."""
+
     palette_size: int | None = None
-    """In a .sog, entries of the palette of spherical harmonics, 1 to 65,536; by default about one a Gaussian."""
+    """In a .sog, entries of the palette of spherical harmonics, 1 to 65,536; by default as `sh_loss` allows, without a
+    capture about one a Gaussian."""
 
     def __post_init__(self) -> None:
         for name, least, most in (("sh_degree", 0, 3), ("palette_size", 1, 65_536)):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise InputError(f"setting {name} is {value}; give {least} to {most}")
+        if not (math.isfinite(self.sh_loss) and self.sh_loss >= 0):
+            raise InputError(f"setting sh_loss is {self.sh_loss}; give a finite number that is not negative")
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a dict that JSON can hold."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leansplat.clustering import nearest_codes, scalar_codebook
+from leansplat.clustering import nearest_codes
 from leansplat.compression.fake_quantisation import straight_through
 from leansplat.compression.fine_tuning import Quantiser
 from leansplat.formats import compressed_ply, sog, spz
@@ -27,6 +27,18 @@ from leansplat.training.config import TrainingConfig
 
 _REFIT_EVERY = 100
 """Steps from one refit of codebooks to the next."""
+
+_BOOKS = ("scales", "sh0", "shN")
+"""Codebooks of a SOG file, and the latents that they are for."""
+
+_EMPTY = np.zeros(256, np.float32)
+_NO_CODEBOOKS = sog.Codebooks(_EMPTY, _EMPTY, _EMPTY, palette=np.zeros((0, 0, 3), np.uint8))
+
+_PALETTE_RATE = 4
+"""Learning rate of a palette's entries in that of harmonics: an entry hears many Gaussians, so it errs less."""
+
+_ROTATION_STEP = 4
+"""Of a SOG file's rotations, in steps of its bytes: 1.3 degrees, which training makes up for."""
 
 _SHARE_OF_REFITS = 0.8
 """Of fine-tuning, after which codebooks rest, so that what is written was trained with."""
@@ -48,17 +60,28 @@ SUFFIXES = (".sog", ".spz", ".compressed.ply")
 
 
 def format_quantiser(
-    suffix: str, *, steps: int = 0, palette_size: int | None = None, seed: int = 0
-) -> RowQuantiser | SogQuantiser:
+    suffix: str,
+    *,
+    steps: int = 0,
+    sh_weights: np.ndarray | None = None,
+    palette_size: int | None = None,
+    sh_steps: np.ndarray | None = None,
+    seed: int = 0,
+) -> RowQuantiser:
     """The quantiser of a format, one of `SUFFIXES`.
 
     Args:
         steps: how long fine-tuning takes; codebooks come to rest at four fifths of it.
-        palette_size, seed: of SOG, as `formats.sog.fit` takes them.
+        sh_weights, palette_size, seed: of SOG, as `formats.sog.fit` takes them.
+        sh_steps: of SPZ, as `formats.spz.encode` takes them.
     """
-    if suffix == ".sog":
-        return SogQuantiser(steps=steps, palette_size=palette_size, seed=seed)
-    return RowQuantiser({".spz": spz, ".compressed.ply": compressed_ply}[suffix])
+    match suffix:
+        case ".sog":
+            return SogQuantiser(steps=steps, weights=sh_weights, palette_size=palette_size, seed=seed)
+        case ".spz":
+            return SpzQuantiser(sh_steps)
+        case _:
+            return RowQuantiser(compressed_ply)
 
 
 class RowQuantiser:
@@ -76,8 +99,11 @@ class RowQuantiser:
         )
 
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
+        return self._begin(gaussians, morton_order(gaussians.means))
+
+    def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
         self._antialiased = gaussians.antialiased
-        ordered = gaussians[morton_order(gaussians.means)]
+        ordered = gaussians[order]
         return {name: getattr(ordered, name).detach().clone() for name in TENSOR_NAMES}
 
     def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
@@ -108,6 +134,35 @@ class RowQuantiser:
         return self._coding.encode(_gaussians(latents, self._antialiased), order=np.arange(len(latents["means"])))
 
 
+class SpzQuantiser(RowQuantiser):
+    """SPZ, whose harmonics may be finer where they can be seen.
+
+    Args:
+        sh_steps: of the Gaussians that it begins with, as `formats.spz.encode` takes them.
+    """
+
+    def __init__(self, sh_steps: np.ndarray | None = None) -> None:
+        super().__init__(spz)
+        self._sh_steps = sh_steps
+
+    def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
+        if self._sh_steps is not None:
+            self._sh_steps = self._sh_steps[order.numpy()]
+        return super()._begin(gaussians, order)
+
+    def tensors(self) -> dict[str, Tensor]:
+        steps = {} if self._sh_steps is None else {"sh_steps": torch.from_numpy(self._sh_steps)}
+        return {**super().tensors(), **steps}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        super().load(tensors)
+        self._sh_steps = tensors["sh_steps"].numpy() if "sh_steps" in tensors else None
+
+    def _encoded(self, latents: Mapping[str, Tensor]) -> spz.Encoded:
+        order = np.arange(len(latents["means"]))
+        return spz.encode(_gaussians(latents, self._antialiased), sh_steps=self._sh_steps, order=order)
+
+
 class SogQuantiser(RowQuantiser):
     """SOG: latents are those of the rows, but `shN` (P, K - 1, 3) holds the entries of the palette.
 
@@ -116,61 +171,79 @@ class SogQuantiser(RowQuantiser):
 
     Args:
         steps: how long fine-tuning takes; no refits in the last fifth.
-        palette_size, seed: as `formats.sog.fit` takes them.
+        weights, palette_size, seed: as `formats.sog.fit` takes them for the Gaussians that it begins with.
     """
 
-    def __init__(self, *, steps: int, palette_size: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        steps: int,
+        weights: np.ndarray | None = None,
+        palette_size: int | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__(sog)
         self._last_refit = int(_SHARE_OF_REFITS * steps)
-        self._palette_size, self._seed = palette_size, seed
-        self._books = {name: np.zeros(256, np.float32) for name in ("scales", "sh0", "shN")}
+        self._weights, self._palette_size, self._seed = weights, palette_size, seed
+        self._codebooks = _NO_CODEBOOKS
         self._labels = np.zeros(0, np.uint16)
+        self._mass: np.ndarray = np.zeros(0)
 
-    def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
-        latents = super().begin(gaussians)
+    def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
+        latents = super()._begin(gaussians, order)
         scene = _gaussians(latents, self._antialiased)
-        fitted = sog.fit(scene, palette_size=self._palette_size, seed=self._seed)
+        weights = sog.importance(scene) if self._weights is None else self._weights[order.numpy()]
+        fitted = sog.fit(scene, palette_size=self._palette_size, weights=weights, seed=self._seed)
+        self._codebooks = fitted
         self._labels = sog.palette_labels(latents["shN"].numpy(), fitted)
-        self._books = {name: getattr(fitted, name) for name in self._books}
+        self._mass = np.bincount(self._labels, weights, len(fitted.palette))
         return {**latents, "shN": torch.from_numpy(fitted.palette_values())}
 
     def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
         entries = latents["shN"] if latents["shN"].numel() else latents["shN"].detach()
-        codes = nearest_codes(entries.detach().numpy(), self._books["shN"])
-        palette = straight_through(entries, torch.from_numpy(self._books["shN"][codes]))
+        codes = nearest_codes(entries.detach().numpy(), self._codebooks.shN)
+        palette = straight_through(entries, torch.from_numpy(self._codebooks.shN[codes]))
         # Its gradient adds up the rows of an entry far faster than that of indexing.
         shN = torch.nn.functional.embedding(torch.from_numpy(self._labels.astype(np.int64)), palette.flatten(1))
         shN = shN.reshape(len(self._labels), *entries.shape[1:])
         decoded = sog.decode(self._encoded({**latents, "shN": entries[:, :0]}))
         return pack(_straight_through({**latents, "shN": shN}, replace(decoded, shN=shN.detach())))
 
+    def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
+        return {**super().rates(recipe), "shN": _PALETTE_RATE * recipe.shN_rate}
+
     def step(self, latents: Mapping[str, Tensor], step: int) -> None:
-        if step % _REFIT_EVERY or step > self._last_refit:
-            return
-        users = np.bincount(self._labels, minlength=len(latents["shN"])).astype(np.float64)
-        for name in self._books:
-            values = latents[name].numpy()
-            weights = np.repeat(users, values[0].size) if name == "shN" else None
-            self._books[name] = scalar_codebook(values.reshape(-1), weights=weights)
+        if step % _REFIT_EVERY == 0 and step <= self._last_refit:
+            scales, sh0, palette = (latents[name].numpy() for name in _BOOKS)
+            self._codebooks = sog.Codebooks.of(scales, sh0, palette, self._mass, self._codebooks.tolerance)
 
     def tensors(self) -> dict[str, Tensor]:
-        books = {f"book.{name}": torch.from_numpy(book) for name, book in self._books.items()}
-        return {**super().tensors(), **books, "labels": torch.from_numpy(self._labels.astype(np.int32))}
+        books = {f"book.{name}": torch.from_numpy(getattr(self._codebooks, name)) for name in _BOOKS}
+        return {
+            **super().tensors(),
+            **books,
+            "tolerance": torch.tensor(self._codebooks.tolerance, dtype=torch.float64),
+            "labels": torch.from_numpy(self._labels.astype(np.int32)),
+            "mass": torch.from_numpy(self._mass),
+        }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         super().load(tensors)
-        self._books = {name: tensors[f"book.{name}"].numpy() for name in self._books}
+        books = {name: tensors[f"book.{name}"].numpy() for name in _BOOKS}
+        self._codebooks = replace(_NO_CODEBOOKS, **books, tolerance=float(tensors["tolerance"]))
         self._labels = tensors["labels"].numpy().astype(np.uint16)
+        self._mass = tensors["mass"].numpy()
 
     def _encoded(self, latents: Mapping[str, Tensor]) -> sog.Encoded:
-        palette = nearest_codes(latents["shN"].detach().numpy(), self._books["shN"])
+        palette = nearest_codes(latents["shN"].detach().numpy(), self._codebooks.shN)
         count = len(self._labels)
         rows = {**latents, "shN": torch.zeros(count, *palette.shape[1:])}
         return sog.encode(
             _gaussians(rows, self._antialiased),
-            sog.Codebooks(**self._books, palette=palette),
+            replace(self._codebooks, palette=palette),
             labels=self._labels,
             order=np.arange(count),
+            rotation_step=_ROTATION_STEP,
         )
 
 

@@ -1,0 +1,99 @@
+"""Spherical harmonics where they pay: as few bytes as a given loss on the photos allows.
+
+Most of a file is harmonics, and few Gaussians show theirs. How much the images change with a Gaussian's colour says
+which: a palette is clustered with these weights, or each Gaussian's coefficients are rounded to steps inversely
+proportional to the root of its weight, for which the squared error in the images is least for the bits (Gersho and Gray
+1992, section 8.3). How small a palette, how wide the steps: that is found by rendering some training views.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from leansplat.captures.capture import Capture
+from leansplat.compression.sensitivity import Sensitivity
+from leansplat.formats import sog, spz
+from leansplat.gaussians import Gaussians
+from leansplat.metrics.psnr import psnr
+from leansplat.render import render
+from leansplat.render.packed import pack
+
+_VIEWS = 8
+_LEAST_WEIGHT = 0.05
+_FINER = 0.5
+"""Octaves from one size, or width of steps, that is tried to the next."""
+
+_OCTAVES = 8
+"""Of widths of steps in a byte."""
+
+Loss = Callable[[Gaussians], float]
+"""What a scene loses against the one it was made from, in dB."""
+
+
+def color_weights(found: Sensitivity) -> np.ndarray:
+    """(N,) float32: how much the training images change with each Gaussian's colour, in units of the mean.
+
+    Plus 0.05, since other views may show what these do not.
+    """
+    weights = found.colors[:, :3].mean(dim=1).numpy().astype(np.float64)
+    return (_LEAST_WEIGHT + weights / max(weights.mean(), np.finfo(np.float64).tiny)).astype(np.float32)
+
+
+def loss_on_photos(gaussians: Gaussians, capture: Capture) -> Loss:
+    """By how much the PSNR of at most eight training views, spread evenly, falls from that of `gaussians`."""
+    count = min(_VIEWS, len(capture.train))
+    views = [capture.train[number * len(capture.train) // count] for number in range(count)]
+
+    @torch.inference_mode()
+    def mean_psnr(scene: Gaussians) -> float:
+        packed = pack(scene)
+        images = (render(packed, view.camera, background=capture.background).image for view in views)
+        return statistics.fmean(psnr(image, view.photo / 255) for image, view in zip(images, views, strict=True))
+
+    before = mean_psnr(gaussians)
+    return lambda scene: before - mean_psnr(scene)
+
+
+def smallest_palette(gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: float, *, seed: int = 0) -> int:
+    """Entries of the smallest SOG palette that loses no more than `most` dB; as many as is usual if each loses more.
+
+    Args:
+        weights: (N,) as `color_weights` gives them.
+        loss: of a scene against `gaussians`.
+        seed: as `formats.sog.fit` takes it.
+    """
+    shN = gaussians.shN.numpy()
+    usual = sog.usual_palette_size(len(gaussians))
+    size = float(sog.SMALLEST_PALETTE)
+    while shN.size and size < usual:
+        books = sog.fit(gaussians, palette_size=int(size), weights=weights, seed=seed)
+        shared = torch.from_numpy(books.palette_values()[sog.palette_labels(shN, books)])
+        if loss(replace(gaussians, shN=shared)) <= most:
+            return int(size)
+        size *= 2**_FINER
+    return usual
+
+
+def coarsest_steps(gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: float) -> np.ndarray:
+    """(N, 1, 1) the widest steps of an SPZ file's bytes that lose no more than `most` dB; the finest if each lose more.
+
+    Args:
+        weights: (N,) as `color_weights` gives them.
+        loss: of a scene against `gaussians`.
+    """
+    shN = gaussians.shN.numpy()
+    narrower = np.log2(weights.max() / weights)[:, None, None] / 2
+    steps = np.ones_like(narrower)
+    octaves: float = _OCTAVES
+    while shN.size and octaves > -narrower.max():
+        steps = np.exp2(np.clip(np.rint(octaves + narrower), 0, _OCTAVES)).astype(np.float32)
+        rounded = spz.sh_values(spz.sh_codes(shN, steps))
+        if loss(replace(gaussians, shN=torch.from_numpy(rounded))) <= most:
+            break
+        octaves -= _FINER
+    return steps
