@@ -1,4 +1,4 @@
-"""leansplat: make 3D Gaussian Splatting scenes small. Train, trim and evaluate, on a CPU.
+"""leansplat: make 3D Gaussian Splatting scenes small. Train, trim, compress and evaluate, on a CPU.
 
     import leansplat
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from leansplat.cameras import Camera
     from leansplat.captures import load as load_capture
     from leansplat.captures.capture import Capture
+    from leansplat.compression import CompressionConfig, compress
     from leansplat.evaluation import evaluate
     from leansplat.formats import read, write
     from leansplat.gaussians import Gaussians
@@ -34,10 +35,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Camera",
     "Capture",
+    "CompressionConfig",
     "Gaussians",
     "TrainingConfig",
     "TrimmingConfig",
     "__version__",
+    "compress",
     "evaluate",
     "load_capture",
     "read",
@@ -49,9 +52,11 @@ __all__ = [
 _WHERE = {
     "Camera": ("leansplat.cameras", "Camera"),
     "Capture": ("leansplat.captures.capture", "Capture"),
+    "CompressionConfig": ("leansplat.compression", "CompressionConfig"),
     "Gaussians": ("leansplat.gaussians", "Gaussians"),
     "TrainingConfig": ("leansplat.training", "TrainingConfig"),
     "TrimmingConfig": ("leansplat.pruning", "TrimmingConfig"),
+    "compress": ("leansplat.compression", "compress"),
     "evaluate": ("leansplat.evaluation", "evaluate"),
     "load_capture": ("leansplat.captures", "load"),
     "read": ("leansplat.formats", "read"),

@@ -77,3 +77,12 @@ def test_a_format_is_known_by_content_where_the_suffix_is_wrong(scene: Path, tmp
     disguised.write_bytes((tmp_path / "scene.spz").read_bytes())
     assert main(["convert", str(disguised), str(tmp_path / f"again{suffix}")]) == 0
     assert len(formats.read(tmp_path / f"again{suffix}")) == 40
+
+
+def test_an_spz_has_as_many_bits_of_harmonics_as_asked_for(scene: Path, tmp_path: Path, capsys) -> None:
+    for bits in ("4", "8"):
+        assert main(["convert", str(scene), str(tmp_path / f"{bits}.spz"), "--spz-sh-bits", bits, bits]) == 0
+    levels = [len(formats.read(tmp_path / f"{bits}.spz").shN.unique()) for bits in ("4", "8")]
+    assert levels[0] <= 17 < levels[1]
+    assert main(["convert", str(scene), str(tmp_path / "x.spz"), "--spz-sh-bits", "4", "9"]) == 2
+    assert "1 to 8" in capsys.readouterr().err

@@ -147,6 +147,13 @@ def test_harmonics_are_rounded_to_as_many_bits_as_asked_for(tmp_path, bits):
         assert (found[:, part] - expected[:, part]).abs().max() <= step / 2 + 1e-6
 
 
+def test_bits_out_of_range_are_refused(tmp_path: Path) -> None:
+    for bits in ((0, 4), (5, 9)):
+        with pytest.raises(InputError, match=f"1 to 8 bits .* not {bits[0]} and {bits[1]}"):
+            formats.write(random_scene(), tmp_path / "scene.spz", spz_sh_bits=bits)
+    assert not any(tmp_path.iterdir())
+
+
 def test_each_gaussian_can_have_steps_of_its_own() -> None:
     scene = random_scene(900)
     steps = (2.0 ** (np.arange(900) % 9)).astype(np.float32)[:, None, None]

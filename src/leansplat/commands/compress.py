@@ -40,7 +40,7 @@ class Compress:
     """Training steps through the format; 0 only encodes and measures."""
     sh_degree: Annotated[Literal[0, 1, 2, 3] | None, arg(help_behavior_hint="")] = None
     """Keep spherical harmonics up to this degree only; all by default."""
-    sh_loss: Annotated[float, arg(metavar="DB")] = 1.0
+    sh_loss: Annotated[float, arg(metavar="DB")] = 1.5
     """In a .sog or .spz, make spherical harmonics so much coarser that the training photos lose this much PSNR, before
     fine-tuning, which wins most of it back; where little is seen of them, they become coarsest. 0 keeps them fine."""
     palette_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None

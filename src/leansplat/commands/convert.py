@@ -29,6 +29,8 @@ class Convert:
     """File to write, such as scene.spz."""
     spz_version: Literal[3, 4] = 3
     """Version of SPZ to write: 3 opens in every viewer of SPZ, 4 is a little smaller."""
+    spz_sh_bits: Annotated[tuple[int, int], arg(metavar="N N")] = (5, 4)
+    """Bits for spherical harmonics in an .spz, 1 to 8: of degree 1, and above. More look better and take more bytes."""
     drop_nonfinite: Flag = False
     """Leave out Gaussians with a value that is NaN or infinite."""
     overwrite: Overwrite = False
@@ -39,7 +41,8 @@ class Convert:
 
         target = format_of(self.output)  # a wrong suffix is told before anything is read
         scene = read(self.scene, drop_nonfinite=self.drop_nonfinite)
-        write(scene, self.output, overwrite=self.overwrite, spz_version=self.spz_version)
+        bits = self.spz_sh_bits
+        write(scene, self.output, overwrite=self.overwrite, spz_version=self.spz_version, spz_sh_bits=bits)
         size = self.output.stat().st_size
         lost = target.loses(scene)
         values = {"file": str(self.output), "gaussians": len(scene), "bytes": size, "lost": list(lost)}

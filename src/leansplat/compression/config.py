@@ -118,7 +118,7 @@ class CompressionConfig:
     sh_degree: int | None = None
     """Highest degree of spherical harmonics to keep, 0 to 3; all by default."""
 
-    sh_loss: float = 1.0
+    sh_loss: float = 1.5
     """In a .sog or .spz, what coarser spherical harmonics may cost on training views before fine-tuning, in dB of PSNR,
     at least 0, for which they are as fine as the format can say."""
 

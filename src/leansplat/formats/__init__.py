@@ -60,7 +60,12 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
 
 
 def write(
-    gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool = False, spz_version: spz.Version = 3
+    gaussians: Gaussians,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    spz_version: spz.Version = 3,
+    spz_sh_bits: tuple[int, int] = spz.USUAL_SH_BITS,
 ) -> None:
     """Write a scene in the format that the suffix of `path` names; the file appears whole or not at all.
 
@@ -70,15 +75,17 @@ def write(
         path: the file.
         overwrite: whether a file already there may be replaced.
         spz_version: version of the format for a .spz file: 3 opens everywhere, 4 is a little smaller.
+        spz_sh_bits: of spherical harmonics in a .spz file, 1 to 8, for degree 1 and for those above.
 
     Raises:
         SceneFileError: the suffix is of no known format, or the format cannot hold this scene.
-        InputError: a file is there already and `overwrite` is false, or its folder does not exist.
+        InputError: a file is there already and `overwrite` is false, or its folder does not exist, or `spz_sh_bits` are
+            out of range.
     """
     path = Path(path)
     chosen = format_of(path)
     if chosen is spz.FORMAT:
-        spz.write(gaussians, path, overwrite=overwrite, version=spz_version)
+        spz.write(gaussians, path, overwrite=overwrite, version=spz_version, sh_bits=spz_sh_bits)
     else:
         chosen.write(gaussians, path, overwrite=overwrite)
     lost = chosen.loses(gaussians)

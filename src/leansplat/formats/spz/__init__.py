@@ -13,15 +13,16 @@ import os
 import zlib
 from pathlib import Path
 
-from leansplat.errors import SceneFileError
+from leansplat.errors import InputError, SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import Format, losses, refuse_nonfinite
 from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, Version, pack, unpack
-from leansplat.formats.spz.encoding import Encoded, decode, encode, sh_codes, sh_values
+from leansplat.formats.spz.encoding import USUAL_SH_BITS, Encoded, decode, encode, sh_codes, sh_values
 from leansplat.gaussians import Gaussians
 
 __all__ = [
     "FORMAT",
+    "USUAL_SH_BITS",
     "Encoded",
     "Version",
     "decode",
@@ -54,19 +55,34 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
     return decode(unpack(Path(path)))
 
 
-def write(gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool = False, version: Version = 3) -> None:
+def write(
+    gaussians: Gaussians,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    version: Version = 3,
+    sh_bits: tuple[int, int] = USUAL_SH_BITS,
+) -> None:
     """Write an SPZ file; it appears whole or not at all, and the same scene gives the same bytes.
 
     The Gaussians are put into Morton order, in which neighbours compress each other.
 
+    Args:
+        path: the file.
+        overwrite: whether a file already there may be replaced.
+        version: of the format.
+        sh_bits: as `encode` takes them, 1 to 8.
+
     Raises:
         SceneFileError: a parameter is NaN or infinite, or a position out of the format's reach.
-        InputError: as `leansplat.files.replacing` does.
+        InputError: `sh_bits` are out of range, or as `leansplat.files.replacing` does.
     """
     path = Path(path)
+    if not all(1 <= bits <= 8 for bits in sh_bits):
+        raise InputError(f"an .spz has 1 to 8 bits for spherical harmonics, not {sh_bits[0]} and {sh_bits[1]}")
     refuse_nonfinite(gaussians, path)
     try:
-        encoded = encode(gaussians)
+        encoded = encode(gaussians, sh_bits=sh_bits)
     except ValueError as error:
         raise SceneFileError(f"{path} cannot hold it: {error}; scale the scene or remove what is far.") from error
     write_encoded(encoded, path, overwrite=overwrite, version=version)

@@ -21,6 +21,9 @@ from leansplat.ordering import morton_order
 LARGEST_POSITION = 2**23 - 1
 """Largest 24-bit integer; the smallest is one further from zero."""
 
+USUAL_SH_BITS = (5, 4)
+"""Of spherical harmonics, for degree 1 and for those above, in the reference."""
+
 _USUAL_BITS = 12
 _STEPS_IN_A_SIZE = 16
 
@@ -70,7 +73,7 @@ class Encoded:
 def encode(
     gaussians: Gaussians,
     *,
-    sh_bits: tuple[int, int] = (5, 4),
+    sh_bits: tuple[int, int] = USUAL_SH_BITS,
     sh_steps: np.ndarray | None = None,
     order: np.ndarray | None = None,
 ) -> Encoded:
@@ -82,7 +85,7 @@ def encode(
     Args:
         gaussians: finite.
         sh_bits: for coefficients of degree 1, and for those above, how many of a byte's eight bits tell them apart.
-            Fewer compress better; readers need not know. These are the reference's.
+            Fewer compress better; readers need not know.
         sh_steps: (N, 1, 1) float32, instead of `sh_bits`: the steps of each Gaussian's bytes, from the middle of their
             range; powers of two from 1, all that a byte can say, to 256, which leaves nothing.
         order: (N,) int64, Gaussians in the order of the file; Morton order by default.
