@@ -3,8 +3,10 @@
     python benchmarks/table2.py --capture ../shared/data/captures/fox --downscale 4 --base runs/fox30k/trained \
         --trimmed runs/fox30k/gradient_10 --runs runs/table2_fox -o table2_fox
 
-Every file is under --runs, and every row is measured on the file, read again, on the photos held out. A row that is in
-the JSON is not made again; an interrupted compression is resumed. splat-transform runs through node.
+Every file is under --runs, and every row is measured on the file, read again, on the photos held out. "compressed" is
+what `leansplat compress` makes without options, "untuned" the same before its fine-tuning, the others are written as
+`leansplat convert` does. A row that is in the JSON is not made again; an interrupted compression is resumed.
+splat-transform runs through node.
 """
 
 from __future__ import annotations
@@ -33,7 +35,6 @@ Row = Callable[[], Path]
 
 
 def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
-    base, trimmed = scene_path(options.base), scene_path(options.trimmed)
     folder: Path = options.runs
 
     def plain(scene: Path, name: str) -> Row:
@@ -53,24 +54,33 @@ def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
 
         return make
 
-    def others() -> Path:
-        target = folder / "splat_transform.sog"
-        command = ["node", str(SPLAT_TRANSFORM), "--overwrite", "--quiet", "-g", "cpu", str(trimmed), str(target)]
-        subprocess.run(command, check=True)
-        return target
+    def untuned(name: str) -> Row:
+        return lambda: folder / name.replace(".", "_") / f"plain{Path(name).suffix}"
 
-    return {
-        "3DGS-30k": lambda: base,
-        "3DGS-30k + SOG": plain(base, "base_plain.sog"),
-        "trimmed": lambda: trimmed,
-        "trimmed + SOG": plain(trimmed, "trimmed_plain.sog"),
-        "trimmed + SOG of splat-transform": others,
-        "trimmed + SPZ": plain(trimmed, "trimmed_plain.spz"),
-        "trimmed + SOG, fine-tuned": tuned(trimmed, "trimmed.sog"),
-        "trimmed + SPZ, fine-tuned": tuned(trimmed, "trimmed.spz"),
-        "trimmed + [11]": tuned(trimmed, "trimmed.npz"),
-        "3DGS-30k + [11]": tuned(base, "base.npz"),
-    }
+    def others(scene: Path, name: str) -> Row:
+        def make() -> Path:
+            command = ["node", str(SPLAT_TRANSFORM), "--overwrite", "--quiet", "-g", "cpu", str(scene)]
+            subprocess.run([*command, str(folder / name)], check=True)
+            return folder / name
+
+        return make
+
+    base = scene_path(options.base)
+    found: dict[str, Row] = {"3DGS": lambda: base, "3DGS + SOG": plain(base, "base_plain.sog")}
+    for run in options.trimmed:
+        scene, name = scene_path(run), run.name
+        found |= {
+            name: lambda scene=scene: scene,  # type: ignore[misc]
+            f"{name} + SOG": plain(scene, f"{name}_plain.sog"),
+            f"{name} + SOG of splat-transform": others(scene, f"{name}_splat_transform.sog"),
+            f"{name} + SOG, compressed": tuned(scene, f"{name}.sog"),
+            f"{name} + SOG, untuned": untuned(f"{name}.sog"),
+            f"{name} + SPZ": plain(scene, f"{name}_plain.spz"),
+            f"{name} + SPZ, compressed": tuned(scene, f"{name}.spz"),
+            f"{name} + SPZ, untuned": untuned(f"{name}.spz"),
+            f"{name} + [11]": tuned(scene, f"{name}.npz"),
+        }
+    return found | {"3DGS + [11]": tuned(base, "base.npz")}
 
 
 def show(step: int, total: int, values: Any) -> None:
@@ -84,9 +94,10 @@ def main() -> None:
     parser.add_argument("--downscale", type=int, default=1)
     parser.add_argument("--background", choices=list(BACKGROUNDS), default="black")
     parser.add_argument("--base", type=Path, required=True, help="the scene after 30,000 steps: run folder or .ply")
-    parser.add_argument("--trimmed", type=Path, required=True, help="it trimmed: run folder or .ply")
+    parser.add_argument("--trimmed", type=Path, nargs="+", required=True, help="run folders of it trimmed")
     parser.add_argument("--runs", type=Path, required=True, help="folder for the files that are made")
     parser.add_argument("--steps", type=int, default=5_000, help="of fine-tuning")
+    parser.add_argument("--without", nargs="*", default=[], help="leave out rows with one of these words")
     parser.add_argument("-o", "--output", required=True, help="name of the JSON in benchmarks/results, table2_NAME")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
@@ -105,7 +116,7 @@ def main() -> None:
         found["rows"] = before["rows"]
     capture = load(options.capture, downscale=options.downscale, background=BACKGROUNDS[options.background])
     for name, make in rows(options, capture).items():
-        if name in found["rows"]:
+        if name in found["rows"] or any(word in name for word in options.without):
             continue
         print(name, file=sys.stderr, flush=True)
         file = make()
@@ -122,7 +133,7 @@ def main() -> None:
         write_json(path, found, overwrite=True)
     for name, row in found["rows"].items():
         lpips = "-" if row["lpips"] is None else f"{row['lpips']:.4f}"
-        print(f"{name:34} {row['bytes']:12,} {row['ratio']:7.1f}x {row['psnr']:7.3f} {row['ssim']:.4f} {lpips}")
+        print(f"{name:40} {row['bytes']:12,} {row['ratio']:7.1f}x {row['psnr']:7.3f} {row['ssim']:.4f} {lpips}")
 
 
 if __name__ == "__main__":
