@@ -33,9 +33,9 @@ from leansplat.compression.vector_quantisation import vector_quantise
 from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
 from leansplat.formats import c3dgs_npz
 from leansplat.gaussians import Gaussians
-from leansplat.pruning.start import Start, start_from
+from leansplat.pruning.start import Start, create_run_from, start_from
 from leansplat.render.packed import pack
-from leansplat.runs import Run, create_run, hash_capture, open_run
+from leansplat.runs import Run, open_run
 from leansplat.training import loop
 from leansplat.training.loop import Progress
 
@@ -172,30 +172,9 @@ def create_compression_run(
         InputError: the scene cannot be used, or lies in the folder that the run would replace.
         RunError: the folder is in use, or cannot be made.
     """
-    inside = not isinstance(scene, Gaussians) and Path(folder).resolve() in (
-        Path(scene).resolve(),
-        Path(scene).resolve().parent,
-    )
-    if inside:
-        raise InputError(
-            f"{folder} holds the scene to compress, which would be lost; choose another folder for the run"
-        )
-    start = start_from(scene, capture.extent, config.fine_tuning.seed)
-    inputs = {"capture": hash_capture(capture)}
-    if start.sha256 is not None:
-        inputs["scene"] = start.sha256
-    return create_run(
-        folder,
-        "compress",
-        {
-            **(settings or {}),
-            "scene": None if isinstance(scene, Gaussians) else str(scene),
-            "compression": config.to_json(),
-            "training": start.training.to_json(),
-        },
-        inputs,
-        seed=config.fine_tuning.seed,
-        overwrite=overwrite,
+    seed = config.fine_tuning.seed
+    return create_run_from(
+        scene, folder, "compress", capture, {"compression": config}, seed, settings=settings, overwrite=overwrite
     )
 
 

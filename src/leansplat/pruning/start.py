@@ -1,4 +1,5 @@
-"""Where trimming starts: a checkpoint of a run or of 3DGS, with its optimiser, or any scene with a fresh one.
+"""Where trimming and compression start: a checkpoint of a run or of 3DGS, with its optimiser, or any scene with a fresh
+one; and the run folder of what starts there.
 
 However a scene comes, training goes on after the end of its schedule, with the position rate at its final value.
 """
@@ -6,21 +7,25 @@ However a scene comes, training goes on after the end of its schedule, with the 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from leansplat import formats
+from leansplat.captures.capture import Capture
 from leansplat.errors import InputError
 from leansplat.formats import inria_checkpoint
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.render.packed import pack
 from leansplat.render.statistics import ViewStatistics
-from leansplat.runs import hash_file, open_run
+from leansplat.runs import Run, create_run, hash_capture, hash_file, open_run
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig
+from leansplat.training.loop import Settings
 from leansplat.training.state import TrainingState
 
 
@@ -42,7 +47,7 @@ class Start:
 
 
 def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: int) -> Start:
-    """Prepare a scene for trimming.
+    """Prepare a scene to be trained on.
 
     Args:
         scene: Gaussians, a scene file of any format, or a folder with a scene. A run folder counts as its last
@@ -76,6 +81,43 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
     if file.suffix.lower() in inria_checkpoint.FORMAT.suffixes:
         return _from_3dgs(file, seed)
     return _fresh(formats.read(file), extent, seed, hash_file(file), str(path))
+
+
+def create_run_from(
+    scene: Gaussians | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    command: str,
+    capture: Capture,
+    config: Mapping[str, Settings],
+    seed: int,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Make the run folder of a command that starts from a scene.
+
+    Args:
+        scene: as `start_from` takes it.
+        config: the command's own settings, by the name of their part in config.json.
+        settings: further ones to record, as JSON: where the capture is, its downscale.
+        overwrite: see `create_run`.
+
+    Raises:
+        InputError: the scene cannot be used, or lies in the folder that the run would replace.
+        RunError: the folder is in use, or cannot be made.
+    """
+    path = None if isinstance(scene, Gaussians) else Path(scene)
+    if path is not None and Path(folder).resolve() in (path.resolve(), path.resolve().parent):
+        raise InputError(
+            f"{folder} holds the scene to {command}, which would be lost; choose another folder for the run"
+        )
+    start = start_from(scene, capture.extent, seed)
+    inputs = {"capture": hash_capture(capture)}
+    if start.sha256 is not None:
+        inputs["scene"] = start.sha256
+    parts = {name: part.to_json() for name, part in {**config, "training": start.training}.items()}
+    recorded = {**(settings or {}), "scene": None if path is None else str(scene), **parts}
+    return create_run(folder, command, recorded, inputs, seed=seed, overwrite=overwrite)
 
 
 def _fresh(gaussians: Gaussians, extent: float, seed: int, sha256: str | None, name: str) -> Start:
@@ -113,7 +155,7 @@ def _from_3dgs(file: Path, seed: int) -> Start:
 
 def _check(gaussians: Gaussians, name: str) -> None:
     if len(gaussians) == 0:
-        raise InputError(f"{name} has no Gaussians; there is nothing to trim")
+        raise InputError(f"{name} has no Gaussians; there is nothing to work on")
     broken = len(gaussians) - int(gaussians.finite().sum())
     if broken:
         raise InputError(

@@ -12,19 +12,18 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from leansplat.captures.capture import Capture
-from leansplat.errors import CaptureError, InputError, RunError
+from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence, gather_statistics
 from leansplat.pruning.quality import quality
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
-from leansplat.pruning.start import Start, start_from
-from leansplat.runs import Run, create_run, hash_capture, open_run
+from leansplat.pruning.start import Start, create_run_from, start_from
+from leansplat.runs import Run, open_run
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
@@ -126,27 +125,8 @@ def create_trimming_run(
         InputError: the scene cannot be used, or lies in the folder that the run would replace.
         RunError: the folder is in use, or cannot be made.
     """
-    if not isinstance(scene, Gaussians) and Path(folder).resolve() in (
-        Path(scene).resolve(),
-        Path(scene).resolve().parent,
-    ):
-        raise InputError(f"{folder} holds the scene to trim, which would be lost; choose another folder for the run")
-    start = start_from(scene, capture.extent, config.seed)
-    inputs = {"capture": hash_capture(capture)}
-    if start.sha256 is not None:
-        inputs["scene"] = start.sha256
-    return create_run(
-        folder,
-        "trim",
-        {
-            **(settings or {}),
-            "scene": None if isinstance(scene, Gaussians) else str(scene),
-            "trimming": config.to_json(),
-            "training": start.training.to_json(),
-        },
-        inputs,
-        seed=config.seed,
-        overwrite=overwrite,
+    return create_run_from(
+        scene, folder, "trim", capture, {"trimming": config}, config.seed, settings=settings, overwrite=overwrite
     )
 
 
