@@ -81,3 +81,13 @@ def test_arrays_without_numbers_pass() -> None:
     nothing = torch.zeros(4, 0, 3)
     moving.follow(nothing)
     assert fake_quantise(nothing, moving.affine).shape == nothing.shape
+
+
+def test_what_is_not_a_number_stays_so() -> None:
+    """So that the loss says that something went wrong."""
+    values = torch.tensor([0.5, float("nan"), float("inf")], requires_grad=True)
+    found = fake_quantise(values, MovingRange(torch.tensor([-1.0, 1.0])).affine)
+    assert found.isnan().tolist() == [False, True, False]
+    found.backward(torch.ones(3))
+    assert values.grad is not None
+    assert values.grad.tolist() == [1, 0, 0]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from leansplat.compression.covariance import log_size, rotation_and_scales
 from leansplat.compression.fake_quantisation import MovingRange, fake_quantise, half_precision
+from leansplat.compression.unit_rows import unit_rows
 from leansplat.compression.vector_quantisation import Table
 from leansplat.formats import c3dgs_npz
 from leansplat.formats.c3dgs_coding import QUANTISED, ClusteredGaussians, Encoded, encode
@@ -72,7 +73,14 @@ class ClusteredQuantiser:
         rounded: dict[str, Any] = {
             name: fake_quantise(getattr(floats, name), moving.affine) for name, moving in self._ranges.items()
         }
-        return pack(replace(floats, xyz=half_precision(floats.xyz), **rounded).gaussians())
+        decoded = replace(floats, xyz=half_precision(floats.xyz), **rounded)
+        if self._feature_indices is None:
+            return pack(decoded.gaussians())
+        # Packing looks up the colours, so that no tensor holds a copy of them for each Gaussian.
+        none = torch.zeros(len(decoded.xyz), 1, 3)
+        shapes = replace(decoded, features_dc=none, features_rest=none[:, :0], feature_indices=None).gaussians()
+        tables = {"sh0": decoded.features_dc, "shN": decoded.features_rest}
+        return pack(shapes, {name: (table, self._feature_indices) for name, table in tables.items()})
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
         return {
@@ -115,14 +123,15 @@ class ClusteredQuantiser:
     def _clustered(self, latents: Mapping[str, Tensor]) -> ClusteredGaussians:
         """What the latents say, before rounding."""
         shapes = latents["shapes"]
+        relative = shapes - shapes.detach().amax(dim=1, keepdim=True)  # which cancels, and keeps `exp` in range
         return ClusteredGaussians(
             xyz=latents["means"],
             opacity=latents["opacities"].sigmoid(),
             scaling_factor=latents["sizes"],
             features_dc=latents["sh0"],
             features_rest=latents["shN"],
-            scaling=(shapes - log_size(shapes)[:, None]).exp(),
-            rotation=torch.nn.functional.normalize(latents["quats"], dim=1),
+            scaling=unit_rows(relative.exp()),
+            rotation=unit_rows(latents["quats"]),
             feature_indices=self._feature_indices,
             gaussian_indices=self._gaussian_indices,
             antialiased=self._antialiased,

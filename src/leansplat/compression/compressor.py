@@ -87,7 +87,8 @@ def compress(
         settings: further ones to record in a run that is made, see `create_compression_run`.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet).
         overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
-        progress: of fine-tuning; see `training.loop.Progress`.
+        progress: of finding what the photos show, of clustering, and of fine-tuning, one after the other; see
+            `training.loop.Progress`.
 
     Raises:
         InputError: the scene cannot be used, or the file cannot be written.
@@ -119,7 +120,7 @@ def compress(
     with TemporaryDirectory() as temporary:
         plain = (run.folder if run is not None else Path(temporary)) / f"plain{suffix}"
         begins = not (resume and run is not None and run.checkpoints())
-        gaussians, quantiser = _prepared(start, capture, config, run, suffix, begins=begins)
+        gaussians, quantiser = _prepared(start, capture, config, run, suffix, progress, begins=begins)
 
         def write_plain(latents: Mapping[str, Tensor]) -> None:
             try:
@@ -209,7 +210,14 @@ def _encode(
 
 
 def _prepared(
-    start: Start, capture: Capture, config: CompressionConfig, run: Run | None, suffix: str, *, begins: bool
+    start: Start,
+    capture: Capture,
+    config: CompressionConfig,
+    run: Run | None,
+    suffix: str,
+    progress: Progress | None,
+    *,
+    begins: bool,
 ) -> tuple[Gaussians | None, FileQuantiser]:
     """The scene to begin with, and its quantiser. A run that is resumed has both in its checkpoint."""
     shares = suffix in c3dgs_npz.FORMAT.suffixes
@@ -220,14 +228,14 @@ def _prepared(
     gaussians = _kept_degrees(start.state.gaussians(), config)
     before = len(gaussians)
     said: dict[str, Any] = {}
-    found = sensitivity(pack(gaussians), [view.camera for view in capture.train], capture.background)
+    found = sensitivity(pack(gaussians), [view.camera for view in capture.train], capture.background, progress)
     if config.drop_unseen:
         seen = found.of_color > 0
         gaussians, found = gaussians[seen], found[seen]
         if len(gaussians) == 0:
             raise InputError("no training view shows any of the scene; check that it belongs to the capture")
     if shares:
-        quantiser, said = _clustered(gaussians, found, config)
+        quantiser, said = _clustered(gaussians, found, config, progress)
     elif suffix == ".sog":
         quantiser, said = _with_palette(gaussians, found, capture, config)
     elif suffix == ".spz":
@@ -262,14 +270,14 @@ def _with_steps(
 
 
 def _clustered(
-    gaussians: Gaussians, found: Sensitivity, config: CompressionConfig
+    gaussians: Gaussians, found: Sensitivity, config: CompressionConfig, progress: Progress | None
 ) -> tuple[ClusteredQuantiser, dict[str, Any]]:
     """The quantiser with tables of colours and shapes, and what the log says of them."""
     generator = torch.Generator().manual_seed(config.fine_tuning.seed)
     flat = torch.cat([gaussians.sh0, gaussians.shN], dim=1).flatten(1)
-    colors = vector_quantise(flat, found.of_color, config.colors, generator)
+    colors = vector_quantise(flat, found.of_color, config.colors, generator, progress)
     covariances = normalised_covariance(gaussians.quats, gaussians.scales)
-    shapes = vector_quantise(covariances, found.of_shape, config.shapes, generator)
+    shapes = vector_quantise(covariances, found.of_shape, config.shapes, generator, progress)
     said = {
         name: {"shared": len(table.centres), "own": len(table.own)}
         for name, table in (("colors", colors), ("shapes", shapes))

@@ -10,12 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numba
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from leansplat.formats.affine import HIGHEST, LOWEST, Affine
+from leansplat.simd import memory
+from leansplat.simd.compilation import kernel
 
 _SHARE_OF_THE_NEW = 0.01
+_LOWEST, _HIGHEST = np.float32(LOWEST), np.float32(HIGHEST)
 
 
 @dataclass
@@ -58,18 +65,45 @@ def straight_through(values: Tensor, rounded: Tensor) -> Tensor:
     return result
 
 
+@kernel
+def _round(values, scale, zero_point, rounded):  # type: ignore[no-untyped-def]
+    """`Affine.quantise` and `dequantise` in one pass."""
+    inverse = np.float32(1) / scale
+    for i in numba.prange(values.size):
+        code = np.rint(values[i] * inverse) + zero_point
+        limited = _LOWEST if code < _LOWEST else (_HIGHEST if code > _HIGHEST else code)  # which keeps NaN
+        rounded[i] = (limited - zero_point) * scale
+
+
+@kernel
+def _pass_within(values, scale, zero_point, gradient, passed):  # type: ignore[no-untyped-def]
+    inverse = np.float32(1) / scale
+    for i in numba.prange(values.size):
+        code = np.rint(values[i] * inverse) + zero_point
+        passed[i] = gradient[i] if _LOWEST <= code <= _HIGHEST else np.float32(0)
+
+
 class _FakeQuantise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, affine: Affine) -> Tensor:
-        codes = affine.rounded(values)
-        limited = codes.clamp(LOWEST, HIGHEST)
-        ctx.save_for_backward(codes == limited)
-        return affine.dequantise(limited)
+        ctx.save_for_backward(values)
+        ctx.affine = np.float32(affine.scale), np.float32(affine.zero_point)
+        rounded = memory.empty(tuple(values.shape), np.float32)
+        _round(_flat(values), *ctx.affine, rounded.reshape(-1))
+        return torch.from_numpy(rounded)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (within,) = ctx.saved_tensors
-        return gradient * within, None
+        (values,) = ctx.saved_tensors
+        passed = memory.empty(tuple(values.shape), np.float32)
+        _pass_within(_flat(values), *ctx.affine, _flat(gradient), passed.reshape(-1))
+        return torch.from_numpy(passed), None
+
+
+def _flat(values: Tensor) -> NDArray[np.float32]:
+    """All values, in order, as one line."""
+    return values.detach().contiguous().numpy().reshape(-1)
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -203,11 +203,9 @@ class SogQuantiser(RowQuantiser):
         entries = latents["shN"] if latents["shN"].numel() else latents["shN"].detach()
         codes = nearest_codes(entries.detach().numpy(), self._codebooks.shN)
         palette = straight_through(entries, torch.from_numpy(self._codebooks.shN[codes]))
-        # Its gradient adds up the rows of an entry far faster than that of indexing.
-        shN = torch.nn.functional.embedding(torch.from_numpy(self._labels.astype(np.int64)), palette.flatten(1))
-        shN = shN.reshape(len(self._labels), *entries.shape[1:])
         decoded = sog.decode(self._encoded({**latents, "shN": entries[:, :0]}))
-        return pack(_straight_through({**latents, "shN": shN}, replace(decoded, shN=shN.detach())))
+        rounded = _straight_through({**latents, "shN": decoded.shN}, decoded)
+        return pack(rounded, {"shN": (palette, torch.from_numpy(self._labels.astype(np.int64)))})
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
         return {**super().rates(recipe), "shN": _PALETTE_RATE * recipe.shN_rate}

@@ -20,6 +20,7 @@ from leansplat.compression.covariance import log_size
 from leansplat.render.cpu import rasterizer
 from leansplat.render.cpu.covariance_backward import COVARIANCE_ROWS
 from leansplat.render.packed import SCALES, SH0, PackedGaussians, unpack_rows
+from leansplat.training.loop import Progress
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,21 @@ class Sensitivity:
 
 
 def sensitivity(
-    packed: PackedGaussians, cameras: Sequence[Camera], background: tuple[float, float, float]
+    packed: PackedGaussians,
+    cameras: Sequence[Camera],
+    background: tuple[float, float, float],
+    progress: Progress | None = None,
 ) -> Sensitivity:
     """Sensitivity of the images of at least one camera.
 
     Args:
         packed: the scene of N Gaussians.
         background: (r, g, b) it is rendered on.
+        progress: told after each camera, of "gaussians" only.
     """
     data = packed.data.detach()
     sums = torch.zeros_like(data)
-    for camera in cameras:
+    for done, camera in enumerate(cameras, start=1):
         rendered = rasterizer.forward(
             data.numpy(),
             packed.count,
@@ -71,6 +76,8 @@ def sensitivity(
         )
         gradient = rasterizer.covariance_gradient(rendered, np.ones(rendered.image.shape, np.float32))
         sums += torch.from_numpy(gradient).abs_()
+        if progress is not None:
+            progress(done, len(cameras), {"gaussians": packed.count})
     rows = unpack_rows(sums, packed.count) / sum(camera.width * camera.height for camera in cameras)
     # Sigma = trace * normalised, and the trace counts as a parameter of its own.
     trace = (2 * log_size(packed.attribute(SCALES).detach())).exp()

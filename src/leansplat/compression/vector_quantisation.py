@@ -7,7 +7,6 @@ fading by `decay`, and is their quotient. Vectors more important than a bound ge
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from leansplat.clustering import add_up, kmeans, nearest
 from leansplat.compression.config import TableConfig
+from leansplat.training.loop import Progress
 
 Floats = NDArray[np.float32]
 
@@ -48,13 +48,14 @@ def vector_quantise(
     importance: Tensor,
     config: TableConfig,
     generator: torch.Generator,
-    after_step: Callable[[int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Table:
     """Make a table of vectors.
 
     Args:
         vectors: (N, D) float32; importance: (N,) at least 0.
-        after_step: told after each step its number, from 1, and the batch's mean of importance times squared error.
+        progress: told after each step; "loss" is the batch's mean of importance, divided by the mean importance, times
+            squared error.
     """
     is_own = importance > config.keep_above
     shared = (~is_own).nonzero()[:, 0]
@@ -66,7 +67,7 @@ def vector_quantise(
     centres = points[:0]
     indices = torch.empty(len(vectors), dtype=torch.int64)
     if len(shared):
-        centres = _centres(points, _weights(importance[shared]), config, random, after_step)
+        centres = _centres(points, _weights(importance[shared]), config, random, progress)
         indices[shared] = torch.from_numpy(nearest(points, centres)).to(torch.int64)
     indices[own] = torch.arange(len(centres), len(centres) + len(own))
     return Table(torch.from_numpy(centres), own, indices)
@@ -84,7 +85,7 @@ def _centres(
     weights: Floats,
     config: TableConfig,
     random: np.random.Generator,
-    after_step: Callable[[int, float], None] | None,
+    progress: Progress | None,
 ) -> Floats:
     """(K, D) centres of points (N, D)."""
     centres, _ = kmeans(points, config.size, weights=weights, rounds=0, seed=int(random.integers(2**31)))
@@ -99,8 +100,8 @@ def _centres(
         vector_sum *= config.decay
         errors = batch_weights * np.square(batch - centres[labels]).sum(axis=1)
         add_up(batch, batch_weights, labels, vector_sum, weight_sum)
-        if after_step is not None:
-            after_step(step, float(errors.mean()))
+        if progress is not None:
+            progress(step, config.steps, {"loss": float(errors.mean()), "gaussians": len(points)})
         used = weight_sum > 0
         centres[used] = vector_sum[used] / weight_sum[used, None]
         starved = np.flatnonzero(weight_sum < _STARVED * weight_sum.mean())

@@ -8,12 +8,21 @@ that no pixel sees without touching it. Optimiser moments and gradients use the 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.render.packing_kernel import from_blocks, into_blocks, sums_from_blocks
+from leansplat.simd import memory
+from leansplat.simd.threads import thread_count
 
 LANES = 16
 """Gaussians per block, and lanes of the kernels' vectors."""
@@ -84,31 +93,72 @@ class PackedGaussians:
         return replace(self, data=pack_rows(chosen), count=chosen.shape[0])
 
 
-def pack(gaussians: Gaussians) -> PackedGaussians:
-    """Copy a scene into the kernels' layout, as float32 on the CPU. Differentiable in the six tensors."""
-    n = len(gaussians)
-    rows = torch.cat(
-        [
-            gaussians.means,
-            gaussians.quats,
-            gaussians.scales,
-            gaussians.opacities.reshape(n, 1),
-            gaussians.sh0.reshape(n, 3),
-            gaussians.shN.reshape(n, 3 * gaussians.shN.shape[1]),
-        ],
-        dim=1,
-    )
-    return PackedGaussians(pack_rows(rows.to("cpu", torch.float32)), n, gaussians.antialiased)
+def pack(gaussians: Gaussians, shared: Mapping[str, tuple[Tensor, Tensor]] | None = None) -> PackedGaussians:
+    """Copy a scene into the kernels' layout, as float32 on the CPU.
+
+    Differentiable in the tensors and tables; the gradient of a row of a table is the sum over those who share it.
+
+    Args:
+        gaussians: the scene of N Gaussians.
+        shared: tables that take the place of some of its tensors, by name, each with the row in it (N,) int64 that a
+            Gaussian has. All but `means` can be shared.
+
+    Raises:
+        ValueError, IndexError: there is not a row for each Gaussian, or it is not in the table.
+    """
+    shared, columns, sources = shared or {}, [], []
+    for name, (values, rows) in shared.items():
+        if tuple(rows.shape) != (len(gaussians),):
+            raise ValueError(f"{name} has rows of {tuple(rows.shape)} for {len(gaussians)} Gaussians")
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(values):
+            raise IndexError(f"{name} is a table of {len(values)} rows, and a Gaussian has none of them")
+    for name in TENSOR_NAMES:
+        values, rows = shared.get(name, (getattr(gaussians, name), _OWN_ROWS))
+        columns.append(values.reshape(len(values), math.prod(values.shape[1:])))
+        sources.append(rows.contiguous())
+    return PackedGaussians(_packed(columns, sources), len(gaussians), gaussians.antialiased)
 
 
 def pack_rows(rows: Tensor) -> Tensor:
     """(N, R) values, one Gaussian a line, to (ceil(N / 16), R, 16); missing lanes are zero."""
-    n, width = rows.shape
-    blocks = -(-n // LANES)
-    padded = torch.nn.functional.pad(rows, (0, 0, 0, blocks * LANES - n))
-    return padded.reshape(blocks, LANES, width).transpose(1, 2).contiguous()
+    return _packed([rows], [_OWN_ROWS])
 
 
 def unpack_rows(data: Tensor, count: int) -> Tensor:
     """(blocks, R, 16) to (N, R): the inverse of `pack_rows`."""
     return data.transpose(1, 2).reshape(data.shape[0] * LANES, data.shape[1])[:count]
+
+
+_OWN_ROWS = torch.zeros(0, dtype=torch.int64)
+"""Instead of indices: each Gaussian has its own row, in order."""
+
+
+def _packed(columns: Sequence[Tensor], sources: Sequence[Tensor]) -> Tensor:
+    """Tensors (M_i, R_i), by the rows that the Gaussians have in them, to (ceil(N / 16), sum of R_i, 16) float32."""
+    result: Tensor = _Pack.apply(sources, *(values.to("cpu", torch.float32) for values in columns))
+    return result
+
+
+class _Pack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, sources: Sequence[Tensor], *columns: Tensor) -> Tensor:
+        ctx.sources, ctx.shapes = sources, [tuple(values.shape) for values in columns]
+        width = sum(values.shape[1] for values in columns)
+        data = memory.empty((-(-len(columns[0]) // LANES), width, LANES), np.float32)
+        arrays = tuple(values.detach().contiguous().numpy() for values in columns)
+        into_blocks(arrays, tuple(rows.numpy() for rows in sources), data)
+        return torch.from_numpy(data)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        data = gradient.contiguous().numpy()
+        found = [memory.empty(shape, np.float32) for shape in ctx.shapes]
+        firsts = [0, *accumulate(shape[1] for shape in ctx.shapes)]
+        own = [i for i, rows in enumerate(ctx.sources) if rows is _OWN_ROWS]
+        from_blocks(data, tuple(firsts[i] for i in own), tuple(found[i] for i in own))
+        for i, rows in enumerate(ctx.sources):
+            if rows is not _OWN_ROWS:
+                found[i][:] = 0
+                sums_from_blocks(data, firsts[i], rows.numpy(), found[i], thread_count())
+        return None, *(torch.from_numpy(values) for values in found)
