@@ -1,4 +1,4 @@
-"""Time, size and error of writing a scene as SOG, by leansplat and by splat-transform on the CPU, and as SPZ.
+"""Time, memory, size and error of writing a scene as SOG, by leansplat and by splat-transform on the CPU, and as SPZ.
 
 The scene is a trained one, repeated with jitter up to the number of Gaussians wanted. splat-transform compares every
 Gaussian with every entry of the palette in each of ten rounds, in JavaScript: at 500,000 Gaussians that takes it hours,
@@ -6,14 +6,17 @@ so it and leansplat meet on fewer, and leansplat alone writes all of them. Run i
 
     python benchmarks/sog_writing.py --scene ../shared/data/scenes/fox_opensplat.ply
 
-It prints the table and writes it to benchmarks/results/sog_writing.json. splat-transform comes with `make node`.
+It prints the table and writes it to benchmarks/results/sog_writing.json. splat-transform comes with `make node`. Memory
+is what a process takes at most beyond the scene it holds (all of it for splat-transform), measured on Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import platform
+import resource
 import shlex
 import subprocess
 import sys
@@ -71,22 +74,49 @@ def by_splat_transform(source: Path, target: Path) -> None:
     subprocess.run(["node", str(THEIRS), "--overwrite", "--quiet", "-g", "cpu", str(source), str(target)], check=True)
 
 
+def resident(name: str) -> int:
+    """Bytes of this process: VmRSS now, or VmHWM at most so far."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split(f"{name}:")[1].split()[0]) * 1024
+
+
+class Memory:
+    """What a block takes at most, in bytes; of child processes, if it starts any."""
+
+    def __enter__(self) -> Memory:
+        self.bytes: int | None = None
+        if sys.platform == "linux":
+            gc.collect()
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the most so far
+            self._before = resident("VmRSS")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if sys.platform == "linux":
+            of_children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+            self.bytes = of_children or resident("VmHWM") - self._before
+
+
 def measured(tool: str, scene: Gaussians, target: Path, write: Callable[[], None]) -> dict[str, Any]:
     start = time.perf_counter()
-    write()
+    with Memory() as memory:
+        write()
     seconds = time.perf_counter() - start
     size = target.stat().st_size
-    row = {
+    found = errors(scene, formats.read(target))
+    each = size / len(scene)
+    megabytes = (memory.bytes or 0) / 1e6
+    numbers = " ".join(f"{found.get(name, 0):10.2e}" for name in COLUMNS)
+    print(f"{tool:22} {len(scene):9,} {seconds:9.1f} {megabytes:9,.0f} {size:12,} {each:6.2f} {numbers}", flush=True)
+    return {
         "tool": tool,
         "gaussians": len(scene),
         "seconds": round(seconds, 2),
+        "memory": memory.bytes,
         "bytes": size,
-        "bytes_per_gaussian": round(size / len(scene), 2),
-        "errors": {name: float(f"{error:.3g}") for name, error in errors(scene, formats.read(target)).items()},
+        "bytes_per_gaussian": round(each, 2),
+        "errors": {name: float(f"{error:.3g}") for name, error in found.items()},
     }
-    numbers = " ".join(f"{row['errors'].get(name, 0):10.2e}" for name in COLUMNS)
-    print(f"{tool:22} {len(scene):9,} {seconds:9.1f} {size:12,} {row['bytes_per_gaussian']:6.2f} {numbers}", flush=True)
-    return row
 
 
 COLUMNS = ("means", "rotations", "scales", "opacities", "sh0", "shN")
@@ -103,11 +133,14 @@ def main() -> None:
     trained = formats.read(arguments.scene, drop_nonfinite=True)
     trained = trained[morton_order(trained.means)]
     rows = []
-    print(f"{'tool':22} {'Gaussians':>9} {'seconds':>9} {'bytes':>12} {'each':>6} ", *(f"{c:>10}" for c in COLUMNS))
+    print(
+        f"{'tool':22} {'Gaussians':>9} {'seconds':>9} {'MB':>9} {'bytes':>12} {'each':>6} ",
+        *(f"{c:>10}" for c in COLUMNS),
+    )
     with tempfile.TemporaryDirectory() as folder:
         source, sog, spz = (Path(folder) / f"scene{suffix}" for suffix in (".ply", ".sog", ".spz"))
         formats.write(repeated(trained, 5_000), sog)  # compiles kernels
-        for count in (arguments.shared_count, arguments.count):
+        for count in (arguments.count, arguments.shared_count):
             if count == 0:
                 continue
             scene = repeated(trained, count)

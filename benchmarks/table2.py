@@ -59,8 +59,9 @@ def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
 
     def others(scene: Path, name: str) -> Row:
         def make() -> Path:
-            command = ["node", str(SPLAT_TRANSFORM), "--overwrite", "--quiet", "-g", "cpu", str(scene)]
-            subprocess.run([*command, str(folder / name)], check=True)
+            if not (folder / name).exists():
+                command = ["node", str(SPLAT_TRANSFORM), "--quiet", "-g", "cpu", str(scene), str(folder / name)]
+                subprocess.run(command, check=True)
             return folder / name
 
         return make
