@@ -20,6 +20,12 @@ def test_nothing_is_known_before_the_first_job_is_finished() -> None:
     assert seconds_left([training("fox", 100)], []) is None
 
 
+def test_jobs_without_steps_take_no_time_and_say_nothing_of_the_pace_of_others() -> None:
+    encoding = Job("fox", "base-sog-plain", "compress", {"suffix": ".sog", "steps": 0}, "fox/base-s1", 1)
+    assert seconds_left([training("fox", 100)], [(encoding, 3.0)]) is None
+    assert seconds_left([encoding], [(training("fox", 100), 10.0), (encoding, 3.0)]) == 0
+
+
 def test_a_finished_sweep_takes_no_more_time() -> None:
     assert seconds_left([], [(training("fox", 100), 5.0)]) == 0
 

@@ -7,10 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from leansplat.compression import CompressionConfig, FineTuningConfig
 from leansplat.errors import InputError
 from leansplat.experiments.jobs import Plan, read_plan, write_plan
-from leansplat.experiments.kinds import KINDS, training_config, trimming_config
-from leansplat.experiments.plan import BASE, CONTROL, EXPERIMENTS, GAMMAS, REPEATED, make_plan
+from leansplat.experiments.kinds import KINDS, compression_config, training_config, trimming_config
+from leansplat.experiments.plan import (
+    BASE,
+    COMPRESSED_GAMMAS,
+    CONTROL,
+    EXPERIMENTS,
+    GAMMAS,
+    REPEATED,
+    make_plan,
+)
 from leansplat.experiments.sources import Source
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
@@ -74,6 +83,8 @@ def test_every_job_makes_a_config_of_as_many_steps_as_it_says(scale: float) -> N
             steps = trimming_config(job, 100 if job.count_of else None).iterations
         elif job.kind == "lottery":
             steps = lottery_config(training_config(job), job.settings["ticket"]).iterations
+        elif job.kind == "compress":
+            steps = compression_config(job).fine_tuning.steps
         else:
             steps = training_config(job).iterations
         assert steps == KINDS[job.kind].steps(job)
@@ -101,8 +112,24 @@ def test_a_scaled_baseline_is_the_scaled_recipe_and_7k_the_same_cut_off() -> Non
     assert training_config(jobs["7k"]) == replace(TrainingConfig(seed=1).scaled(3_000), iterations=700)
 
 
-def test_table_2_needs_no_job_yet() -> None:
-    assert make_plan([FOX], ["table 2"]).jobs == ()
+def test_table_2_compresses_the_base_as_the_paper_does_and_trimmed_scenes_to_every_file() -> None:
+    jobs = [job for job in make_plan([FOX], ["table 2"]).jobs if job.kind == "compress"]
+    found = {(job.base, job.settings["suffix"], job.settings["steps"]) for job in jobs}
+    trimmed = [f"fox/gradient-{gamma:g}-s1" for gamma in COMPRESSED_GAMMAS]
+    files = [(".npz", 5_000), (".sog", 0), (".sog", 5_000), (".spz", 0), (".spz", 5_000)]
+    assert found == {("fox/base-s1", ".npz", 5_000), *((base, *file) for base in trimmed for file in files)}
+    assert len(jobs) == len(found)
+
+
+def test_trimmed_scenes_that_table_2_compresses_are_rows_of_table_1() -> None:
+    table_1, table_2 = (make_plan([FOX], [name]).jobs for name in ("table 1", "table 2"))
+    assert all(job in table_1 for job in table_2 if job.kind != "compress")
+
+
+def test_a_scale_shortens_the_fine_tuning_of_files_but_not_their_clustering() -> None:
+    jobs = {job.variant: job for job in make_plan([FOX], ["table 2"], scale=0.1).jobs}
+    assert compression_config(jobs["base-npz"]) == CompressionConfig(fine_tuning=FineTuningConfig(steps=500, seed=1))
+    assert compression_config(jobs["gradient-0.45-sog-plain"]).fine_tuning.steps == 0
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from formats.comparing import assert_same_bits
 from training.tiny import tiny_capture
 
 import leansplat
+from leansplat import formats
 from leansplat.captures.capture import Capture
 from leansplat.errors import CaptureError, InputError
+from leansplat.evaluation import evaluate
 from leansplat.experiments.jobs import Job, Plan, read_plan, write_plan
 from leansplat.experiments.sources import Source
 from leansplat.experiments.sweep import Standing, run_sweep
@@ -38,6 +41,10 @@ def train(variant: str = "base", **settings: Any) -> Job:
 def trim(variant: str, base: str = "tiny/base-s1", count_of: str | None = None, **settings: Any) -> Job:
     lengths = {"rounds": 2, "every": 2, "finetune": 6}
     return Job("tiny", variant, "trim", {**settings, **lengths}, base, 1, count_of)
+
+
+def compress(variant: str, suffix: str, steps: int, base: str = "tiny/base-s1", **settings: Any) -> Job:
+    return Job("tiny", variant, "compress", {"suffix": suffix, "steps": steps, **settings}, base, 1)
 
 
 def plan(*jobs: Job) -> Plan:
@@ -69,6 +76,8 @@ JOBS = (
     trim("rounds", gamma=0.6),
     trim("once", count_of="tiny/rounds-s1"),
     trim("control", control=True),
+    compress("tuned", ".spz", 20),
+    compress("encoded", ".sog", 0, "tiny/rounds-s1"),
 )
 
 
@@ -98,13 +107,37 @@ def test_results_hold_what_the_run_folders_hold(finished: Path) -> None:
     for job in entries(finished).values():
         run = open_run(finished / "jobs" / job["name"])
         assert job["metrics"] == json.loads(run.metrics_path.read_text())
-        assert job["metrics"]["bytes"] == run.scene_path.stat().st_size
         assert job["metrics"]["gaussians"] == sum(job["metrics"]["opacity_histogram"])
         assert job["metrics"]["lpips"] is None
         assert "download lpips" in job["metrics"]["lpips_reason"]
         assert job["metrics"]["fps"] > 0
-        assert job["seconds"] > 0
+        assert (job["seconds"] > 0) == (job["variant"] != "encoded")
         assert job["threads"] == run.config["threads"]
+
+
+def test_what_is_measured_is_the_file_as_it_is_read(finished: Path) -> None:
+    files = {"base": "scene.ply", "rounds": "scene.ply", "tuned": "scene.spz", "encoded": "scene.sog"}
+    for variant, name in files.items():
+        file = finished / f"jobs/tiny/{variant}-s1" / name
+        metrics = entries(finished)[variant]["metrics"]
+        expected = evaluate(formats.read(file), tiny_capture(), lpips=None, fps=False)
+        assert (metrics["psnr"], metrics["ssim"]) == (expected.psnr, expected.ssim)
+        assert metrics["bytes"] == file.stat().st_size
+
+
+def test_a_compression_without_steps_writes_what_conversion_does(finished: Path, tmp_path: Path) -> None:
+    formats.write(formats.read(finished / "jobs/tiny/rounds-s1"), tmp_path / "scene.sog")
+    converted, encoded = (
+        formats.read(folder / "scene.sog") for folder in (tmp_path, finished / "jobs/tiny/encoded-s1")
+    )
+    assert_same_bits(encoded, converted)
+
+
+def test_fine_tuning_a_file_says_how_its_training_went(finished: Path) -> None:
+    run = open_run(finished / "jobs/tiny/tuned-s1")
+    events = {event["event"]: event for event in run.events()}
+    assert events["progress"]["step"] == 20
+    assert entries(finished)["tuned"]["seconds"] == events["progress"]["seconds"]
 
 
 def test_rounds_say_what_was_asked_and_removed(finished: Path) -> None:
@@ -260,7 +293,7 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from experiments.test_sweep import load, plan, train, trim
+from experiments.test_sweep import compress, load, plan, train, trim
 from leansplat.experiments.sweep import run_sweep
 from leansplat.metrics import lpips_weights
 
@@ -274,7 +307,8 @@ def begin(standing):
     return progress
 
 half = trim("half", keep=0.5, checkpoint_every=4)
-run_sweep(folder, plan(train(checkpoint_every=20), half), begin=begin, load=load)
+small = compress("small", ".sog", 20, "tiny/half-s1", checkpoint_every=4)
+run_sweep(folder, plan(train(checkpoint_every=20), half, small), begin=begin, load=load)
 """
     paths = [str(Path(__file__).parents[1]), str(Path(leansplat.__file__).parents[1])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "NUMBA_NUM_THREADS": "1"}
@@ -287,10 +321,12 @@ run_sweep(folder, plan(train(checkpoint_every=20), half), begin=begin, load=load
     assert run("killed", "base", 50) == -signal.SIGKILL
     assert not (tmp_path / "killed/jobs/tiny/base-s1/metrics.json").exists()
     assert run("killed", "half", 10) == -signal.SIGKILL
+    assert run("killed", "small", 10) == -signal.SIGKILL
     assert run("killed") == 0
-    base, half = (tmp_path / "killed/jobs/tiny" / name for name in ("base-s1", "half-s1"))
+    base, half, small = (tmp_path / "killed/jobs/tiny" / name for name in ("base-s1", "half-s1", "small-s1"))
     assert [event["step"] for event in open_run(base).events() if event["event"] == "resumed"] == [40]
     assert "resumed" in [event["event"] for event in open_run(half).events()]
-    for folder in (base, half):
-        whole = tmp_path / "whole" / folder.relative_to(tmp_path / "killed")
-        assert (folder / "scene.ply").read_bytes() == (whole / "scene.ply").read_bytes()
+    assert [event["step"] for event in open_run(small).events() if event["event"] == "resumed"] == [8]
+    for file in (base / "scene.ply", half / "scene.ply", small / "scene.sog"):
+        whole = tmp_path / "whole" / file.relative_to(tmp_path / "killed")
+        assert file.read_bytes() == whole.read_bytes()

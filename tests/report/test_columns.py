@@ -59,6 +59,9 @@ def test_claims_about_the_paper_follow_from_the_numbers_it_prints() -> None:
     ratios = [found["ratio"][f"{dataset} (paper)"] for dataset in ("Mip-NeRF360", "Tanks&Temples", "Deep Blending")]
     assert ratios == ["26.1 times smaller", "29.5 times smaller", "26.1 times smaller"]
     assert found["iterative"]["Deep Blending (paper)"] == "not in its tables"
+    # Table 2: 28.803 and 20.057 MB, 26.981 and 27.130 dB, .801 and .798, .238 and .248.
+    expected = "gamma not said: 1.4 times smaller, +0.15 dB, SSIM -0.003, LPIPS +0.010"
+    assert found["compressed"]["Mip-NeRF360 (paper)"] == expected
 
 
 def test_claims_about_a_capture_use_the_formulas_of_the_paper() -> None:
@@ -90,6 +93,16 @@ def test_rounds_are_compared_with_one_shot_at_the_same_gammas() -> None:
     found = answers(Results(Path(), made_up_results(experiments=["figure 7a"], score=score)))
     expected = "rounds over one shot at equal counts: gradient +0.50 dB, mean +0.50; opacity +0.50 dB, mean +0.50"
     assert found["iterative"]["fox"] == expected
+
+
+def test_trimmed_and_compressed_is_compared_with_compressed_alone_at_every_gamma() -> None:
+    def score(job, _) -> Score:
+        trimmed = job.variant.startswith("gradient")
+        return Score(0.9, 30.0 + 0.25 * trimmed, None, 3.0 / (1 + trimmed))
+
+    found = answers(Results(Path(), made_up_results(experiments=["table 2"], score=score)))
+    better = "2.0 times smaller, +0.25 dB, SSIM +0.000"
+    assert found["compressed"]["fox"] == "; ".join(f"gamma {gamma}: {better}" for gamma in ("0.375", "0.45", "0.5"))
 
 
 def test_a_dataset_whose_scenes_are_all_there_gets_a_column_of_means() -> None:

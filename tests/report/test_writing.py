@@ -18,7 +18,7 @@ from leansplat.report.markdown import to_markdown
 from leansplat.report.numbers import score_cells
 from leansplat.report.results import Results, read_results
 from leansplat.report.sections import make_document
-from leansplat.report.tables import LABELS, spread, table_1
+from leansplat.report.tables import LABELS, spread, table_1, table_2
 from leansplat.report.writing import write_report
 
 
@@ -86,6 +86,62 @@ def test_our_numbers_in_table_1_are_those_of_the_results() -> None:
                 f"{metrics['bytes'] / 1e6:.1f}",
             )
             assert shown[label][column][:4] == expected
+
+
+def test_our_numbers_in_table_2_are_those_of_the_results_with_the_ratio_to_the_ply_of_the_base() -> None:
+    sizes = {"base": 80.0, "base-npz": 4.0, "gradient-0.375": 20.0, "gradient-0.45-sog-plain": 1.6}
+
+    def score(job, number: int) -> Score:
+        quality = {"truck": 20.0, "train": 24.0}[job.capture]
+        return Score(0.5, quality + number / 100, 0.2, sizes.get(job.variant, 1.0))
+
+    values = made_up_results(["truck", "train"], ["table 2"], score=score)
+    jobs = {(job["capture"], job["variant"]): job["metrics"] for job in values["jobs"]}
+    table = table_2(Results(Path(), values))
+    titles = [group.title for group in table.groups][2:]
+    assert titles[:3] == ["truck", "train", "Tanks and Temples, mean of 2 scenes"]
+    shown = {(cells[0] or ("",))[0] + (cells[1] or ("",))[0]: cells for cells in table.rows}
+    rows = {
+        "3DGS-30k–": ("base", "1.0x"),
+        "3DGS-30k + [11]–": ("base-npz", "20.0x"),
+        "Trimming the Fat0.375": ("gradient-0.375", "4.0x"),
+        "Trimming the Fat + [11]0.375": ("gradient-0.375-npz", "80.0x"),
+        "Trimming the Fat + SOG, encoded0.450": ("gradient-0.45-sog-plain", "50.0x"),
+        "Trimming the Fat + SPZ, fine-tuned0.500": ("gradient-0.5-spz", "80.0x"),
+    }
+    for label, (variant, ratio) in rows.items():
+        found = [jobs[capture, variant]["psnr"] for capture in ("truck", "train")]
+        psnr = [f"{value:.2f}" for value in (*found, statistics.fmean(found))]
+        for cells, value in zip(shown[label][2:5], psnr, strict=True):
+            assert cells is not None
+            assert (cells[1], cells[4]) == (value, ratio)
+    assert None not in [cells for row in table.rows for cells in row]
+
+
+def test_published_rows_of_table_2_have_the_ratios_the_paper_prints() -> None:
+    table = table_2(Results(Path(), made_up_results(experiments=["table 1"])))
+    titles = [group.title for group in table.groups]
+    column = titles.index("Deep Blending (paper)")
+    ratios = {row[0][0]: row[column][4] for row in table.rows if row[0] and row[column] and row[column][4] != "–"}
+    assert ratios == {"3DGS-30k": "1.0x", "3DGS-30k + [11]": "27.8x", "Trimming the Fat + [11]": "56.3x"}
+
+
+def test_results_from_before_table_2_was_run_say_that_it_was_not() -> None:
+    table = table_2(Results(Path(), made_up_results(experiments=["table 1"])))
+    fox = {(row[0] or ("",))[0]: row[2] for row in table.rows}
+    assert {name for name, cells in fox.items() if cells is None} == {
+        "3DGS-30k + [11]",
+        *(f"Trimming the Fat + {kind}, {how}" for kind in ("SOG", "SPZ") for how in ("encoded", "fine-tuned")),
+        "Trimming the Fat + [11]",
+    }
+
+
+def test_the_results_in_this_repository_make_a_report() -> None:
+    results = read_results(Path(__file__).parents[2] / "benchmarks/results/paper")
+    base = results.find("fox", "base")
+    assert base is not None
+    assert (table_2(results).rows[0][2] or ())[:4] == score_cells(base.score)
+    assert to_markdown(make_document(results))
 
 
 def test_published_numbers_stand_beside_ours_with_a_word_on_the_typo(tmp_path: Path) -> None:

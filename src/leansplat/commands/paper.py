@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class PaperRun:
     """Run the paper's experiments on your captures: baselines, trimming by every rule, ablations. Hours, not minutes.
 
-    Every experiment is a list of jobs, each a training or a trimming in a run folder of its own. Rows that several
-    tables and figures share are run once, and a finished job is never run again, so stop whenever you like and give the
-    same command to go on. Asking for more later adds to the folder. Without --tables, --figures and --also everything
-    is run, on the captures that the folder already has unless others are given; with -o alone, only what was asked for
-    before.
+    Every experiment is a list of jobs, each a training, trimming or compression in a run folder of its own. Rows that
+    several tables and figures share are run once, and a finished job is never run again, so stop whenever you like and
+    give the same command to go on. Asking for more later adds to the folder. Without --tables, --figures and --also
+    everything is run, on the captures that the folder already has unless others are given; with -o alone, only what was
+    asked for before.
 
     Example: leansplat paper run --captures fox=photos/fox@4 --iterations-scale 0.1 -o paper
     """
@@ -36,8 +36,8 @@ class PaperRun:
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
     """Folder of the sweep: plan, results, and a run folder a job."""
     tables: Annotated[str | None, arg(metavar="1,2", help_behavior_hint="")] = None
-    """The paper's tables to fill, with commas. Table 2 compresses trimmed scenes further, which is the work of
-    `leansplat compress`: nothing is run for it here."""
+    """The paper's tables to fill, with commas: 1 quality and size by gamma; 2 baseline and trimmed scenes compressed as
+    in the paper, and trimmed ones as .sog and .spz, merely encoded and fine-tuned."""
     figures: Annotated[str | None, arg(metavar="3,7a,8", help_behavior_hint="")] = None
     """The paper's figures to draw, with commas: 3 quality over size; 4, 5, 6 crops; 7a rounds against one shot and
     against no prior; 7b frames a second; 7c opacities; 8 a learned mask."""

@@ -1,7 +1,7 @@
 """`Job` and `Plan`: what to run, as plain data that is written to a file and read back.
 
-A job is one training or one trimming of one capture. Its name is its folder; two experiments that want the same thing
-want the job of the same name, so it is run once.
+A job is one training, trimming or compression of one capture. Its name is its folder; two experiments that want the
+same thing want the job of the same name, so it is run once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How jobs are run: a function for each kind, which makes the run folder of a job, or goes on with it, to its scene.
+"""How jobs are run: a function for each kind, which makes the run folder of a job, or goes on with it, to a scene file.
 
 A kind turns the settings of a job into a config and calls the library; it has no loop of its own. A new kind is a
 function here and a line in `KINDS`.
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from leansplat.captures.capture import Capture
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress, create_compression_run
 from leansplat.errors import RunError
 from leansplat.experiments.jobs import Job
-from leansplat.gaussians import Gaussians
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.trimmer import create_trimming_run, trim
 from leansplat.runs import Run, open_run
@@ -78,13 +78,20 @@ def trimming_config(job: Job, count: int | None = None) -> TrimmingConfig:
     return TrimmingConfig(seed=job.seed, count=count, **job.settings)
 
 
-def _train(task: Task) -> Gaussians:
+def compression_config(job: Job) -> CompressionConfig:
+    """The settings of a compression: what `leansplat compress` has by itself, and the fine-tuning of the job."""
+    settings = {name: value for name, value in job.settings.items() if name != "suffix"}
+    return CompressionConfig(fine_tuning=FineTuningConfig(seed=job.seed, **settings))
+
+
+def _train(task: Task) -> Path:
     config = training_config(task.job)
     run = task.run(lambda: _new_training(task, config))
-    return train(task.capture, config, run, resume=True, progress=task.progress).gaussians
+    train(task.capture, config, run, resume=True, progress=task.progress)
+    return run.scene_path
 
 
-def _trim(task: Task) -> Gaussians:
+def _trim(task: Task) -> Path:
     count = None
     if task.job.count_of is not None:
         metrics = open_run(task.jobs / task.job.count_of).metrics_path
@@ -94,10 +101,11 @@ def _trim(task: Task) -> Gaussians:
     run = task.run(
         lambda: create_trimming_run(task.folder, base, task.capture, config, settings=task.settings, overwrite=True)
     )
-    return trim(base, task.capture, config, run, resume=True, progress=task.progress).gaussians
+    trim(base, task.capture, config, run, resume=True, progress=task.progress)
+    return run.scene_path
 
 
-def _lottery(task: Task) -> Gaussians:
+def _lottery(task: Task) -> Path:
     ticket = task.job.settings["ticket"]
     config = lottery_config(training_config(task.job), ticket)
     run = task.run(lambda: _new_training(task, config))
@@ -106,7 +114,22 @@ def _lottery(task: Task) -> Gaussians:
         raise RunError(f"{base.folder} has no checkpoint to draw the ticket from; delete the folder to run it again")
     trimmed = read_checkpoint(base.checkpoint_path(base.checkpoints()[-1])).state
     start = lottery_ticket(trimmed, config, ticket)
-    return train(task.capture, config, run, resume=True, start=start, progress=task.progress).gaussians
+    train(task.capture, config, run, resume=True, start=start, progress=task.progress)
+    return run.scene_path
+
+
+def _compress(task: Task) -> Path:
+    config = compression_config(task.job)
+    base = task.base().folder
+    run = task.run(
+        lambda: create_compression_run(task.folder, base, task.capture, config, settings=task.settings, overwrite=True)
+    )
+    path = run.folder / f"scene{task.job.settings['suffix']}"
+    if config.fine_tuning.steps == 0:
+        compress(base, None, path, config, overwrite=True)
+    else:
+        compress(base, task.capture, path, config, run, resume=True, overwrite=True, progress=task.progress)
+    return path
 
 
 def _new_training(task: Task, config: TrainingConfig) -> Run:
@@ -122,16 +145,20 @@ def _trimming_steps(job: Job) -> int:
     return int(job.settings["rounds"] * job.settings["every"] + job.settings["finetune"])
 
 
+def _compression_steps(job: Job) -> int:
+    return int(job.settings["steps"])
+
+
 @dataclass(frozen=True)
 class Kind:
     """A way to run a job.
 
     Args:
-        run: to its end, from wherever it stands; returns the scene, which is in the run folder too.
+        run: to its end, from wherever it stands; returns the scene file, which is in the run folder.
         steps: how many training steps a job takes.
     """
 
-    run: Callable[[Task], Gaussians]
+    run: Callable[[Task], Path]
     steps: Callable[[Job], int]
 
 
@@ -139,5 +166,10 @@ KINDS: dict[str, Kind] = {
     "train": Kind(_train, _training_steps),
     "trim": Kind(_trim, _trimming_steps),
     "lottery": Kind(_lottery, _training_steps),
+    "compress": Kind(_compress, _compression_steps),
 }
-"""Kinds by name. Training without a prior and with a mask are "train" with further settings."""
+"""Kinds by name. Training without a prior and with a mask are "train" with further settings.
+
+Settings of "compress" are the file's "suffix" and those of `FineTuningConfig`; 0 "steps" write what `leansplat convert`
+does.
+"""

@@ -1,4 +1,4 @@
-"""`measure`: all that is measured on the scene of a finished job, so that reports need neither scenes nor captures.
+"""`measure`: all that is measured on the file of a finished job, so that reports need neither scenes nor captures.
 
 Beside quality, size and speed that is a histogram of opacities, and the render of one held-out view to cut crops from.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from leansplat import formats
 from leansplat.captures.capture import Capture, View
 from leansplat.evaluation import evaluate
 from leansplat.experiments.results import picture_path
@@ -26,14 +27,16 @@ def pictured(capture: Capture) -> View:
     return capture.test[len(capture.test) // 2]
 
 
-def measure(run: Run, gaussians: Gaussians, capture: Capture) -> None:
-    """Measure the scene of `run`, write its picture, and last its metrics.json, which says that the job is finished.
+def measure(run: Run, file: Path, capture: Capture) -> None:
+    """Measure a scene file of `run`, write its picture, and last metrics.json, which says that the job is finished.
 
-    metrics.json holds what `Evaluation.to_json` has; "opacity_histogram", how many Gaussians have an opacity in each
-    of 64 equal bins of [0, 1]; "pictured", the name of the view in the picture; "processor", which fps is of.
+    Measured is what a reader makes of the file. metrics.json holds what `Evaluation.to_json` has; "opacity_histogram",
+    how many Gaussians have an opacity in each of 64 equal bins of [0, 1]; "pictured", the name of the view in the
+    picture; "processor", which fps is of.
     """
     view = pictured(capture)
-    evaluation = evaluate(gaussians, capture, file_size=run.scene_path.stat().st_size)
+    gaussians = formats.read(file)
+    evaluation = evaluate(gaussians, capture, file_size=file.stat().st_size)
     with torch.inference_mode():
         image = render(gaussians, view.camera, background=capture.background).image
     write_png(image, picture_path(run.folder), overwrite=True)

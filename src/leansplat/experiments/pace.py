@@ -1,7 +1,7 @@
 """`seconds_left`: how long the rest of a sweep takes, from how fast its finished jobs went.
 
 A step costs less the fewer Gaussians a scene has, so a job is expected to go as fast as finished ones of its kind on
-its capture; where there are none, as others on its capture; else as any.
+its capture; where there are none, as others on its capture; else as any. A job without steps counts as nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def seconds_left(waiting: Sequence[Job], finished: Sequence[tuple[Job, float]]) 
     Args:
         finished: jobs, each with the seconds it took.
     """
-    paces = [(job, seconds / KINDS[job.kind].steps(job)) for job, seconds in finished]
+    paces = [(job, seconds / steps) for job, seconds in finished if (steps := KINDS[job.kind].steps(job))]
     if not paces:
         return None
     total = 0.0

@@ -48,6 +48,21 @@ MIDDLE = "gradient-0.45"
 
 TICKETS = ("fair", "authors")
 
+COMPRESSED_GAMMAS = (0.375, 0.45, 0.5)
+"""Rows of Table 1 that Table 2 compresses; the paper does not give its own."""
+
+FILES = {
+    "npz": (".npz", 5_000),
+    "sog-plain": (".sog", 0),
+    "sog": (".sog", 5_000),
+    "spz-plain": (".spz", 0),
+    "spz": (".spz", 5_000),
+}
+"""What scenes are compressed to, by the end of the variant's name: suffix, and steps of fine-tuning, 0 to only encode.
+
+The .npz is the paper's reference [11]; the open formats are not in the paper.
+"""
+
 REPEATED = (BASE, CONTROL, "gradient-0.375", "gradient-0.5", "opacity-0.1", "opacity-0.2")
 """Variants that seeds after the first repeat."""
 
@@ -109,6 +124,12 @@ class Recipe:
         settings = {"schedule": length, "iterations": length, "ticket": ticket}
         return self._job(f"lottery-{ticket}", "lottery", settings, self._name(MIDDLE))
 
+    def compress(self, variant: str, file: str) -> Job:
+        """The scene of another variant as one of `FILES`: "base" as "npz" is "base-npz"."""
+        suffix, steps = FILES[file]
+        settings = {"suffix": suffix, "steps": self.steps(steps) if steps else 0}
+        return self._job(f"{variant}-{file}", "compress", settings, self._name(variant))
+
     def _name(self, variant: str) -> str:
         return f"{self.capture}/{variant}-s{self.seed}"
 
@@ -136,9 +157,13 @@ def _table_1(recipe: Recipe) -> Iterator[Job]:
         yield from (recipe.gamma(rule, gamma) for gamma in gammas)
 
 
-def _table_2(_: Recipe) -> Iterator[Job]:
-    # Its rows are trimmed scenes compressed further, which sweeps do not do; `leansplat compress` does.
-    yield from ()
+def _table_2(recipe: Recipe) -> Iterator[Job]:
+    yield recipe.base()
+    yield recipe.compress(BASE, "npz")
+    for gamma in COMPRESSED_GAMMAS:
+        trimmed = recipe.gamma("gradient", gamma)
+        yield trimmed
+        yield from (recipe.compress(trimmed.variant, file) for file in FILES)
 
 
 def _crops(recipe: Recipe) -> Iterator[Job]:

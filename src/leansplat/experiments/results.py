@@ -106,7 +106,7 @@ def _entry(folder: Path, job: Job, before: dict[str, dict[str, Any]]) -> dict[st
         status = FINISHED
         found = {
             "metrics": metrics,
-            "seconds": next(event["seconds"] for event in reversed(events) if event["event"] == "finished"),
+            "seconds": next((event["seconds"] for event in reversed(events) if "seconds" in event), 0.0),
             "threads": run.config["threads"],
             "versions": run.config["versions"],
             "rounds": [{name: event.get(name) for name in _ROUND} for event in events if event["event"] == "round"],

@@ -155,9 +155,9 @@ def _run(folder: Path, job: Job, captures: _Captures, progress: Progress | None)
             },
         }
         task = Task(job, folder / "jobs", capture, settings, progress)
-        gaussians = KINDS[job.kind].run(task)
+        file = KINDS[job.kind].run(task)
         run = open_run(task.folder)
-        measure(run, gaussians, capture)
+        measure(run, file, capture)
         _drop_checkpoints(run, job)
     except Exception as error:
         reason = str(error) if isinstance(error, LeansplatError) else f"{type(error).__name__}: {error}"

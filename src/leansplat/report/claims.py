@@ -5,7 +5,16 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-from leansplat.experiments.plan import BASE, CONTROL, KEPT, MIDDLE, ONE_SHOT_GAMMAS, SHORT, TICKETS
+from leansplat.experiments.plan import (
+    BASE,
+    COMPRESSED_GAMMAS,
+    CONTROL,
+    KEPT,
+    MIDDLE,
+    ONE_SHOT_GAMMAS,
+    SHORT,
+    TICKETS,
+)
 from leansplat.experiments.published import CLAIMS
 from leansplat.report.columns import Column, our_columns, published_columns, rows_of
 from leansplat.report.document import NOT_RUN, Group, Table
@@ -89,6 +98,21 @@ def _ratio(column: Column) -> str | None:
     return None if trimmed is None or base is None else f"{base.megabytes / trimmed.megabytes:.1f} times smaller"
 
 
+def _compressed(column: Column) -> str | None:
+    alone = column.scores.get(f"{BASE}-npz")
+    trimmed = {"gamma not said": column.scores.get("gradient-npz")} | {
+        f"gamma {gamma:g}": column.scores.get(f"gradient-{gamma:g}-npz") for gamma in COMPRESSED_GAMMAS
+    }
+    if alone is None:
+        return None
+    found = [
+        f"{gamma}: {alone.megabytes / score.megabytes:.1f} times smaller, {difference(score, alone)}"
+        for gamma, score in trimmed.items()
+        if score is not None
+    ]
+    return "; ".join(found) or None
+
+
 def _iterative(column: Column) -> str | None:
     parts = []
     for rule, gammas in ONE_SHOT_GAMMAS.items():
@@ -123,6 +147,7 @@ _FORMULAS: dict[str, Callable[[Column], str | None]] = {
     "gradient": _gradient_over("opacity", "gradient over opacity"),
     "strongest": _strongest,
     "ratio": _ratio,
+    "compressed": _compressed,
     "iterative": _iterative,
     "prior": _against_trimming("no-prior", "no prior"),
     "mask": _against_trimming("mask", "a mask"),

@@ -33,10 +33,7 @@ def make_document(results: Results) -> Document:
         Section(
             "table-2",
             "Table 2: with end-to-end compression",
-            [
-                Text("Sweeps do not run it; `leansplat compress` makes such files of any scene. The paper's numbers:"),
-                tables.table_2(),
-            ],
+            [tables.table_2(results)],
         ),
         Section("crops", "Figs. 4 to 6: crops", _crops(galleries)),
         Section(
