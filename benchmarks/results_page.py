@@ -1,4 +1,4 @@
-"""Writes docs/results.md and the table of the README from the JSON files in benchmarks/results, so that no number is
+"""Writes docs/results.md and the tables of the README from the JSON files in benchmarks/results, so that no number is
 copied by hand.
 
     python benchmarks/results_page.py
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
-BETWEEN = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
+BETWEEN = re.compile(r"(<!-- (results|files): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of the README is written here."""
 
 HEAD = """# Results
@@ -222,13 +222,42 @@ def table2() -> str:
         [
             """## Small files
 
-[11] is Niedermayr et al. 2024, as an .npz. Every file is measured as it is read again, on photos held out; "times
-smaller" is against the .ply of the first row. Scenes under runs/paper are of
-[the paper's experiments](findings.md), whose schedules are a tenth of the published ones.
+[11] is Niedermayr et al. 2024, as an .npz. "Compressed" files are what `leansplat compress` makes without options,
+"untuned" ones the same before its fine-tuning. "Fine-tuned" ones have a palette as large as that of plain SOG, and the
+others are as `leansplat convert` writes them. Trimmed scenes go by
+their run folder: the criterion and the percentage of Gaussians that was kept. Every file is measured as it is read
+again, on photos held out; "times smaller" is against the .ply of the first row.
 """,
             *tables,
         ]
     )
+
+
+def writing() -> str:
+    result = read("sog_writing")
+    if result is None:
+        return ""
+    rows = [
+        [
+            row["tool"],
+            f"{row['gaussians']:,}",
+            f"{row['seconds']:.1f}",
+            "-" if row["memory"] is None else f"{row['memory'] / 1e6:,.0f}",
+            f"{row['bytes'] / 1e6:.2f}",
+            f"{row['bytes_per_gaussian']:.1f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["", "Gaussians", "seconds", "MB of memory", "MB of file", "bytes a Gaussian"]
+    return f"""## Writing SOG and SPZ
+
+    {result["command"]}
+
+{result["scene"]} repeated with jitter, {result["threads"]} threads. Memory is what is taken beyond the scene, all of it
+for splat-transform, which would take hours for the larger scene.
+
+{table(head, rows)}
+"""
 
 
 def readme_table() -> str:
@@ -248,6 +277,22 @@ def readme_table() -> str:
     return table([result["capture"], "Gaussians", "`.ply`", "PSNR", "SSIM", "LPIPS"], rows)
 
 
+def readme_files() -> str:
+    """Of each capture's Table 2 what there was, what the paper compares with, and the smallest files."""
+    rows = []
+    for path in sorted(RESULTS.glob("table2_*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        for name, row in result["rows"].items():
+            if name == "3DGS" or name.endswith(("[11]", "compressed")):
+                scene, _, file = name.partition(" + ")
+                criterion, _, share = scene.rpartition("_")
+                start = "trained" if scene == "3DGS" else f"trimmed to {share}% by {criterion}"
+                quality = f"{row['psnr']:.2f}", f"{row['ssim']:.3f}", f"{row['lpips']:.3f}"
+                cells = start, file or "`.ply`", f"{row['bytes'] / 1e6:.2f}", f"{row['ratio']:.0f}", *quality
+                rows.append([result["capture"].split("_")[0], *cells])
+    return table(["", "scene", "file", "MB", "times smaller", "PSNR", "SSIM", "LPIPS"], rows) if rows else ""
+
+
 def main() -> None:
     parts = [
         part
@@ -255,6 +300,7 @@ def main() -> None:
             HEAD,
             trimming(),
             table2(),
+            writing(),
             fox_time(),
             frames_per_second(),
             short_schedule(),
@@ -267,7 +313,8 @@ def main() -> None:
         file.write("\n".join(parts).encode())
     text = README.read_text(encoding="utf-8")
     with replacing(README, overwrite=True) as file:
-        file.write(BETWEEN.sub(lambda found: f"{found[1]}{readme_table()}\n{found[2]}", text).encode())
+        tables = {"results": readme_table(), "files": readme_files()}
+        file.write(BETWEEN.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text).encode())
     print(PAGE.relative_to(ROOT), README.relative_to(ROOT), sep="\n")
 
 

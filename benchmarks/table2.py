@@ -4,9 +4,9 @@
         --trimmed runs/fox30k/gradient_10 --runs runs/table2_fox -o table2_fox
 
 Every file is under --runs, and every row is measured on the file, read again, on the photos held out. "compressed" is
-what `leansplat compress` makes without options, "untuned" the same before its fine-tuning, the others are written as
-`leansplat convert` does. A row that is in the JSON is not made again; an interrupted compression is resumed.
-splat-transform runs through node.
+what `leansplat compress` makes without options, "untuned" the same before its fine-tuning, "fine-tuned" has a palette
+of the size of plain SOG, and the others are written as `leansplat convert` does. A row that is in the JSON is not made
+again; an interrupted compression is resumed. splat-transform runs through node.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from leansplat.commands.captures import BACKGROUNDS
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
-from leansplat.formats import read, scene_path, write
+from leansplat.formats import read, scene_path, sog, write
 
 RESULTS = Path(__file__).parent / "results"
 SPLAT_TRANSFORM = Path(__file__).parents[1] / "node_modules/@playcanvas/splat-transform/bin/cli.mjs"
@@ -44,10 +44,11 @@ def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
 
         return make
 
-    def tuned(scene: Path, name: str) -> Row:
+    def tuned(scene: Path, name: str, *, usual_palette: bool = False) -> Row:
         def make() -> Path:
             run = folder / name.replace(".", "_")
-            config = CompressionConfig(fine_tuning=FineTuningConfig(steps=options.steps))
+            size = sog.usual_palette_size(len(read(scene))) if usual_palette else None
+            config = CompressionConfig(fine_tuning=FineTuningConfig(steps=options.steps), palette_size=size)
             resume = (run / "config.json").exists()
             compress(scene, capture, folder / name, config, run, resume=resume, overwrite=True, progress=show)
             return folder / name
@@ -73,6 +74,7 @@ def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
         found |= {
             name: lambda scene=scene: scene,  # type: ignore[misc]
             f"{name} + SOG": plain(scene, f"{name}_plain.sog"),
+            f"{name} + SOG, fine-tuned": tuned(scene, f"{name}_usual.sog", usual_palette=True),
             f"{name} + SOG of splat-transform": others(scene, f"{name}_splat_transform.sog"),
             f"{name} + SOG, compressed": tuned(scene, f"{name}.sog"),
             f"{name} + SOG, untuned": untuned(f"{name}.sog"),
