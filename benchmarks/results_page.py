@@ -260,6 +260,27 @@ for splat-transform, which would take hours for the larger scene.
 """
 
 
+def viewers() -> str:
+    result = read("viewers")
+    if result is None:
+        return ""
+    rows = [
+        [row["viewer"], f"`{row['file']}`", f"{row['to_its_ply']:.1f}"]
+        for row in result["rows"]
+        if row["to_its_ply"] is not None
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return f"""## Viewers
+
+    {result["command"]}
+
+One view of a scene of {result["gaussians"]:,} Gaussians, in Chromium ({versions}). PSNR is that of the viewer's picture
+of the file to the same viewer's picture of the .ply: what the format loses. A .splat has no spherical harmonics.
+
+{table(["viewer", "file", "PSNR to the .ply there"], rows)}
+"""
+
+
 def readme_table() -> str:
     """The fox in short, with what the last column of the long table leaves to the reader."""
     result = read("fox_trimming")
@@ -301,6 +322,7 @@ def main() -> None:
             trimming(),
             table2(),
             writing(),
+            viewers(),
             fox_time(),
             frames_per_second(),
             short_schedule(),
