@@ -172,6 +172,13 @@ def test_rotations_can_be_coarser() -> None:
     assert 2 * fine < coarse < 4.5
 
 
+@pytest.mark.parametrize(
+    ("count", "size"), [(0, 64), (10, 64), (100, 72), (1030, 1030), (23_276, 18_432), (60_000, 36_864), (10**6, 65_536)]
+)
+def test_the_palette_has_about_an_entry_a_gaussian(count: int, size: int) -> None:
+    assert sog.usual_palette_size(count) == size
+
+
 def test_labels_are_those_of_the_nearest_entries() -> None:
     scene = random_scene(1000)
     codebooks = sog.fit(scene, palette_size=256)
@@ -228,7 +235,7 @@ def test_a_bundle_is_a_zip_of_stored_files_as_the_specification_names_them(tmp_p
     assert meta["antialias"] is True
     assert {name for entry in meta.values() if isinstance(entry, dict) for name in entry.get("files", [])} == set(found)
     sizes = {name: Image.open(io.BytesIO(content)).size for name, content in found.items()}
-    assert sizes.pop("shN_centroids.webp") == (960, meta["shN"]["count"] / 64)
+    assert sizes.pop("shN_centroids.webp") == (960, -(-meta["shN"]["count"] // 64))
     assert set(sizes.values()) == {(16, 16)}
 
 

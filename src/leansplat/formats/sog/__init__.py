@@ -90,8 +90,7 @@ def write(
     Args:
         path: ends in .sog for a bundle, or in meta.json, whose images then go beside it under the same prefix.
         overwrite: whether files already there may be replaced.
-        palette_size: entries of the palette of spherical harmonics, 1 to 65,536; as many as Gaussians, rounded down to
-            a power of two, by default.
+        palette_size: entries of the palette of spherical harmonics, 1 to 65,536; about one a Gaussian by default.
         seed: of what is drawn while the palette is found.
 
     Raises:

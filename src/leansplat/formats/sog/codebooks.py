@@ -96,8 +96,7 @@ def fit(
 
     Args:
         gaussians: finite.
-        palette_size: entries of the palette, 1 to 65,536; as many as Gaussians, rounded down to a power of two, by
-            default.
+        palette_size: entries of the palette, 1 to 65,536; `usual_palette_size` by default.
         weights: (N,) float32, what errors in a Gaussian's spherical harmonics count; `importance` by default.
         start: where the palette starts from, with its size, to adapt it to a scene that has moved.
         seed: of what is drawn while the palette is found.
@@ -150,5 +149,10 @@ def palette_labels(shN: np.ndarray, codebooks: Codebooks) -> np.ndarray:
 
 
 def usual_palette_size(count: int) -> int:
-    """As PlayCanvas's tools do: the power of two below the number of Gaussians, as far as a file can hold it."""
-    return min(LARGEST_PALETTE, max(SMALLEST_PALETTE, 1 << (count.bit_length() - 1)))
+    """Entries of the palette for a number of Gaussians: the power of two below it, and an eighth more.
+
+    PlayCanvas's tools have that power. The eighth takes fewer bytes than wider steps save, and more than makes up for
+    what these lose.
+    """
+    power = 1 << max(count.bit_length() - 1, 0)
+    return min(LARGEST_PALETTE, max(SMALLEST_PALETTE, min(count, power + power // 8)))
