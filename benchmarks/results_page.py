@@ -224,9 +224,9 @@ def table2() -> str:
 
 [11] is Niedermayr et al. 2024, as an .npz. "Compressed" files are what `leansplat compress` makes without options,
 "untuned" ones the same before its fine-tuning. "Fine-tuned" ones have a palette as large as that of plain SOG, and the
-others are as `leansplat convert` writes them. Trimmed scenes go by
-their run folder: the criterion and the percentage of Gaussians that was kept. Every file is measured as it is read
-again, on photos held out; "times smaller" is against the .ply of the first row.
+others are as `leansplat convert` writes them. Trimmed scenes go by their run folder: the criterion and the percentage
+of Gaussians that was kept. Every file is measured as it is read again, on photos held out; "times smaller" is against
+the .ply of the first row.
 """,
             *tables,
         ]

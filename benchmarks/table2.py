@@ -118,7 +118,8 @@ def main() -> None:
             sys.exit(f"{path} is of other settings; move it away")
         found["rows"] = before["rows"]
     capture = load(options.capture, downscale=options.downscale, background=BACKGROUNDS[options.background])
-    for name, make in rows(options, capture).items():
+    makers = rows(options, capture)
+    for name, make in makers.items():
         if name in found["rows"] or any(word in name for word in options.without):
             continue
         print(name, file=sys.stderr, flush=True)
@@ -133,6 +134,7 @@ def main() -> None:
             "ssim": quality.ssim,
             "lpips": quality.lpips,
         }
+        found["rows"] = {row: found["rows"][row] for row in makers if row in found["rows"]}
         write_json(path, found, overwrite=True)
     for name, row in found["rows"].items():
         lpips = "-" if row["lpips"] is None else f"{row['lpips']:.4f}"
