@@ -82,18 +82,47 @@ def test_fine_tuning_recovers_what_sog_costs(tmp_path: Path) -> None:
     assert found.compressed.psnr > found.plain.psnr + 0.7
 
 
+def test_a_loss_that_is_allowed_makes_files_smaller_and_is_kept_to(tmp_path: Path) -> None:
+    """The photos are of the very scene, so that harmonics have all to lose."""
+    scene = replace(blobs(400), shN=0.2 * torch.randn(400, 8, 3, generator=torch.Generator().manual_seed(1)))
+    cameras = ring_of_cameras(8)
+    noise = torch.Generator().manual_seed(2)
+    images = [render(scene, camera).image for camera in cameras]
+    photos = [(image + 0.03 * torch.randn(image.shape, generator=noise)).clamp(0, 1) for image in images]
+    views = [
+        View(f"{k}.png", camera, (255 * photo).round().byte())
+        for k, (camera, photo) in enumerate(zip(cameras, photos, strict=True))
+    ]
+    capture = Capture("blobs", tuple(views), (), None, (0.0, 0.0, 0.0))
+    before = evaluate(scene, capture, lpips=None, fps=False, split="train").psnr
+    for suffix in (".sog", ".spz"):
+        sizes = []
+        for allowed in (0.0, 1.0, 3.0):
+            config = CompressionConfig(sh_loss=allowed, fine_tuning=FineTuningConfig(steps=0))
+            result = compress(
+                scene, capture, tmp_path / f"{allowed}{suffix}", config, tmp_path / f"{allowed}-run{suffix}"
+            )
+            lost = before - evaluate(result.gaussians, capture, lpips=None, fps=False, split="train").psnr
+            assert lost < allowed + 0.4, (suffix, allowed)  # and what all else is rounded to
+            sizes.append(result.bytes)
+        assert sizes[0] > sizes[1] > sizes[2], suffix
+        events = open_run(tmp_path / f"1.0-run{suffix}").events()
+        assert any("palette_size" in event or "sh_steps" in event for event in events)
+
+
 def test_a_compression_that_was_killed_and_resumed_gives_the_same_file(trained: Path, tmp_path: Path) -> None:
     class KilledError(Exception):
         pass
 
     def kill(step: int, total: int, values: dict) -> None:
-        if step == 10:
+        if step == 10 and total == SHORT.fine_tuning.steps:
             raise KilledError
 
     compress(trained, CAPTURE, tmp_path / "whole.npz", SHORT, tmp_path / "whole")
     with pytest.raises(KilledError):
         compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", progress=kill)
     assert not (tmp_path / "killed.npz").exists()
+    assert open_run(tmp_path / "killed").checkpoints()
     compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", resume=True)
     assert (tmp_path / "killed.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
     events = [event["event"] for event in open_run(tmp_path / "killed").events()]
@@ -217,7 +246,9 @@ def test_settings_survive_json_and_unknown_ones_are_named() -> None:
             CompressionConfig.from_json(settings)
 
 
-@pytest.mark.parametrize("settings", [{"sh_degree": 4}, {"palette_size": 0}, {"palette_size": 65537}])
+@pytest.mark.parametrize(
+    "settings", [{"sh_degree": 4}, {"palette_size": 0}, {"palette_size": 65537}, {"sh_loss": -1.0}]
+)
 def test_settings_of_open_formats_out_of_range_are_refused_by_name(settings: dict) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):
         CompressionConfig(**settings)

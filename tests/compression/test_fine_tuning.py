@@ -181,6 +181,6 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence() -> None:
 
     with pytest.raises(RunError, match=r"loss is (inf|nan) at step 1"):
         fine_tune(blobs(), CAPTURE, Broken(), SHORT)
-    for settings in ({"steps": -1}, {"checkpoint_every": 0}, {"position_rate": float("nan")}):
+    for settings in ({"steps": -1}, {"checkpoint_every": 0}, {"position_rate": float("nan")}, {"final_rate": 2.0}):
         with pytest.raises(InputError, match=next(iter(settings))):
             FineTuningConfig(**settings)

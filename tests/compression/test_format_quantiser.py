@@ -16,6 +16,7 @@ from leansplat.formats import compressed_ply, sog, spz
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.ordering import morton_order
 from leansplat.render import pack
+from leansplat.training import TrainingConfig
 
 MODULES = {".sog": sog, ".spz": spz, ".compressed.ply": compressed_ply}
 
@@ -111,6 +112,13 @@ def test_refitted_codebooks_are_no_finer_than_the_first(tmp_path: Path) -> None:
     assert np.median(np.diff(after)) == pytest.approx(np.median(np.diff(before)), rel=0.1)
     quantiser.write(moved(latents), tmp_path / "after.sog")
     assert (tmp_path / "after.sog").stat().st_size < 1.1 * (tmp_path / "before.sog").stat().st_size
+
+
+def test_entries_of_a_palette_learn_faster_than_harmonics_of_one_gaussian() -> None:
+    recipe = TrainingConfig(shN_rate=1e-3, sh0_rate=5e-3)
+    rows, shared = (format_quantiser(suffix).rates(recipe) for suffix in (".spz", ".sog"))
+    assert rows["shN"] == 1e-3
+    assert shared == {**rows, "shN": 4e-3}
 
 
 def test_steps_and_weights_stay_with_their_gaussians() -> None:

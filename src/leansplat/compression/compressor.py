@@ -16,25 +16,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from leansplat import formats
 from leansplat.captures.capture import Capture
-from leansplat.compression.clustered import ClusteredQuantiser
 from leansplat.compression.config import CompressionConfig
-from leansplat.compression.covariance import normalised_covariance
 from leansplat.compression.fine_tuning import fine_tune
-from leansplat.compression.format_quantiser import SUFFIXES, FileQuantiser, format_quantiser
-from leansplat.compression.harmonics import coarsest_steps, color_weights, loss_on_photos, smallest_palette
-from leansplat.compression.sensitivity import Sensitivity, sensitivity
-from leansplat.compression.vector_quantisation import vector_quantise
+from leansplat.compression.format_quantiser import SUFFIXES
+from leansplat.compression.preparation import kept_degrees, prepared
 from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
 from leansplat.formats import c3dgs_npz
 from leansplat.gaussians import Gaussians
-from leansplat.pruning.start import Start, create_run_from, start_from
-from leansplat.render.packed import pack
+from leansplat.pruning.start import create_run_from, start_from
 from leansplat.runs import Run, open_run
 from leansplat.training import loop
 from leansplat.training.loop import Progress
@@ -120,7 +113,7 @@ def compress(
     with TemporaryDirectory() as temporary:
         plain = (run.folder if run is not None else Path(temporary)) / f"plain{suffix}"
         begins = not (resume and run is not None and run.checkpoints())
-        gaussians, quantiser = _prepared(start, capture, config, run, suffix, progress, begins=begins)
+        gaussians, quantiser = prepared(start, capture, config, run, suffix, progress, begins=begins)
 
         def write_plain(latents: Mapping[str, Tensor]) -> None:
             try:
@@ -200,92 +193,10 @@ def _encode(
     scene: Gaussians | str | os.PathLike[str], path: Path, config: CompressionConfig, *, overwrite: bool
 ) -> CompressionResult:
     original = scene if isinstance(scene, Gaussians) else formats.read(scene)
-    rounded = _kept_degrees(original, config)
+    rounded = kept_degrees(original, config)
     if config.palette_size is not None and _suffix(path) == ".sog":
         formats.sog.write(rounded, path, overwrite=overwrite, palette_size=config.palette_size)
     else:
         formats.write(rounded, path, overwrite=overwrite)
     read, size = formats.read(path), path.stat().st_size
     return CompressionResult(read, path, size, original, read, size, 0.0)
-
-
-def _prepared(
-    start: Start,
-    capture: Capture,
-    config: CompressionConfig,
-    run: Run | None,
-    suffix: str,
-    progress: Progress | None,
-    *,
-    begins: bool,
-) -> tuple[Gaussians | None, FileQuantiser]:
-    """The scene to begin with, and its quantiser. A run that is resumed has both in its checkpoint."""
-    shares = suffix in c3dgs_npz.FORMAT.suffixes
-    steps = config.fine_tuning.steps
-    quantiser: FileQuantiser = ClusteredQuantiser() if shares else format_quantiser(suffix, steps=steps)
-    if not begins:
-        return None, quantiser
-    gaussians = _kept_degrees(start.state.gaussians(), config)
-    before = len(gaussians)
-    said: dict[str, Any] = {}
-    found = sensitivity(pack(gaussians), [view.camera for view in capture.train], capture.background, progress)
-    if config.drop_unseen:
-        seen = found.of_color > 0
-        gaussians, found = gaussians[seen], found[seen]
-        if len(gaussians) == 0:
-            raise InputError("no training view shows any of the scene; check that it belongs to the capture")
-    if shares:
-        quantiser, said = _clustered(gaussians, found, config, progress)
-    elif suffix == ".sog":
-        quantiser, said = _with_palette(gaussians, found, capture, config)
-    elif suffix == ".spz":
-        quantiser, said = _with_steps(gaussians, found, capture, config)
-    if run is not None:
-        event = "clustered" if shares else "prepared"
-        run.log(event, 0, gaussians=len(gaussians), dropped=before - len(gaussians), **said)
-    return gaussians, quantiser
-
-
-def _with_palette(
-    gaussians: Gaussians, found: Sensitivity, capture: Capture, config: CompressionConfig
-) -> tuple[FileQuantiser, dict[str, Any]]:
-    """The quantiser of a .sog whose palette is as small as `sh_loss` allows, and what the log says of it."""
-    seed, weights, size = config.fine_tuning.seed, color_weights(found), config.palette_size
-    if size is None:
-        loss = loss_on_photos(gaussians, capture)
-        size = smallest_palette(gaussians, weights, loss, config.sh_loss, seed=seed)
-    steps = config.fine_tuning.steps
-    quantiser = format_quantiser(".sog", steps=steps, sh_weights=weights, palette_size=size, seed=seed)
-    return quantiser, {"palette_size": size}
-
-
-def _with_steps(
-    gaussians: Gaussians, found: Sensitivity, capture: Capture, config: CompressionConfig
-) -> tuple[FileQuantiser, dict[str, Any]]:
-    """The quantiser of an .spz whose harmonics are as coarse as `sh_loss` allows, and what the log says of them."""
-    loss = loss_on_photos(gaussians, capture)
-    steps = coarsest_steps(gaussians, color_weights(found), loss, config.sh_loss)
-    quantiser = format_quantiser(".spz", steps=config.fine_tuning.steps, sh_steps=steps)
-    return quantiser, {"sh_steps": {f"{step:g}": int((steps == step).sum()) for step in np.unique(steps)}}
-
-
-def _clustered(
-    gaussians: Gaussians, found: Sensitivity, config: CompressionConfig, progress: Progress | None
-) -> tuple[ClusteredQuantiser, dict[str, Any]]:
-    """The quantiser with tables of colours and shapes, and what the log says of them."""
-    generator = torch.Generator().manual_seed(config.fine_tuning.seed)
-    flat = torch.cat([gaussians.sh0, gaussians.shN], dim=1).flatten(1)
-    colors = vector_quantise(flat, found.of_color, config.colors, generator, progress)
-    covariances = normalised_covariance(gaussians.quats, gaussians.scales)
-    shapes = vector_quantise(covariances, found.of_shape, config.shapes, generator, progress)
-    said = {
-        name: {"shared": len(table.centres), "own": len(table.own)}
-        for name, table in (("colors", colors), ("shapes", shapes))
-    }
-    return ClusteredQuantiser(colors, shapes), said
-
-
-def _kept_degrees(gaussians: Gaussians, config: CompressionConfig) -> Gaussians:
-    if config.sh_degree is None:
-        return gaussians
-    return gaussians.with_sh_degree(min(config.sh_degree, gaussians.sh_degree))

@@ -38,7 +38,7 @@ _PALETTE_RATE = 4
 """Learning rate of a palette's entries in that of harmonics: an entry hears many Gaussians, so it errs less."""
 
 _ROTATION_STEP = 4
-"""Of a SOG file's rotations, in steps of its bytes: 1.3 degrees, which training makes up for."""
+"""Of a SOG file's rotations, in steps of its bytes: coarser ones compress better, and training makes up for them."""
 
 _SHARE_OF_REFITS = 0.8
 """Of fine-tuning, after which codebooks rest, so that what is written was trained with."""
@@ -94,9 +94,8 @@ class RowQuantiser:
     def __init__(self, coding: Any) -> None:
         self._coding = coding
         self._antialiased = False
-        self._tag = (
-            f"{coding.FORMAT.name}.antialiased"  # so that another format's checkpoint is not taken for this one's
-        )
+        # Named so that another format's checkpoint is not taken for this one's.
+        self._tag = f"{coding.FORMAT.name}.antialiased"
 
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
         return self._begin(gaussians, morton_order(gaussians.means))

@@ -49,6 +49,7 @@ def opened_archive(handle: BinaryIO) -> Iterator[Archive]:
         with zipfile.ZipFile(handle) as archive:
             yield Archive(archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
+        # zipfile's NotImplementedError is of a compression method or an encryption that it does not know.
         raise ValueError(f"the zip is damaged: {error}") from error
 
 

@@ -108,6 +108,7 @@ def _within(archive: zipfile.ZipFile, path: Path) -> Files:
             with archive.open(entry) as stream:
                 return stream.read(entry.file_size)  # without a size it would unpack all there is before it counts
         except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError) as error:
+            # zipfile's NotImplementedError is of a compression method or an encryption that it does not know.
             raise SceneFileError(f"{path} has a {name} that is cut off or damaged; copy it again.") from error
 
     return read
