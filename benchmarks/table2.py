@@ -26,6 +26,7 @@ from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
 from leansplat.formats import read, scene_path, sog, write
+from leansplat.runs import open_run
 
 RESULTS = Path(__file__).parent / "results"
 SPLAT_TRANSFORM = Path(__file__).parents[1] / "node_modules/@playcanvas/splat-transform/bin/cli.mjs"
@@ -86,6 +87,14 @@ def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
     return found | {"3DGS + [11]": tuned(base, "base.npz")}
 
 
+def shared_rows(run: Path) -> dict[str, Any]:
+    """How many rows of its tables Gaussians of an .npz share, and how many have one of their own."""
+    if not (run / "config.json").exists():
+        return {}
+    found = [event for event in open_run(run).events() if event["event"] == "clustered"]
+    return {name: found[0][name] for name in ("colors", "shapes")} if found else {}
+
+
 def show(step: int, total: int, values: Any) -> None:
     if step % 500 == 0:
         print(f"  step {step:,} of {total:,}, loss {values['loss']:.4f}", file=sys.stderr, flush=True)
@@ -133,6 +142,7 @@ def main() -> None:
             "psnr": quality.psnr,
             "ssim": quality.ssim,
             "lpips": quality.lpips,
+            **shared_rows(options.runs / file.name.replace(".", "_")),
         }
         found["rows"] = {row: found["rows"][row] for row in makers if row in found["rows"]}
         write_json(path, found, overwrite=True)
