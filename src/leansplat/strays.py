@@ -20,6 +20,7 @@ FAR = 100.0
 _SHARE_OF_EXTENT = 0.9
 _SHARE_OF_OPACITY = 1e-2
 _SHARE_OF_PICTURE = 1e-3
+_GAP = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,22 @@ class Distances:
     picture: Tensor
 
     def strays(self) -> Tensor:
-        """(N,) bool: all beyond the radius, at least `FAR` extents, that leaves out as much as weighs nothing.
+        """(N,) bool: those beyond a radius of at least `FAR` extents, if all of them together weigh next to nothing.
 
-        That is a hundredth of the opacity and a thousandth of the picture, summed over all of them.
+        That is less than a hundredth of the opacity and a thousandth of the picture. The radius is the least that does,
+        but never cuts through a place that matters: what is farther is at least twice as far as what is not.
         """
-        far = torch.where(self.of > FAR * self.extent, self.of, -torch.inf)
-        inwards = far.argsort(descending=True, stable=True)
-        inwards = inwards[: int((far > -torch.inf).sum())]
+        found = torch.zeros(len(self.of), dtype=torch.bool)
+        far = torch.where((self.of > FAR * self.extent) & self.of.isfinite(), self.of, 0)
+        inwards = far.argsort(descending=True, stable=True)[: int((far > 0).sum())]
+        if len(inwards) == 0 or not bool((self.opacity > 0).any()):
+            return found
         light = (self.opacity[inwards].cumsum(0) < _SHARE_OF_OPACITY) & (
             self.picture[inwards].cumsum(0) < _SHARE_OF_PICTURE
         )
-        found = torch.zeros(len(self.of), dtype=torch.bool)
-        found[inwards[light]] = True
+        next_inwards = torch.cat([far[inwards[1:]], far.new_zeros(1)])
+        ends = light & (far[inwards] >= _GAP * next_inwards)
+        found[inwards[: int(ends.nonzero().max()) + 1 if ends.any() else 0]] = True
         return found
 
 

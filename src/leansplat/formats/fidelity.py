@@ -19,9 +19,12 @@ from leansplat.formats.activation import opacity_of, unit
 from leansplat.formats.format import Written, blocks
 from leansplat.formats.visibility import NEGLIGIBLE, numpy_of, weights, widths
 from leansplat.gaussians import Gaussians
-from leansplat.strays import describe
+from leansplat.strays import describe, strays
 
-_TWICE = math.log(2)
+_ANGLE = 2.0
+"""Degrees by which even needles may turn; no format here comes near them."""
+
+_LARGEST_LOG = 80.0
 _COLOR = 1 / 8
 _OPACITY = 1 / 16
 _SAMPLE = 1 << 14
@@ -56,14 +59,15 @@ class Harm:
 def harm(gaussians: Gaussians, written: Written) -> list[Harm]:
     """How much a file changes a scene, respect by respect: places, directions, sizes, colours and opacities.
 
-    Spherical harmonics are compared up to the degree that the file has. Of many Gaussians, evenly spread ones are
-    looked at first, and all only where these show something.
+    Spherical harmonics are compared up to the degree that the file has. Evenly spread Gaussians are looked at first, and
+    where these show something all, but for strays.
     """
     rows = np.flatnonzero(written.order < len(gaussians))
     sample = _harm_in(gaussians, written, rows[:: len(rows) // _SAMPLE + 1])
-    if len(rows) <= _SAMPLE or not any(each.weight > each.tolerated / 2 for each in sample):
+    if not any(each.weight > each.tolerated / 2 for each in sample):
         return sample
-    return _harm_in(gaussians, written, rows)
+    matters = ~strays(gaussians).numpy()
+    return _harm_in(gaussians, written, rows[matters[written.order[rows]]])
 
 
 def _harm_in(gaussians: Gaussians, written: Written, rows: np.ndarray) -> list[Harm]:
@@ -138,19 +142,19 @@ def _changes(before: Gaussians, after: Gaussians) -> list[tuple[np.ndarray, np.n
     moved = np.linalg.norm(numpy_of(after.means).astype(np.float64) - numpy_of(before.means), axis=1)
     cosines = np.abs(np.einsum("nd,nd->n", unit(numpy_of(before.quats)), unit(numpy_of(after.quats))))
     angles = 2 * np.arccos(np.minimum(cosines, 1))
-    with np.errstate(over="ignore"):
-        resized = np.exp(np.abs(numpy_of(after.scales) - logs).max(axis=1).astype(np.float64))
+    resized = np.exp(np.minimum(np.abs(numpy_of(after.scales) - logs).max(axis=1).astype(np.float64), _LARGEST_LOG))
     # The mean square over all directions of a sum of spherical harmonics is that of its coefficients over 4 pi.
     known = after.shN.shape[1]
     square = np.square(numpy_of(after.sh0) - numpy_of(before.sh0)).sum(axis=1)
     square += np.square(numpy_of(after.shN) - numpy_of(before.shN)[:, :known]).sum(axis=1)
     recoloured = np.sqrt(square.max(axis=1) / (4 * math.pi))
     faded = np.abs(opacity_of(numpy_of(after.opacities)) - opacity_of(numpy_of(before.opacities)))
-    degrees = np.rad2deg(width / np.exp(logs.max(axis=1).astype(np.float64)))
+    ordered = np.sort(logs, axis=1).astype(np.float64)
+    across = np.rad2deg(np.exp(ordered[:, 1] - ordered[:, 2]))
     return [
         (moved, width),
-        (np.rad2deg(angles), degrees),
-        (resized, math.exp(_TWICE)),
+        (np.rad2deg(angles), np.maximum(across, _ANGLE)),
+        (resized, 2),
         (recoloured, _COLOR),
         (faded, _OPACITY),
     ]

@@ -16,7 +16,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.strays import distances
 
-_LARGEST_ERROR = 1 / 8
+_LARGEST_ERROR = 1 / 16
 """Of a Gaussian's width, by which rounding may move it before strays are left out."""
 
 
@@ -52,6 +52,7 @@ def held(gaussians: Gaussians, errors: Callable[[np.ndarray], np.ndarray]) -> np
         return everything
     measured = distances(gaussians)
     outermost = np.flatnonzero(measured.strays().numpy())
+    shares[outermost] = 0
     outermost = outermost[np.argsort(-measured.of.numpy()[outermost], kind="stable")]
 
     def without(count: int) -> np.ndarray:

@@ -12,6 +12,7 @@ NEGLIGIBLE = 1e-3
 """Share of the weight of a scene below which harm is not worth a word, nor bytes."""
 
 _LARGEST_AREA = np.log(10)
+_LARGEST_LOG = 700.0
 
 
 def widths(scales: np.ndarray) -> np.ndarray:
@@ -20,8 +21,7 @@ def widths(scales: np.ndarray) -> np.ndarray:
     Seen from anywhere a Gaussian is at least about that wide: across a needle it is the thickness, and a disc that is
     moved by less than its radius still covers its place.
     """
-    logs = scales.astype(np.float64)
-    return np.exp(logs.sum(axis=1) - logs.max(axis=1) - logs.min(axis=1))
+    return np.exp(np.clip(np.sort(scales, axis=1)[:, 1].astype(np.float64), -_LARGEST_LOG, _LARGEST_LOG))
 
 
 def weights(gaussians: Gaussians, rows: np.ndarray | None = None) -> np.ndarray:
