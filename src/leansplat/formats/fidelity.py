@@ -59,8 +59,8 @@ class Harm:
 def harm(gaussians: Gaussians, written: Written) -> list[Harm]:
     """How much a file changes a scene, respect by respect: places, directions, sizes, colours and opacities.
 
-    Spherical harmonics are compared up to the degree that the file has. Evenly spread Gaussians are looked at first, and
-    where these show something all, but for strays.
+    Spherical harmonics are compared up to the degree that the file has. Evenly spread Gaussians are looked at first,
+    and where these show something all, but for strays.
     """
     rows = np.flatnonzero(written.order < len(gaussians))
     sample = _harm_in(gaussians, written, rows[:: len(rows) // _SAMPLE + 1])
