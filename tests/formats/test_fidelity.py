@@ -211,7 +211,7 @@ def test_numbers_out_of_all_proportion_leave_others_their_precision_in_an_npz(tm
     found = formats.read(tmp_path / "scene.npz")
     nearest = torch.cdist(found.means, scene.means).argmin(dim=1)
     others = ~torch.isin(nearest, torch.tensor([3, 5, 7, 9]))
-    for name, limit in (("sh0", 0.026), ("shN", 0.026), ("scales", 0.06)):
+    for name, limit in (("sh0", 0.051), ("shN", 0.026), ("scales", 0.06)):
         error = (getattr(found, name) - getattr(plain, name)[nearest]).abs()[others]
         assert error.max() < limit, name
 
