@@ -14,7 +14,7 @@ from far_scenes import crowd, gaussian
 
 from leansplat import formats
 from leansplat.camera_paths import orbit
-from leansplat.formats import fidelity
+from leansplat.formats import fidelity, sog
 from leansplat.formats.format import Written
 from leansplat.formats.visibility import weights, widths
 from leansplat.gaussians import Gaussians, concatenate
@@ -224,3 +224,16 @@ def test_scales_at_both_ends_leave_the_others_theirs(tmp_path: Path, suffix: str
     nearest = torch.cdist(found.means, scene.means).argmin(dim=1)
     error = (found.scales - scene.scales[nearest]).abs()[nearest < 700]
     assert error.max() < 0.07
+
+
+def test_harmonics_out_of_all_proportion_leave_the_others_theirs_in_a_sog() -> None:
+    scene = crowd(1000, degree=3)
+    plain = sog.decode(sog.encode(scene))
+    usual = float((plain.shN - scene.shN[torch.from_numpy(sog.encode(scene).order)]).square().mean())
+    for value in (16.0, -1e3, 1e6):
+        other = replace(scene, shN=scene.shN.clone())
+        other.shN[3] = value
+        encoded = sog.encode(other)
+        rows = torch.from_numpy(encoded.order)
+        error = (sog.decode(encoded).shN - scene.shN[rows])[rows != 3].square().mean()
+        assert error < 1.5 * usual
