@@ -51,7 +51,7 @@ def two_places(distance: float) -> Gaussians:
 
 
 STRAYS = {
-    "the issue's": [gaussian((1e6, 0, 0))],
+    "one faint": [gaussian((1e6, 0, 0))],
     "farther than 24 bits": [gaussian((0, 0, -5e8))],
     "opaque": [gaussian((5e8, 0, 0), 1)],
     "all around": [
