@@ -26,8 +26,8 @@ def logger_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 def scene(tmp_path: Path) -> Path:
     random = torch.Generator().manual_seed(1)
     shapes = ((3,), (4,), (3,), (), (1, 3), (3, 3))
-    tensors = (torch.randn(40, *shape, generator=random) for shape in shapes)
-    gaussians = Gaussians(*tensors, extras={"object": torch.arange(40.0)}, comments=("by hand",))
+    *tensors, harmonics = (torch.randn(40, *shape, generator=random) for shape in shapes)
+    gaussians = Gaussians(*tensors, 0.1 * harmonics, extras={"object": torch.arange(40.0)}, comments=("by hand",))
     formats.write(gaussians, tmp_path / "scene.ply")
     return tmp_path / "scene.ply"
 

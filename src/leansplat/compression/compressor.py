@@ -194,9 +194,6 @@ def _encode(
 ) -> CompressionResult:
     original = scene if isinstance(scene, Gaussians) else formats.read(scene)
     rounded = kept_degrees(original, config)
-    if config.palette_size is not None and _suffix(path) == ".sog":
-        formats.sog.write(rounded, path, overwrite=overwrite, palette_size=config.palette_size)
-    else:
-        formats.write(rounded, path, overwrite=overwrite)
+    formats.write(rounded, path, overwrite=overwrite, sog_palette_size=config.palette_size)
     read, size = formats.read(path), path.stat().st_size
     return CompressionResult(read, path, size, original, read, size, 0.0)

@@ -12,8 +12,19 @@ import os
 from pathlib import Path
 
 from leansplat.errors import SceneFileError
-from leansplat.formats import c3dgs_npz, compressed_ply, gltf, inria_checkpoint, inria_folder, ply, sog, splat, spz
-from leansplat.formats.format import HEAD_SIZE, Format, opened
+from leansplat.formats import (
+    c3dgs_npz,
+    compressed_ply,
+    fidelity,
+    gltf,
+    inria_checkpoint,
+    inria_folder,
+    ply,
+    sog,
+    splat,
+    spz,
+)
+from leansplat.formats.format import HEAD_SIZE, Format, Written, opened
 from leansplat.gaussians import Gaussians
 
 FORMATS: tuple[Format, ...] = (
@@ -66,16 +77,24 @@ def write(
     overwrite: bool = False,
     spz_version: spz.Version = 3,
     spz_sh_bits: tuple[int, int] = spz.USUAL_SH_BITS,
-) -> None:
+    sog_palette_size: int | None = None,
+) -> int:
     """Write a scene in the format that the suffix of `path` names; the file appears whole or not at all.
 
-    What the scene has and the format cannot say is named in one warning of the `leansplat` logger.
+    Warnings of the `leansplat` logger say what the scene has and the format cannot say, what the file leaves out, and
+    what shows of its rounding (see `fidelity`).
 
     Args:
         path: the file.
         overwrite: whether a file already there may be replaced.
         spz_version: version of the format for a .spz file: 3 opens everywhere, 4 is a little smaller.
         spz_sh_bits: of spherical harmonics in a .spz file, 1 to 8, for degree 1 and for those above.
+        sog_palette_size: entries of the palette of spherical harmonics in a .sog, 1 to 65,536; about one a Gaussian by
+            default.
+
+    Returns:
+        How many Gaussians the file has. That is not the scene's number where strays were left out, or invisible ones
+        added (see `reach`, `chunks`).
 
     Raises:
         SceneFileError: the suffix is of no known format, or the format cannot hold this scene.
@@ -84,13 +103,20 @@ def write(
     """
     path = Path(path)
     chosen = format_of(path)
+    written: Written | None
     if chosen is spz.FORMAT:
-        spz.write(gaussians, path, overwrite=overwrite, version=spz_version, sh_bits=spz_sh_bits)
+        written = spz.write(gaussians, path, overwrite=overwrite, version=spz_version, sh_bits=spz_sh_bits)
+    elif chosen is sog.FORMAT:
+        written = sog.write(gaussians, path, overwrite=overwrite, palette_size=sog_palette_size)
     else:
-        chosen.write(gaussians, path, overwrite=overwrite)
+        written = chosen.write(gaussians, path, overwrite=overwrite)
     lost = chosen.loses(gaussians)
     if lost:
         _log.warning("%s: %s cannot hold %s; lost", path, chosen.name, " or ".join(lost))
+    if written is None:
+        return len(gaussians)
+    fidelity.report(gaussians, written, path)
+    return len(written.order)
 
 
 def format_of(path: str | os.PathLike[str]) -> Format:

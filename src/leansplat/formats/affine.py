@@ -6,6 +6,7 @@ so that it sees the very numbers that a file holds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,12 +41,14 @@ class Affine:
         return cls(float(scale), min(max(zero_point, LOWEST), HIGHEST))
 
     @classmethod
-    def covering(cls, values: Tensor) -> Affine:
-        """The finest that spans all of some finite values and zero."""
+    def covering(cls, values: Tensor, widest: float = math.inf) -> Affine:
+        """The finest that spans all of some finite values and zero, or as many as lie within a range of `widest`."""
         if values.numel() == 0:
             return cls.of_range(0.0, 0.0)
-        low, high = values.detach().aminmax()
-        return cls.of_range(float(low), float(high))
+        low, high = map(float, values.detach().aminmax())
+        if high - low > widest:
+            low, high = _fullest(values.detach(), widest)
+        return cls.of_range(low, high)
 
     def rounded(self, values: Tensor) -> Tensor:
         """Whole numbers as float32: the codes of values, before they are limited to the range."""
@@ -65,3 +68,11 @@ class Affine:
     def dequantise(self, codes: Tensor) -> Tensor:
         """float32 values of codes (int8, or whole numbers as float32), in their shape."""
         return (codes.to(torch.float32) - self.zero_point).mul_(self.scale)
+
+
+def _fullest(values: Tensor, width: float) -> tuple[float, float]:
+    """The ends of the range of at most this width that holds the most of some values."""
+    ordered = values.flatten().double().sort().values
+    ends = torch.searchsorted(ordered, ordered + width, right=True)
+    first = int((ends - torch.arange(len(ordered))).argmax())
+    return float(ordered[first]), float(ordered[ends[first] - 1])

@@ -7,7 +7,7 @@ bytes, and calls its `read` and `write`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,21 @@ class Reader(Protocol):
     def __call__(self, path: Path, *, drop_nonfinite: bool) -> Gaussians: ...
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a file has of a scene of N Gaussians that it could not hold as they were.
+
+    Args:
+        order: (M,) int64; row i of the file is Gaussian order[i], or where that is N or more, an invisible one.
+        decode: of the scene that a reader of the file gets, the rows of these numbers.
+    """
+
+    order: np.ndarray
+    decode: Callable[[np.ndarray], Gaussians]
+
+
 class Writer(Protocol):
-    def __call__(self, gaussians: Gaussians, path: Path, *, overwrite: bool) -> None: ...
+    def __call__(self, gaussians: Gaussians, path: Path, *, overwrite: bool) -> Written | None: ...
 
 
 class Recogniser(Protocol):
@@ -53,7 +66,8 @@ class Format:
         suffixes: file name endings with their dot, in lower case; the first is the usual one.
         recognises: whether a file that starts with these bytes is of this format; always false where a format has
             no magic bytes, which is then picked by suffix alone.
-        read, write: as `leansplat.formats.read` and `write`, for this format.
+        read, write: as `leansplat.formats.read` and `write`, for this format. `write` returns what became of the scene,
+            or None where the file holds its numbers as they were.
         loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
             not the precision of its numbers. Nothing by default.
     """
