@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from leansplat.captures import blender, colmap, nerfstudio
-from leansplat.captures.capture import Capture, Points, View, every_eighth
+from leansplat.captures.capture import Capture, Points, View, describe_lone_cameras, every_eighth
 from leansplat.captures.listing import Listing
 from leansplat.captures.photos import load_views
 from leansplat.errors import CaptureError
@@ -71,13 +71,14 @@ def load(
     train, test = _split(listing, warnings)
     shots = sorted((shot for shot in listing.shots if shot.name in train | test), key=lambda shot: shot.name)
     views, assumed = load_views(shots, downscale=downscale, background=background, max_memory=max_memory)
+    trained_on = tuple(view for view in views if view.name in train)
     return Capture(
         name=(path if path.is_dir() else path.parent).resolve().name,
-        train=tuple(view for view in views if view.name in train),
+        train=trained_on,
         test=tuple(view for view in views if view.name in test),
         points=listing.points,
         background=background,
-        warnings=(*warnings, *assumed),
+        warnings=(*warnings, *assumed, *describe_lone_cameras(trained_on)),
     )
 
 
