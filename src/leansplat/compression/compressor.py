@@ -136,10 +136,10 @@ def compress(
         result = CompressionResult(
             gaussians=formats.read(path),
             path=path,
-            bytes=path.stat().st_size,
+            bytes=formats.scene_bytes(path),
             original=start.state.gaussians(),
             plain=formats.read(plain),
-            plain_bytes=plain.stat().st_size,
+            plain_bytes=formats.scene_bytes(plain),
             seconds=tuned.seconds,
         )
     if run is not None:
@@ -193,10 +193,10 @@ def _encode(
     scene: Gaussians | str | os.PathLike[str], path: Path, config: CompressionConfig, *, overwrite: bool
 ) -> CompressionResult:
     original = scene if isinstance(scene, Gaussians) else formats.read(scene)
-    rounded = kept_degrees(original, config)
+    rounded = kept_degrees(original.finite_equivalent(), config)
     if config.palette_size is not None and _suffix(path) == ".sog":
         formats.sog.write(rounded, path, overwrite=overwrite, palette_size=config.palette_size)
     else:
         formats.write(rounded, path, overwrite=overwrite)
-    read, size = formats.read(path), path.stat().st_size
+    read, size = formats.read(path), formats.scene_bytes(path)
     return CompressionResult(read, path, size, original, read, size, 0.0)
