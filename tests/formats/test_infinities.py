@@ -1,4 +1,4 @@
-"""Infinite numbers in files: opacities of infinity are opaque, scales of minus infinity flat, the rest means nothing."""
+"""Infinities in files: an opacity of infinity is opaque, a scale of minus infinity flat, all others mean nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import plain_ply
 import pytest
-import torch
 from formats.comparing import random_scene
 from formats.inria_files import Training
 from formats.inria_files import random_scene as small_scene
