@@ -101,7 +101,7 @@ def test_info_draws_the_longest_bar_for_the_fullest_bin(scene: Path, capsys: pyt
 def test_info_of_a_scene_with_nonfinite_gaussians_counts_them(tmp_path, capsys) -> None:
     broken = cloud(10)
     broken.means[3, 0] = float("nan")
-    broken.opacities[5] = float("inf")
+    broken.opacities[5] = float("nan")
     write(broken, tmp_path / "broken.ply")
     values = run_json(capsys, "info", tmp_path / "broken.ply")
     assert (values["gaussians"], values["nonfinite"], sum(values["opacity_histogram"])) == (10, 2, 8)

@@ -17,6 +17,7 @@ import torch
 
 from leansplat.captures.capture import Capture, View
 from leansplat.errors import CaptureError, InputError
+from leansplat.formats import scene_bytes
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.lpips import SMALLEST, Lpips
 from leansplat.metrics.psnr import psnr
@@ -132,7 +133,7 @@ def evaluate_run(run: Run, gaussians: Gaussians, capture: Capture, *, lpips: Lpi
     Raises:
         CaptureError: the capture holds no view out.
     """
-    evaluation = evaluate(gaussians, capture, lpips=lpips, file_size=run.scene_path.stat().st_size)
+    evaluation = evaluate(gaussians, capture, lpips=lpips, file_size=scene_bytes(run.scene_path))
     run.write_metrics(evaluation.to_json())
     return evaluation
 

@@ -203,12 +203,13 @@ def package_versions() -> dict[str, str | None]:
     return versions
 
 
-def hash_file(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+def hash_file(*paths: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, or of those of several one after the other, in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 

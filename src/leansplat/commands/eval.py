@@ -34,14 +34,14 @@ class Eval:
 
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate
-        from leansplat.formats import read, scene_path
+        from leansplat.formats import read, scene_bytes, scene_path
 
         file = scene_path(self.scene)
         scene = read(file)
         warn_of_other_settings(self.scene, self.background, self.downscale)
         capture = load_capture(self.capture, self.downscale, self.background)
         lpips = None if self.lpips == "none" else self.lpips
-        evaluation = evaluate(scene, capture, lpips=lpips, split=self.split, file_size=file.stat().st_size)
+        evaluation = evaluate(scene, capture, lpips=lpips, split=self.split, file_size=scene_bytes(file))
         return Answer(_describe(evaluation), evaluation.to_json())
 
 

@@ -13,8 +13,8 @@ Scene = Annotated[
     Positional[Path],
     arg(
         metavar="SCENE",
-        help="Scene file (.ply, .compressed.ply, .spz, .sog, meta.json, .splat, .glb, .gltf, .npz, .pth), run "
-        "folder, or output folder of 3DGS.",
+        help="Scene file (.ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf, .npz, "
+        ".pth), run folder, or output folder of 3DGS.",
     ),
 ]
 

@@ -136,10 +136,10 @@ def compress(
         result = CompressionResult(
             gaussians=formats.read(path),
             path=path,
-            bytes=path.stat().st_size,
+            bytes=formats.scene_bytes(path),
             original=start.state.gaussians(),
             plain=formats.read(plain),
-            plain_bytes=plain.stat().st_size,
+            plain_bytes=formats.scene_bytes(plain),
             seconds=tuned.seconds,
         )
     if run is not None:
@@ -193,7 +193,7 @@ def _encode(
     scene: Gaussians | str | os.PathLike[str], path: Path, config: CompressionConfig, *, overwrite: bool
 ) -> CompressionResult:
     original = scene if isinstance(scene, Gaussians) else formats.read(scene)
-    rounded = kept_degrees(original, config)
+    rounded = kept_degrees(original.finite_equivalent(), config)
     formats.write(rounded, path, overwrite=overwrite, sog_palette_size=config.palette_size)
-    read, size = formats.read(path), path.stat().st_size
+    read, size = formats.read(path), formats.scene_bytes(path)
     return CompressionResult(read, path, size, original, read, size, 0.0)

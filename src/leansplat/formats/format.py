@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from leansplat.errors import SceneFileError
@@ -53,6 +54,10 @@ class Recogniser(Protocol):
     def __call__(self, head: bytes) -> bool: ...
 
 
+class Lister(Protocol):
+    def __call__(self, path: Path) -> tuple[Path, ...]: ...
+
+
 class Losses(Protocol):
     def __call__(self, gaussians: Gaussians) -> tuple[str, ...]: ...
 
@@ -70,6 +75,7 @@ class Format:
             or None where the file holds its numbers as they were.
         loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
             not the precision of its numbers. Nothing by default.
+        files: all files that the scene at a path is made of, itself first; itself alone by default.
     """
 
     name: str
@@ -78,6 +84,7 @@ class Format:
     read: Reader
     write: Writer
     loses: Losses = lambda gaussians: ()
+    files: Lister = lambda path: (path,)
 
 
 @contextmanager
@@ -87,13 +94,13 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     Raises:
         SceneFileError: there is no such file, it is a folder or a device, or the system refuses to open or read it.
     """
-    if not path.exists():
-        raise SceneFileError(f"{path} does not exist; check the name.")
-    if path.is_dir():
-        raise SceneFileError(f"{path} is a folder; name a scene file in it.")
-    if not path.is_file():  # opening a pipe would wait for its writer
-        raise SceneFileError(f"{path} is not a regular file; copy the scene to one.")
     try:
+        if not path.exists():
+            raise SceneFileError(f"{path} does not exist; check the name.")
+        if path.is_dir():
+            raise SceneFileError(f"{path} is a folder; name a scene file in it.")
+        if not path.is_file():  # opening a pipe would wait for its writer
+            raise SceneFileError(f"{path} is not a regular file; copy the scene to one.")
         with open(path, "rb") as handle:
             yield handle
     except OSError as error:
@@ -121,15 +128,46 @@ def row_blocks(handle: BinaryIO, kind: np.dtype, count: int, path: Path) -> Iter
 def report_nonfinite(gaussians: Gaussians, finite: Tensor, path: Path, *, drop: bool) -> Gaussians:
     """Log how many Gaussians of a file hold NaN or infinite parameters, and remove them if asked to.
 
+    Infinities that have a meaning are not among them: they become finite, as in `Gaussians.finite_equivalent`.
+
     Args:
         finite: (N,) bool on the CPU, as `Gaussians.finite` gives it.
     """
-    bad = len(gaussians) - int(np.count_nonzero(finite.numpy()))
-    if bad == 0:
+    suspects = torch.from_numpy(np.flatnonzero(~finite.numpy()))
+    if len(suspects) == 0:
+        return gaussians
+    gaussians = gaussians.finite_equivalent()
+    bad = suspects[~gaussians[suspects].finite()]
+    if len(bad) == 0:
         return gaussians
     fate = "they were dropped" if drop else "they were kept, drop_nonfinite=True removes them"
-    _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, bad, len(gaussians), fate)
-    return gaussians[finite] if drop else gaussians
+    _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, len(bad), len(gaussians), fate)
+    if not drop:
+        return gaussians
+    kept = torch.ones(len(gaussians), dtype=torch.bool)
+    kept[bad] = False
+    return gaussians[kept]
+
+
+def report_padding(gaussians: Gaussians, path: Path, *, drop: bool) -> Gaussians:
+    """Log how many rows of a file hold no Gaussian or no rotation, and remove the former if asked to."""
+    padding = gaussians.padding()
+    rows = int(padding.sum())
+    if rows:
+        fate = "they were dropped" if drop else "they were kept, --drop-empty (read(drop_empty=True)) removes them"
+        _log.warning(
+            "%s: %d of %d rows hold no Gaussian, all of them zero or all the same, as exporters fill up files; %s",
+            *(path, rows, len(gaussians), fate),
+        )
+        if drop:
+            gaussians = gaussians[~padding]
+            padding = padding[~padding]
+    unturned = int((gaussians.without_rotation() & ~padding).sum())
+    if unturned:
+        _log.warning(
+            "%s: %d of %d Gaussians have a rotation of zeros, which counts as none", path, unturned, len(gaussians)
+        )
+    return gaussians
 
 
 def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:

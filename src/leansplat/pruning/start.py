@@ -80,7 +80,7 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
     file = formats.scene_path(path)
     if file.suffix.lower() in inria_checkpoint.FORMAT.suffixes:
         return _from_3dgs(file, seed)
-    return _fresh(formats.read(file), extent, seed, hash_file(file), str(path))
+    return _fresh(formats.read(file), extent, seed, hash_file(*formats.scene_files(file)), str(path))
 
 
 def create_run_from(
@@ -121,6 +121,7 @@ def create_run_from(
 
 
 def _fresh(gaussians: Gaussians, extent: float, seed: int, sha256: str | None, name: str) -> Start:
+    gaussians = gaussians.finite_equivalent()
     _check(gaussians, name)
     training = TrainingConfig(seed=seed, sh_degree=gaussians.sh_degree, antialiased=gaussians.antialiased)
     return Start(TrainingState.begin(gaussians, training, extent, step=training.iterations), training, False, sha256)
