@@ -91,12 +91,12 @@ def _list(path: Path, downscale: int, points: bool) -> Listing:
         if path.suffix != ".json":
             raise CaptureError(f"{path} is not a capture; give a capture's folder or its transforms.json.")
         if path.name == blender.FILE:
-            return blender.read(path, downscale=downscale)
+            return blender.read(path, downscale=downscale, points=points)
         return nerfstudio.read(path, downscale=downscale, points=points)
     if colmap.find(path):
         return colmap.read(path, downscale=downscale, points=points)
     if file := blender.find(path):
-        return blender.read(file, downscale=downscale)
+        return blender.read(file, downscale=downscale, points=points)
     if file := nerfstudio.find(path):
         return nerfstudio.read(file, downscale=downscale, points=points)
     raise CaptureError(

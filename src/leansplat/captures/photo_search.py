@@ -95,6 +95,21 @@ def as_written(folder: Path, name: str) -> Path | None:
     return next((Path(plain + suffix) for suffix in _LEFT_OUT if os.path.isfile(plain + suffix)), None)
 
 
+def find_file(source: Path, place: Path, name: str) -> Path | None:
+    """The one file below a place that a name of any spelling can mean, with the name's own suffix.
+
+    Raises:
+        CaptureError: it can mean several.
+    """
+    return _Disk(place).search(source, name, frozenset(), any_suffix=False)
+
+
+def files_called(folder: Path, name: str) -> list[Path]:
+    """The files of a folder that are called so, in any case, those in the very letters first."""
+    names = _Folder(folder).like(name)
+    return [folder / name for name in names if os.path.isfile(folder / name)]
+
+
 def name_parts(name: str) -> list[str]:
     """Folders and file of a name, without a drive, a root, and steps that lead nowhere or up."""
     parts = _DRIVE.sub("", name).replace("\\", "/").split("/")
@@ -194,13 +209,13 @@ class _Disk:
         self._place = place
         self._folders: dict[Path, _Folder] = {}
 
-    def search(self, source: Path, name: str, taken: frozenset[Path]) -> Path | None:
+    def search(self, source: Path, name: str, taken: frozenset[Path], *, any_suffix: bool = True) -> Path | None:
         """The one file that `name` can mean below the place, other than those taken.
 
         Raises:
             CaptureError: it can mean several.
         """
-        for candidates in self._steps(name_parts(name)):
+        for candidates in self._steps(name_parts(name), any_suffix):
             found = [path for path in candidates if path not in taken and os.path.isfile(path)]
             if len(found) > 1:
                 raise CaptureError(
@@ -210,13 +225,16 @@ class _Disk:
                 return found[0]
         return None
 
-    def _steps(self, parts: list[str]) -> Iterator[list[Path]]:
+    def _steps(self, parts: list[str], any_suffix: bool) -> Iterator[list[Path]]:
         for start in range(len(parts)):
             folders = [self._place]
             for part in parts[start:-1]:
                 folders = [folder / name for folder in folders for name in self._list(folder).like(part)]
             yield [folder / name for folder in folders for name in self._list(folder).like(parts[-1])]
-            yield [folder / name for folder in folders for name in self._list(folder).with_another_suffix(parts[-1])]
+            if any_suffix:
+                yield [
+                    folder / name for folder in folders for name in self._list(folder).with_another_suffix(parts[-1])
+                ]
 
     def _list(self, folder: Path) -> _Folder:
         if folder not in self._folders:
