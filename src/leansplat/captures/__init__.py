@@ -38,15 +38,15 @@ def load(
 
     Args:
         path: a folder, or a transforms file of any name in one.
-        downscale: make photos this many times smaller on each side (a whole number, at least 1): from the folder
-            `images_{downscale}` where the capture has one, else by area resampling.
+        downscale: make photos this many times smaller on each side (a whole number, at least 1): from the copies in
+            the folder `images_{downscale}` that are what they say, else by area resampling.
         background: (r, g, b) in [0, 1] that photos with alpha are composed on; black unless given.
         max_memory: bytes that the photos may take; by default 80 % of the physical memory available.
         points: whether to read the sparse points, which only training needs.
 
     Raises:
-        CaptureError: the folder is no capture, one of its files is malformed, a photo cannot be read or does not
-            match its camera, fewer than two views are left, or the photos do not fit in memory.
+        CaptureError: the folder is no capture, one of its files is malformed, a photo cannot be read, does not match
+            its camera or could be several files, fewer than two views are left, or the photos do not fit in memory.
     """
     path = Path(path).absolute()
     background = _BLACK if background is None else background
