@@ -17,6 +17,9 @@ from leansplat.errors import CaptureError
 
 ROW = CameraRow(1, "PINHOLE", WIDTH, HEIGHT, (50.0, 50.0, WIDTH / 2, HEIGHT / 2))
 Listed = Callable[[Path, Sequence[str]], None]
+tells_letters_apart = pytest.mark.skipif(
+    Path(__file__.swapcase()).exists(), reason="this file system does not tell A.png from a.png"
+)
 
 
 def list_in_colmap(folder: Path, names: Sequence[str], place: str = "sparse/0") -> None:
@@ -64,6 +67,7 @@ OTHER_NAMES = {
 }
 
 
+@tells_letters_apart
 @pytest.mark.parametrize("listing", [list_in_colmap, list_in_transforms])
 @pytest.mark.parametrize("what", OTHER_NAMES)
 def test_a_name_finds_the_one_file_that_it_can_mean_and_says_so(tmp_path: Path, what: str, listing: Listed) -> None:
@@ -82,6 +86,7 @@ def test_a_name_finds_the_one_file_that_it_can_mean_and_says_so(tmp_path: Path, 
     assert str(tmp_path / "images" / file.format("a")) in said[0]
 
 
+@tells_letters_apart
 def test_photos_called_as_listed_are_taken_without_a_word(tmp_path: Path) -> None:
     names = ["a.png", "A.PNG", "e\u0301.png", "\u00e9.png", "x\\y.png", "x/y.png", "b.jpg", "b.png"]
     list_in_colmap(tmp_path, names)
@@ -96,6 +101,7 @@ def test_photos_called_as_listed_are_taken_without_a_word(tmp_path: Path) -> Non
         assert view.name == names[distance - 1]
 
 
+@tells_letters_apart
 @pytest.mark.parametrize("listing", [list_in_colmap, list_in_transforms])
 def test_a_name_that_could_mean_two_files_is_refused(tmp_path: Path, listing: Listed) -> None:
     listing(tmp_path, ["IMG.png", "b.png"])
@@ -117,6 +123,7 @@ def test_two_names_that_could_only_mean_one_file_are_refused(tmp_path: Path, lis
         load(tmp_path)
 
 
+@tells_letters_apart
 @pytest.mark.parametrize("listing", [list_in_colmap, list_in_transforms])
 def test_a_file_that_another_name_means_exactly_is_not_taken_twice(tmp_path: Path, listing: Listed) -> None:
     listing(tmp_path, ["a.png", "A.png", "a.jpg", "b.png"])
