@@ -11,7 +11,7 @@ from pathlib import Path
 
 from leansplat.captures.colmap_model import model_suffix, read_images, read_lenses
 from leansplat.captures.listing import Listing, Shot, find_copies
-from leansplat.captures.photo_search import listed_photos, locate, name_parts
+from leansplat.captures.photo_search import listed_photos, locate, name_parts, shown
 from leansplat.captures.sparse_points import points_of_model
 from leansplat.errors import CaptureError
 
@@ -46,18 +46,18 @@ def read(folder: Path, *, downscale: int = 1, points: bool = True) -> Listing:
             raise CaptureError(f"{source}: {image.name} has camera {image.camera}, which cameras{suffix} lacks.")
     photos = folder / _PHOTO_FOLDER
     located = locate(source, [image.name for image in images], (photos, model, folder))
-    names = {listed: path.relative_to(located.folder).as_posix() for listed, path in located.files.items()}
+    names = {listed: shown(path.relative_to(located.folder)) for listed, path in located.files.items()}
     copies = find_copies(source, folder, photos, [names.get(image.name, image.name) for image in images], downscale)
     shots, missing = [], {}
     for image in images:
         photo = located.files.get(image.name)
         copy = copies.files.get(names.get(image.name, image.name))
         if photo is None and copy is not None:
-            names[image.name] = copy.relative_to(copies.folder).as_posix()
+            names[image.name] = shown(copy.relative_to(copies.folder))
         if image.name in names:
             shots.append(Shot(names[image.name], photo, copy, lenses[image.camera], image.world_to_camera))
         else:
-            missing[image.name] = photos.joinpath(*name_parts(image.name))
+            missing[shown(image.name)] = located.folder.joinpath(*name_parts(image.name))
     warnings = [*located.warnings(source), *copies.warnings(source)]
     if model.name == "0" and any(model_suffix(other) for other in model.parent.iterdir() if other != model):
         warnings.append(f"{model.parent} holds several models; only {model.name} is used.")

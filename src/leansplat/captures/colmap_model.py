@@ -40,6 +40,7 @@ _MODELS = {
 _PARAMETERS = dict(_MODELS.values())
 _SUPPORTED = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 
+_OTHER_BYTES = "surrogateescape"  # names of files need not be UTF-8: bytes that are not are kept, as Python's paths do
 _NUMERIC = "0123456789+-.eE \t"  # what lines of numbers are made of
 
 # Sizes in bytes of the smallest possible records.
@@ -187,10 +188,7 @@ class _Records:
             raise CaptureError(f"{self.path} ends in the middle of a record; copy or export the model again.")
         raw = self.data[self.offset : end]
         self.offset = end + 1
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise CaptureError(f"{self.path} has a photo name that is not UTF-8; export the model again.") from error
+        return raw.decode("utf-8", _OTHER_BYTES)
 
     def count(self, smallest: int, what: str) -> int:
         """The next count, which what is left of the file must be able to hold at `smallest` bytes a record."""
@@ -254,15 +252,13 @@ def _binary_points(path: Path) -> Iterator[tuple[float, ...]]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number and text of each line that is neither empty nor a comment."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding="utf-8-sig", errors=_OTHER_BYTES) as file:
             for number, line in enumerate(file, start=1):
                 text = line.strip()
                 if text and not text.startswith("#"):
                     yield number, text
     except OSError as error:
         raise CaptureError(f"{path} cannot be read ({error.strerror}); check the file.") from error
-    except UnicodeDecodeError as error:
-        raise CaptureError(f"{path} is not UTF-8 text; export the model again.") from error
 
 
 def _malformed(path: Path, line: int, wanted: str) -> CaptureError:

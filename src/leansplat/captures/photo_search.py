@@ -13,13 +13,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from leansplat.errors import CaptureError
 
 _PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
 _LEFT_OUT = ("", ".png", ".jpg", ".jpeg", ".JPG", ".PNG")  # transforms files may leave these suffixes out
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+_OTHER_BYTES = re.compile("[\udc80-\udcff]")  # how Python spells bytes that are not UTF-8; taken as Latin-1
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
 
 
@@ -110,6 +111,11 @@ def files_called(folder: Path, name: str) -> list[Path]:
     return [folder / name for name in names if os.path.isfile(folder / name)]
 
 
+def shown(name: PurePath | str) -> str:
+    """A name with forward slashes that can be written anywhere: bytes that are not UTF-8 are spelt out."""
+    return (name if isinstance(name, str) else name.as_posix()).encode("utf-8", "backslashreplace").decode()
+
+
 def name_parts(name: str) -> list[str]:
     """Folders and file of a name, without a drive, a root, and steps that lead nowhere or up."""
     parts = _DRIVE.sub("", name).replace("\\", "/").split("/")
@@ -135,6 +141,7 @@ def listed_photos(listed: Iterable[str], names: Mapping[str, str]) -> frozenset[
 
 
 def _fold(text: str) -> str:
+    text = _OTHER_BYTES.sub(lambda byte: chr(ord(byte[0]) - 0xDC00), text)
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 

@@ -90,7 +90,7 @@ def _in_the_frame_of_poses(
     if as_turned <= as_they_are:
         return cloud, ""
     how = f", turned by applied_transform, with which cameras see {as_turned:.0%} and without {as_they_are:.0%}"
-    return Points(torch.from_numpy(turned.astype(np.float32)), cloud.colors), how
+    return Points(torch.from_numpy(turned).to(cloud.positions.dtype), cloud.colors), how
 
 
 def _share_seen(positions: np.ndarray, shots: Sequence[Shot]) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 
 from leansplat.captures.intrinsics import read_lens
 from leansplat.captures.listing import Shot, find_copies
-from leansplat.captures.photo_search import locate, name_parts
+from leansplat.captures.photo_search import locate, name_parts, shown
 from leansplat.errors import CaptureError
 
 _RIGID = 1e-2  # how far rotations may be from orthonormal, in entries of R R^T: files round their numbers
@@ -74,7 +74,7 @@ def read_frames(path: Path, content: Mapping[str, Any]) -> tuple[list[Frame], li
     shared = {key: value for key, value in content.items() if key != "frames"}
     names = [entry["file_path"] for entry in listed]
     located = locate(path, names, (path.parent, path.parent / "images"), anywhere=True)
-    absent = _absent_photos(path.parent, [name for name in names if name not in located.files])
+    absent = _absent_photos(located.folder, [name for name in names if name not in located.files])
     frames: dict[Path, Frame] = {}
     for entry in listed:
         name = entry["file_path"]
@@ -101,7 +101,7 @@ def photo_names(frames: Sequence[Frame]) -> dict[Path, str]:
     So the same photos have the same names whichever file lists them.
     """
     folder = _photo_folder(frames)
-    return {frame.photo: frame.photo.relative_to(folder).as_posix() for frame in frames}
+    return {frame.photo: shown(frame.photo.relative_to(folder)) for frame in frames}
 
 
 def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...], dict[str, Path], list[str]]:
