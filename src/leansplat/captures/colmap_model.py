@@ -84,11 +84,13 @@ def read_images(path: Path) -> list[PosedImage]:
     """Posed images from `images.bin` or `images.txt`, in the file's order.
 
     Raises:
-        CaptureError: the file is malformed, a pose is not finite, or a name is listed twice.
+        CaptureError: the file is malformed, a pose is not finite, or a name is listed twice or no file's.
     """
     images: list[PosedImage] = []
     names: set[str] = set()
     for name, camera, quaternion, translation in _text_images(path) if _is_text(path) else _binary_images(path):
+        if set(name) & set("\0\n\r"):
+            raise CaptureError(f"{path} has a photo name with a zero byte or a line break; rename the photo.")
         if name in names:
             raise CaptureError(f"{path} lists the photo {name} twice; export the model again.")
         names.add(name)
@@ -290,6 +292,8 @@ def _text_images(path: Path) -> Iterator[tuple[str, int, Sequence[float], Sequen
         if _is_keypoints(text):
             if not keypoints_may_follow:
                 raise _malformed(path, line, "an image, nor the first list of keypoints after one")
+            if _is_pose(text):
+                raise _malformed(path, line, "surely a list of keypoints nor surely a photo with a name of numbers")
             keypoints_may_follow = False
             continue
         try:
@@ -317,6 +321,14 @@ def _is_keypoints(text: str) -> bool:
     except ValueError:
         return False
     return len(values) % 3 == 0
+
+
+def _is_pose(text: str) -> bool:
+    """Whether a line of keypoints also has the number, rotation and camera of a photo whose name is numbers alone."""
+    values = text.split(maxsplit=9)
+    rotation = map(float, values[1:5])
+    is_rotation = abs(sum(value * value for value in rotation) - 1) < 1e-3
+    return len(values) == 10 and values[0].isdigit() and values[8].isdigit() and is_rotation
 
 
 def _text_points(path: Path) -> Iterator[tuple[float, ...]]:

@@ -69,8 +69,8 @@ def read_frames(path: Path, content: Mapping[str, Any]) -> tuple[list[Frame], li
     for index, entry in enumerate(listed):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str) or not entry["file_path"]:
             raise CaptureError(f"{path}: frame {index} has no file_path; write the file again.")
-        if "\0" in entry["file_path"]:
-            raise CaptureError(f"{path} has a photo name with a zero byte; write the file again.")
+        if set(entry["file_path"]) & set("\0\n\r"):
+            raise CaptureError(f"{path} has a photo name with a zero byte or a line break; rename the photo.")
     shared = {key: value for key, value in content.items() if key != "frames"}
     names = [entry["file_path"] for entry in listed]
     located = locate(path, names, (path.parent, path.parent / "images"), anywhere=True)
