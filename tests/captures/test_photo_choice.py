@@ -220,8 +220,10 @@ def test_a_folder_that_is_already_reduced_can_be_what_the_file_names(tmp_path: P
     whole = load(tmp_path)
     assert (views(whole)[0].photo.numpy() == photos[0]).all()
     assert views(whole)[0].camera.fx == FOCAL / 2
+    assert said(whole) == []
     half = load(tmp_path, downscale=2)
     assert views(half)[0].photo.shape == (10, 12, 3)
+    assert "images_2, reduced ones, and they are reduced 2 times more" in said(half)[0]
 
 
 @pytest.mark.parametrize("place", ["images_2/left", "images/left_2"])

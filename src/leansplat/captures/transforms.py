@@ -113,8 +113,8 @@ def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...
     if not frames:
         return (), {}, []
     source = frames[0].source
-    names = photo_names(frames)
-    copies = find_copies(source, source.parent, _photo_folder(frames), list(names.values()), downscale)
+    names, folder = photo_names(frames), _photo_folder(frames)
+    copies = find_copies(source, source.parent, folder, list(names.values()), downscale)
     shots, missing = [], {}
     assumptions: dict[str, list[str]] = {}
     for frame in frames:
@@ -132,6 +132,10 @@ def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...
         f"be for photos {assumed}."
         for assumed, photos in assumptions.items()
     ]
+    if downscale > 1 and re.fullmatch(r"images_\d+", folder.name):
+        warnings.append(
+            f"{source} lists the photos in {folder}, reduced ones, and they are reduced {downscale} times more."
+        )
     return tuple(shots), missing, [*copies.warnings(source), *warnings]
 
 
