@@ -49,6 +49,8 @@ def load(
             its camera or could be several files, fewer than two views are left, or the photos do not fit in memory.
     """
     path = Path(path).absolute()
+    if ".." in path.parts:  # which photos' paths are compared without
+        path = path.resolve()
     background = _BLACK if background is None else background
     if isinstance(downscale, bool) or not isinstance(downscale, int) or downscale < 1:
         raise CaptureError(f"downscale is {downscale}; give a whole number of at least 1.")

@@ -105,10 +105,9 @@ def find_file(source: Path, place: Path, name: str) -> Path | None:
     return _Disk(place).search(source, name, frozenset(), any_suffix=False)
 
 
-def files_called(folder: Path, name: str) -> list[Path]:
-    """The files of a folder that are called so, in any case, those in the very letters first."""
-    names = _Folder(folder).like(name)
-    return [folder / name for name in names if os.path.isfile(folder / name)]
+def called(folder: Path, name: str) -> list[Path]:
+    """What in a folder is called so, or else what differs from it in case only."""
+    return [folder / found for found in _Folder(folder).like(name)]
 
 
 def shown(name: PurePath | str) -> str:
