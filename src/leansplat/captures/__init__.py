@@ -13,6 +13,7 @@ from pathlib import Path
 from leansplat.captures import blender, colmap, nerfstudio
 from leansplat.captures.capture import Capture, Points, View, describe_lone_cameras, every_eighth
 from leansplat.captures.listing import Listing
+from leansplat.captures.photo_search import whereabouts
 from leansplat.captures.photos import load_views
 from leansplat.errors import CaptureError
 
@@ -37,17 +38,19 @@ def load(
 
     Args:
         path: a folder, or a transforms file of any name in one.
-        downscale: make photos this many times smaller on each side (a whole number, at least 1): from the folder
-            `images_{downscale}` where the capture has one, else by area resampling.
+        downscale: make photos this many times smaller on each side (a whole number, at least 1): from the copies in
+            the folder `images_{downscale}` that are what they say, else by area resampling.
         background: (r, g, b) in [0, 1] that photos with alpha are composed on; black unless given.
         max_memory: bytes that the photos may take; by default 80 % of the physical memory available.
         points: whether to read the sparse points, which only training needs.
 
     Raises:
-        CaptureError: the folder is no capture, one of its files is malformed, a photo cannot be read or does not
-            match its camera, fewer than two views are left, or the photos do not fit in memory.
+        CaptureError: the folder is no capture, one of its files is malformed, a photo cannot be read, does not match
+            its camera or could be several files, fewer than two views are left, or the photos do not fit in memory.
     """
     path = Path(path).absolute()
+    if ".." in path.parts:  # which photos' paths are compared without
+        path = path.resolve()
     background = _BLACK if background is None else background
     if isinstance(downscale, bool) or not isinstance(downscale, int) or downscale < 1:
         raise CaptureError(f"downscale is {downscale}; give a whole number of at least 1.")
@@ -59,13 +62,14 @@ def load(
         raise CaptureError(f"{listing.source} lists no photos; make the capture again.")
     if listing.missing:
         first = min(listing.missing)
+        where = whereabouts(listing.missing[first])
         if not listing.shots:
             raise CaptureError(
-                f"{listing.source} lists {len(listing.missing)} photos and none exists (first: {first}); put the "
-                "photos where it says, or use the --downscale whose folder of photos is there."
+                f"{listing.source} lists {len(listing.missing)} photos and none exists (first: {first}) {where}; put "
+                "the photos where it says, or use the --downscale whose folder of photos is there."
             )
         warnings.append(
-            f"{listing.source} lists {len(listing.missing)} photos that do not exist (first: {first}); "
+            f"{listing.source} lists {len(listing.missing)} photos that do not exist (first: {first}) {where}; "
             "they are skipped."
         )
     train, test = _split(listing, warnings)
@@ -90,12 +94,12 @@ def _list(path: Path, downscale: int, points: bool) -> Listing:
         if path.suffix != ".json":
             raise CaptureError(f"{path} is not a capture; give a capture's folder or its transforms.json.")
         if path.name == blender.FILE:
-            return blender.read(path, downscale=downscale)
+            return blender.read(path, downscale=downscale, points=points)
         return nerfstudio.read(path, downscale=downscale, points=points)
     if colmap.find(path):
         return colmap.read(path, downscale=downscale, points=points)
     if file := blender.find(path):
-        return blender.read(file, downscale=downscale)
+        return blender.read(file, downscale=downscale, points=points)
     if file := nerfstudio.find(path):
         return nerfstudio.read(file, downscale=downscale, points=points)
     raise CaptureError(
