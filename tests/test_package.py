@@ -37,6 +37,7 @@ LAYERS = [
     {"report"},
     {"progress"},
     {"commands"},
+    {"streams"},
     {"cli"},
 ]
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
