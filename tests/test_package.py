@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"seeds"},
+    {"locks", "seeds"},
     {"gaussians"},
     {"cameras"},
     {"files", "camera_paths", "summary", "ordering"},
@@ -25,6 +25,7 @@ LAYERS = [
     {"simd"},
     {"clustering"},
     {"formats"},
+    {"provenance"},
     {"captures"},
     {"render"},
     {"metrics"},

@@ -116,7 +116,12 @@ def create_run_from(
     if start.sha256 is not None:
         inputs["scene"] = start.sha256
     parts = {name: part.to_json() for name, part in {**config, "training": start.training}.items()}
-    recorded = {**(settings or {}), "scene": None if path is None else str(scene), **parts}
+    recorded = {
+        "background": list(capture.background),
+        **(settings or {}),
+        "scene": None if path is None else str(scene),
+        **parts,
+    }
     return create_run(folder, command, recorded, inputs, seed=seed, overwrite=overwrite)
 
 
