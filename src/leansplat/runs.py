@@ -175,7 +175,7 @@ def create_run(
         RunError: the folder is in use, or cannot be made.
     """
     folder = Path(folder)
-    with alone_in(folder):
+    with at_work(folder):
         try:
             occupied = not _is_empty(folder)
             if occupied and not (overwrite or _was_stopped(folder)):
@@ -184,7 +184,6 @@ def create_run(
                 write_json(folder / "config.json", _NOT_BEGUN, overwrite=True)
                 _remove_run_files(folder)
             (folder / "checkpoints").mkdir(exist_ok=True)
-            _tidy(folder)
         except OSError as error:
             raise RunError(f"{folder} cannot be used as a run folder ({error.strerror}); choose another one") from error
         config = {
@@ -203,17 +202,20 @@ def create_run(
 def at_work(run: Run | str | os.PathLike[str] | None) -> Iterator[None]:
     """Keep all others from changing a run, or the folder that one is to be made in, during this block.
 
+    What an earlier one that was killed has left under temporary names is cleared.
+
     Raises:
         RunError: another process or thread is at work there, or has replaced this run by another one since.
     """
     if run is None:
         yield
         return
-    with alone_in(run.folder if isinstance(run, Run) else run):
-        if isinstance(run, Run):
-            if open_run(run.folder).config != run.config:
-                raise RunError(f"{run.folder} has been replaced by another run; choose another folder")
-            _tidy(run.folder)
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    with alone_in(folder):
+        if isinstance(run, Run) and open_run(folder).config != run.config:
+            raise RunError(f"{folder} has been replaced by another run; choose another folder")
+        for place in (folder, folder / "checkpoints"):
+            clear_abandoned(place)
         yield
 
 
@@ -345,9 +347,3 @@ def _remove_run_files(folder: Path) -> None:
     checkpoints = [path for path in (folder / "checkpoints").glob("step_*") if _CHECKPOINT_NAME.fullmatch(path.name)]
     for path in [*checkpoints, *(folder / name for name in _RUN_FILES)]:
         path.unlink(missing_ok=True)
-
-
-def _tidy(folder: Path) -> None:
-    """Clear what a kill in the middle of writing has left in a run."""
-    for place in (folder, folder / "checkpoints"):
-        clear_abandoned(place)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from leansplat.commands.captures import BACKGROUNDS
+from leansplat.errors import InputError
 
+_LARGEST_DOWNSCALE = 1000
 _log = logging.getLogger("leansplat")
 
 
@@ -43,9 +45,14 @@ def photo_options(
         background, downscale: the options, None where they are not given.
         photos: whether photos are loaded; else the downscale does not matter.
         warn: whether to warn of another background than that of training, which some of the library does by itself.
+
+    Raises:
+        InputError: the downscale makes no sense.
     """
     from leansplat.provenance import TrainedWith, color_name, trained_with, warn_of_another_background
 
+    if downscale is not None and not 1 <= downscale <= _LARGEST_DOWNSCALE:
+        raise InputError(f"--downscale is {downscale}; give 1 to {_LARGEST_DOWNSCALE}")
     known = TrainedWith() if scene is None else trained_with(scene)
     taken = []
     color = BACKGROUNDS["black" if background is None else background]

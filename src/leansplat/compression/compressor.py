@@ -25,6 +25,7 @@ from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.format_quantiser import SUFFIXES
 from leansplat.compression.preparation import kept_degrees, prepared
 from leansplat.errors import CaptureError, InputError, SceneFileError
+from leansplat.files import clear_abandoned
 from leansplat.formats import c3dgs_npz
 from leansplat.gaussians import Gaussians
 from leansplat.provenance import trained_with, warn_of_another_background
@@ -105,6 +106,7 @@ def compress(
     begun = run_to_resume(run) if resume else None
     if begun is not None:
         run = begun
+        clear_abandoned(path.resolve().parent)
         loop.check_resumable(run, "compress", {"compression": config}, capture)
         if start.sha256 is not None:
             run.check_input("scene", start.sha256)

@@ -23,7 +23,7 @@ from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence, gather_statistics
 from leansplat.pruning.quality import quality
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
-from leansplat.pruning.start import Start, create_run_from, start_from
+from leansplat.pruning.start import Start, check_scene, create_run_from, start_from
 from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
@@ -83,6 +83,7 @@ def trim(
     begun, checkpoint = run_to_resume(run) if resume else None, None
     if begun is not None:
         run = begun
+        check_scene(run, scene)
         checkpoint = loop.resume(run, "trim", {"trimming": config}, capture)
     elif run is not None and not isinstance(run, Run):
         run = create_trimming_run(run, scene, capture, config, overwrite=overwrite)
