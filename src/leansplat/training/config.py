@@ -12,6 +12,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from leansplat.errors import InputError
+from leansplat.seeds import check_seed
+
+MOST_STEPS = 10**9
+"""No schedule is longer; at a millisecond a step this is twelve days."""
 
 _SCALED_WITH_ITERATIONS = (
     "position_rate_steps",
@@ -143,6 +147,9 @@ class TrainingConfig:
             floor = 0 if name in ("densify_from", "densify_until", "opacity_pruning_until") else 1
             if getattr(self, name) < floor:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give {floor} or more")
+            if getattr(self, name) > MOST_STEPS:
+                raise InputError(f"setting {name} is above {MOST_STEPS:,}; give less")
+        check_seed(self.seed)
         for entry in fields(self):
             value = getattr(self, entry.name)
             if entry.type == "float" and not (math.isfinite(value) and value >= 0):
@@ -167,6 +174,8 @@ class TrainingConfig:
         """
         if iterations < 1:
             raise InputError(f"setting iterations is {iterations}; give 1 or more")
+        if iterations > MOST_STEPS:
+            raise InputError(f"setting iterations is above {MOST_STEPS:,}; give less")
         lengths = {
             name: max(1, (2 * getattr(self, name) * iterations + self.iterations) // (2 * self.iterations))
             for name in _SCALED_WITH_ITERATIONS

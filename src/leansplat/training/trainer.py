@@ -20,7 +20,7 @@ from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.render.packed import OPACITIES
 from leansplat.render.statistics import ViewStatistics
-from leansplat.runs import Run, create_run, hash_capture, open_run
+from leansplat.runs import Run, alone_at_work, create_run, hash_capture, run_to_resume
 from leansplat.training import loop, schedule
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
@@ -46,6 +46,7 @@ class TrainingResult:
     seconds: float
 
 
+@alone_at_work
 def train(
     capture: Capture,
     config: TrainingConfig | None = None,
@@ -64,7 +65,7 @@ def train(
         config: the recipe; the published one by default, or the run's own when resuming.
         run: where to keep log, checkpoints and the scene: a run made by `create_training_run`, or a folder to make one
             in. Without it nothing is written.
-        resume: go on from the last checkpoint of `run` (from the start when it has none yet).
+        resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
         start: where to begin instead of at the capture's points, at its step 0; changed in place. Resuming a run that
             has no checkpoint yet begins there too.
@@ -82,10 +83,9 @@ def train(
     """
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
-    if resume:
-        if run is None:
-            raise RunError("there is no run folder to resume; name the one that was interrupted")
-        run = run if isinstance(run, Run) else open_run(run)
+    begun = run_to_resume(run) if resume else None
+    if begun is not None:
+        run = begun
         config, state = _resume(run, capture, config, start)
     else:
         config = config or TrainingConfig()
@@ -127,7 +127,7 @@ def create_training_run(
     return create_run(
         folder,
         "train",
-        {**(settings or {}), "training": config.to_json()},
+        {"background": list(capture.background), **(settings or {}), "training": config.to_json()},
         {"capture": hash_capture(capture)},
         seed=config.seed,
         overwrite=overwrite,
