@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,6 @@ class DemoConfig:
 
     iterations: int = 3000
     """Training steps; the published schedule is scaled to them."""
-
-    densify_every: int = 100
-    """Steps between densifications. The published interval, not a scaled one: gradients gathered over a handful of
-    steps are too noisy to tell where detail is missing, and the scene would grow far too large."""
 
     keep: float = 0.25
     """Share of the Gaussians that trimming keeps."""
@@ -118,8 +114,7 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
         raise InputError(f"{picture} already exists; pass --overwrite (overwrite=True) or choose another folder")
     capture = synthetic_capture(config.views, config.size, config.seed)
 
-    recipe = TrainingConfig(seed=config.seed).scaled(config.iterations)
-    training = replace(recipe, densify_every=config.densify_every)
+    training = TrainingConfig(seed=config.seed).scaled(config.iterations)
     trained_run = create_training_run(folder / "trained", capture, training, overwrite=overwrite)
     trained = train(capture, training, trained_run, progress=progress).gaussians
 

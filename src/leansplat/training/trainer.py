@@ -7,6 +7,7 @@ ends with the same bits as one that was not.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,8 @@ from leansplat.training.initialisation import initial_gaussians
 from leansplat.training.loop import Progress
 from leansplat.training.mask import drawn
 from leansplat.training.state import TrainingState, training_step
+
+_log = logging.getLogger("leansplat")
 
 
 @dataclass(frozen=True)
@@ -164,16 +167,25 @@ def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConf
         background = (red, green, blue)
     gathers = schedule.gathers_statistics(config, state.step + 1)
     loss = training_step(state, view, config, background, statistics=state.statistics if gathers else None)
-    step = state.step
+    step, large, transparent = state.step, 0, len(state.optimizer)
     if schedule.densifies(config, step):
+        cameras = torch.stack([view.camera.position for view in capture.train])
         counts, sources = densify(
             state.optimizer,
             state.statistics,
             config,
             state.extent,
             state.generator,
-            prune_large=schedule.prunes_large(config, step),
+            cameras=cameras if schedule.prunes_large(config, step) else None,
         )
+        large, transparent = counts.large, counts.pruned - counts.large
+        if large > counts.gaussians > 0:
+            _log.warning(
+                "step %d removed %d Gaussians for their size and left %d; a larger prune_size keeps them",
+                step,
+                large,
+                counts.gaussians,
+            )
         state.statistics = ViewStatistics.zeros(counts.gaussians)
         if state.mask is not None:
             state.mask = state.mask[sources]
@@ -185,7 +197,10 @@ def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConf
         opacity = state.optimizer.packed.attribute(OPACITIES).detach()[:, 0].sigmoid()
         _keep(state, opacity >= config.opacity_pruning_threshold, run, "faint_removed")
     if len(state.optimizer) == 0:
-        raise RunError(f"no Gaussian is left after step {step}; check that the cameras fit the photos")
+        raise RunError(
+            f"no Gaussian is left after step {step}: {large} of the last ones were too large for the scene and "
+            f"{transparent} had become transparent; check that the cameras fit the photos and the points"
+        )
     if schedule.resets_opacities(config, step, white_background=min(capture.background) >= 1):
         reset_opacities(state.optimizer, config.reset_opacity)
         if run is not None:
