@@ -82,7 +82,7 @@ def test_two_places_far_apart_are_both_kept(
 def test_what_matters_and_is_too_far_to_be_held_is_told_or_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
 ) -> None:
-    """Two places 10^6 apart, a hundredth of which would be a stray: no step suits both."""
+    """Two places 10^6 apart: no step suits both, and neither is left out."""
     if suffix == ".npz":
         with pytest.raises(SceneFileError, match="further than 65504"):
             formats.write(two_places(1e6), tmp_path / f"scene{suffix}")
@@ -90,6 +90,14 @@ def test_what_matters_and_is_too_far_to_be_held_is_told_or_refused(
     assert formats.write(two_places(1e6), tmp_path / f"scene{suffix}") == 1000
     assert "of 1,000 Gaussians, rounding moves " in caplog.text
     assert "left out" not in caplog.text
+
+
+def test_a_sky_that_costs_the_others_their_places_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At 10^6, ten times as far as steps reach that would suit the others."""
+    scene = concatenate([crowd(), gaussian((1e6, 0, 0), 1, 1e5)])
+    assert formats.write(scene, tmp_path / "scene.spz") == 1001
+    assert "Gaussians, rounding moves 6" in caplog.text
+    assert ", for the sake of 1 of 1,001 Gaussians, 1e+06 from the middle of a scene of radius 1.38" in caplog.text
 
 
 def test_a_small_scene_keeps_its_precision_in_a_sog() -> None:

@@ -52,7 +52,7 @@ class Convert:
         dropped = ""
         if self.drop_far:
             far = strays(scene)
-            dropped = f"; dropped {describe(scene, far) if far.any() else 'nothing that was far'}"
+            dropped = f"; dropped {describe(scene, far) if far.any() else 'nothing, as none is far and weighs nothing'}"
             scene = scene[~far]
         bits = self.spz_sh_bits
         count = write(scene, self.output, overwrite=self.overwrite, spz_version=self.spz_version, spz_sh_bits=bits)

@@ -43,12 +43,7 @@ class Affine:
     @classmethod
     def covering(cls, values: Tensor, widest: float = math.inf) -> Affine:
         """The finest that spans all of some finite values and zero, or as many as lie within a range of `widest`."""
-        if values.numel() == 0:
-            return cls.of_range(0.0, 0.0)
-        low, high = map(float, values.detach().aminmax())
-        if high - low > widest:
-            low, high = _fullest(values.detach(), widest)
-        return cls.of_range(low, high)
+        return cls.of_range(*limits(values, widest).tolist()) if values.numel() else cls.of_range(0.0, 0.0)
 
     def rounded(self, values: Tensor) -> Tensor:
         """Whole numbers as float32: the codes of values, before they are limited to the range."""
@@ -70,9 +65,12 @@ class Affine:
         return (codes.to(torch.float32) - self.zero_point).mul_(self.scale)
 
 
-def _fullest(values: Tensor, width: float) -> tuple[float, float]:
-    """The ends of the range of at most this width that holds the most of some values."""
-    ordered = values.flatten().double().sort().values
-    ends = torch.searchsorted(ordered, ordered + width, right=True)
-    first = int((ends - torch.arange(len(ordered))).argmax())
-    return float(ordered[first]), float(ordered[ends[first] - 1])
+def limits(values: Tensor, widest: float = math.inf) -> Tensor:
+    """(2,) the smallest and largest of some finite values, at least one; or of as many as lie within `widest`."""
+    ends = torch.stack(values.detach().aminmax())
+    if not float(ends[1].double() - ends[0].double()) > widest:
+        return ends
+    ordered = values.detach().flatten().double().sort().values
+    after = torch.searchsorted(ordered, ordered + widest, right=True)
+    first = int((after - torch.arange(len(ordered))).argmax())
+    return torch.stack([ordered[first], ordered[after[first] - 1]]).to(ends.dtype)

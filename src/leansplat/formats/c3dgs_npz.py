@@ -86,7 +86,8 @@ def pack(scene: Gaussians | ClusteredGaussians | Encoded, path: Path, *, overwri
     encoded = scene if isinstance(scene, Encoded) else encode(scene)
     if not bool(encoded.xyz.isfinite().all()):
         raise SceneFileError(
-            f"{path} cannot hold centres further than {LARGEST_POSITION:.0f} from the origin; move the scene."
+            f"{path} cannot hold centres further than {LARGEST_POSITION:.0f} from the origin; move the scene, or write "
+            "a .ply."
         )
     with replacing(path, overwrite=overwrite) as handle:
         write_arrays(handle, _arrays(encoded))

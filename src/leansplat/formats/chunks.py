@@ -54,7 +54,10 @@ def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
     better = _from_the_middle_out(gaussians, measured)
     cuts: list[int] = []
     for _ in range(_ROUNDS):
-        cuts = sorted({*cuts, *crowd.cuts(better, cuts, _CLOSED + len(order) // CHUNK // 32 - len(cuts))})
+        found = crowd.cuts(better, cuts, _CLOSED + len(order) // CHUNK // 32 - len(cuts))
+        if not found:
+            break
+        cuts = sorted({*cuts, *found})
     if crowd.harm(better, cuts).sum() < crowd.harm(order, []).sum():
         return _filled(gaussians, better, cuts)
     return gaussians, order

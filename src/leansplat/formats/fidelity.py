@@ -19,7 +19,7 @@ from leansplat.formats.activation import opacity_of, unit
 from leansplat.formats.format import Written, blocks
 from leansplat.formats.visibility import NEGLIGIBLE, numpy_of, weights, widths
 from leansplat.gaussians import Gaussians
-from leansplat.strays import describe, strays
+from leansplat.strays import FAR, describe, distances, strays
 
 _ANGLE = 2.0
 """Degrees by which even needles may turn; no format here comes near them."""
@@ -59,8 +59,8 @@ class Harm:
 def harm(gaussians: Gaussians, written: Written) -> list[Harm]:
     """How much a file changes a scene, respect by respect: places, directions, sizes, colours and opacities.
 
-    Spherical harmonics are compared up to the degree that the file has. Evenly spread Gaussians are looked at first, and
-    where these show something all, but for strays.
+    Spherical harmonics are compared up to the degree that the file has. Evenly spread Gaussians are looked at first,
+    and where these show something all, but for strays.
     """
     rows = np.flatnonzero(written.order < len(gaussians))
     sample = _harm_in(gaussians, written, rows[:: len(rows) // _SAMPLE + 1])
@@ -90,14 +90,23 @@ def _harm_in(gaussians: Gaussians, written: Written, rows: np.ndarray) -> list[H
 def report(gaussians: Gaussians, written: Written, path: Path) -> None:
     """Warn of what is not in a file, and of what is in it otherwise than in the scene, where that shows."""
     report_rows(gaussians, written.order, str(path))
-    shown = [each for each in harm(gaussians, written) if each.weight > each.tolerated]
+    found = harm(gaussians, written)
+    shown = [each for each in found if each.weight > each.tolerated]
     if shown:
         _log.warning(
-            "%s: of %s Gaussians, rounding %s; a .ply keeps them as they are",
+            "%s: of %s Gaussians, rounding %s%s; a .ply keeps them as they are",
             path,
             f"{len(gaussians):,}",
             _listed(shown),
+            _cause(gaussians) if found[0] in shown else "",
         )
+
+
+def _cause(gaussians: Gaussians) -> str:
+    """What is so far that it makes steps coarse, though it matters too much to be left out."""
+    measured = distances(gaussians)
+    far = (measured.of > FAR * measured.extent) & ~measured.strays()
+    return f", for the sake of {describe(gaussians, far)}" if far.any() else ""
 
 
 def report_rows(gaussians: Gaussians, order: np.ndarray, name: str) -> None:
@@ -119,10 +128,10 @@ def report_rows(gaussians: Gaussians, order: np.ndarray, name: str) -> None:
     added = int((order >= len(gaussians)).sum())
     if added:
         _log.warning(
-            "%s: added %s invisible Gaussians, so that far ones and near ones, which would move, share no ranges; with "
-            "--drop-far that may be needless",
+            "%s: added %s invisible Gaussians, so that far ones and near ones, which would move, share no ranges%s",
             name,
             f"{added:,}",
+            "; --drop-far drops those that weigh nothing" if strays(gaussians).any() else "",
         )
 
 

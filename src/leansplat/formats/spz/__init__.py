@@ -88,7 +88,9 @@ def write(
     try:
         encoded = encode(gaussians, sh_bits=sh_bits)
     except ValueError as error:
-        raise SceneFileError(f"{path} cannot hold it: {error}; scale the scene or remove what is far.") from error
+        raise SceneFileError(
+            f"{path} cannot hold it: {error}; scale the scene, remove what is far or write a .ply."
+        ) from error
     write_encoded(encoded, path, overwrite=overwrite, version=version)
     return Written(encoded.order, lambda rows: decode(encoded, rows))
 
