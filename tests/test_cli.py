@@ -169,6 +169,13 @@ def test_eval_prints_means_of_its_views(scene, capture, capsys) -> None:
     assert values["lpips"] is None
 
 
+def test_eval_counts_all_files_of_a_scene(scene, capture, tmp_path, capsys) -> None:
+    (tmp_path / "sog").mkdir()
+    write(read(scene), tmp_path / "sog" / "meta.json")
+    values = run_json(capsys, "eval", tmp_path / "sog" / "meta.json", "--capture", capture, "--lpips", "none")
+    assert values["bytes"] == sum(file.stat().st_size for file in (tmp_path / "sog").iterdir())
+
+
 def test_eval_prints_a_table_for_people(scene, capture, capsys) -> None:
     assert main(["eval", str(scene), "--capture", str(capture), "--lpips", "none"]) == 0
     text = capsys.readouterr().out

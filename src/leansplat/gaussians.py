@@ -41,8 +41,8 @@ class Gaussians:
     Args:
         means: (N, 3) centres in world units.
         quats: (N, 4) rotations as w, x, y, z; any length but zero, they are normalised where they are used.
-        scales: (N, 3) natural logarithm of the standard deviations along the rotated axes.
-        opacities: (N,) logits; `sigmoid(opacities)` is in (0, 1).
+        scales: (N, 3) natural logarithm of the standard deviations along the rotated axes; -inf is flat.
+        opacities: (N,) logits; `sigmoid(opacities)` is in (0, 1), 1 for +inf and 0 for -inf.
         sh0: (N, 1, 3) spherical harmonics coefficients of degree 0.
         shN: (N, K - 1, 3) coefficients of degree 1 and up, K = (degree + 1)^2, degree 0 to 3.
         antialiased: whether the scene was trained with opacity compensation (Mip-Splatting's screen-space filter).
@@ -173,8 +173,8 @@ class Gaussians:
         """
         rows = self.opacities == 0
         for name in ("means", "scales", "sh0", "shN"):
-            left = rows.nonzero()[:, 0]
-            rows[left] = _all_in_row(getattr(self, name)[left] == 0)
+            for left in rows.nonzero()[:, 0].split(_BLOCK):
+                rows[left] = _all_in_row(getattr(self, name)[left] == 0)
         return rows | self._repeated()
 
     def _repeated(self) -> Tensor:
@@ -182,9 +182,9 @@ class Gaussians:
         same = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         same[1:] = self.means[1:, 0] == self.means[:-1, 0]
         for name in TENSOR_NAMES:
-            left = same.nonzero()[:, 0]
             values: Tensor = getattr(self, name)
-            same[left] = _all_in_row(values[left] == values[left - 1])
+            for left in same.nonzero()[:, 0].split(_BLOCK):
+                same[left] = _all_in_row(values[left] == values[left - 1])
         left = same.nonzero()[:, 0]
         _, lengths = torch.unique_consecutive(left - torch.arange(len(left), device=self.device), return_counts=True)
         same[left] = (lengths >= _PADDING_RUN - 1).repeat_interleave(lengths)

@@ -58,11 +58,11 @@ REFUSED = {
     "gzip of nothing": (gzip.compress(b""), "end early"),
     "half a gzip header": (GOOD[3][:7], "cut off or damaged"),
     "a payload that is not compressed": (PAYLOAD, "version 3, which is compressed by gzip"),
-    "version 1": (packed(plain_spz.header(1, COUNT, 3)), "version 1, where 2 or 3 or 4 can be read"),
+    "version 1": (packed(plain_spz.header(1, COUNT, 3)), "version 1, where 2, 3, 4 can be read"),
     "version 4 in gzip": (packed(plain_spz.header(4, COUNT, 3)), "version 4, which is compressed by zstd"),
     "version 5": (
         plain_spz.version_4(plain_spz.header(5, COUNT, 3, streams=6), CONTENTS),
-        "version 5, where 2 or 3 or 4 can be read",
+        "version 5, where 2, 3, 4 can be read",
     ),
     "SH degree 5": (packed(plain_spz.header(3, COUNT, 5)), "SH degree 5"),
     "255 fractional bits": (packed(plain_spz.header(3, COUNT, 3, bits=255)), "255 fractional bits"),

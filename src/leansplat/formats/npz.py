@@ -10,14 +10,13 @@ import math
 import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
-
-from leansplat.errors import LeansplatError
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _MAGIC = b"PK\x03\x04"
@@ -48,11 +47,14 @@ def opened_archive(handle: BinaryIO) -> Iterator[Archive]:
         ValueError: it is no zip, or (in the block) damaged; the text says what is wrong.
     """
     try:
-        with zipfile.ZipFile(handle) as archive:
+        archive = zipfile.ZipFile(handle)
+    except Exception as error:  # the module raises a dozen kinds
+        raise ValueError(f"it is not a whole zip file: {error}") from error
+    try:
+        with archive:
             yield Archive(archive)
-    except (LeansplatError, ValueError, OSError, MemoryError):
-        raise
-    except Exception as error:  # zipfile and zlib raise a dozen kinds
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OverflowError, NotImplementedError) as error:
+        # zipfile's NotImplementedError is of a compression method or an encryption that it does not know.
         raise ValueError(f"the zip is damaged: {error}") from error
 
 

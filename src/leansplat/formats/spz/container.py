@@ -199,7 +199,7 @@ def _read_header(stream: _Stream, size: int, compression: str, path: Path) -> _H
     header = _Header(*fields)
     if header.version not in _READ:
         raise SceneFileError(
-            f"{path} is SPZ of version {header.version}, where {' or '.join(map(str, _READ))} can be read; export it "
+            f"{path} is SPZ of version {header.version}, where {', '.join(map(str, _READ))} can be read; export it "
             "again as version 3."
         )
     if _READ[header.version] != compression:
