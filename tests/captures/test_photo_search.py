@@ -137,6 +137,18 @@ def test_a_file_that_another_name_means_exactly_is_not_taken_twice(tmp_path: Pat
     assert len([warning for warning in capture.warnings if "lists 2 photos that do not exist" in warning]) == 1
 
 
+@pytest.mark.parametrize("listing", [list_in_colmap, list_in_transforms])
+def test_a_photo_that_its_folder_lacks_is_not_taken_from_another(tmp_path: Path, listing: Listed) -> None:
+    listing(tmp_path, ["left/1.png", "left/2.png", "left/3.png"])
+    save(tmp_path / "images/left/1.png", 50)
+    save(tmp_path / "images/left/2.png", 100)
+    save(tmp_path / "images/3.png", 150)
+    save(tmp_path / "3.png", 150)
+    capture = load(tmp_path)
+    assert sorted(pairs(capture).values()) == [(1, 1), (2, 2)]
+    assert any("lists 1 photos that do not exist" in warning for warning in capture.warnings)
+
+
 @pytest.mark.parametrize("place", ["sparse/0", "sparse", "."])
 def test_photos_beside_the_model_or_in_the_captures_folder_are_found(tmp_path: Path, place: str) -> None:
     names = ["a.png", "b.png"]
