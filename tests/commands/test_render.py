@@ -73,3 +73,11 @@ def test_another_background_than_that_of_training_is_pointed_out(folder: Path, t
     assert "pass --background white" in capsys.readouterr().err
     assert main([*arguments, "--background", "white"]) == 0
     assert "--background" not in capsys.readouterr().err
+
+
+def test_pictures_without_anything_of_the_scene_are_pointed_out(folder: Path, tmp_path: Path, capsys) -> None:
+    cameras = json.loads((folder / "cameras.json").read_text())
+    cameras[1]["position"][2] += 500
+    (folder / "cameras.json").write_text(json.dumps(cameras))
+    assert main(["render", str(folder), "-o", str(tmp_path / "views")]) == 0
+    assert "1 of 3 views show nothing of the scene (first: photo_1" in capsys.readouterr().err
