@@ -266,7 +266,7 @@ def test_views_that_show_nothing_are_counted_after_training(caplog: pytest.LogCa
     assert "show nothing" not in caplog.text
 
 
-def test_one_camera_far_away_costs_little(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_camera_far_away_costs_little() -> None:
     """It used to multiply every rate and size by hundreds."""
     far = replace(CAPTURE.train[0], camera=look_at((3000, 0, 0), (0, 0, 0), (0, 0, 1), 0.7, 40, 40))
     config = replace(CONFIG.scaled(200), densify_every=25)
@@ -274,4 +274,4 @@ def test_one_camera_far_away_costs_little(caplog: pytest.LogCaptureFixture) -> N
         evaluate(train(capture, config).gaussians, CAPTURE, lpips=None, fps=False).psnr
         for capture in (replace(CAPTURE, train=CAPTURE.train[1:]), replace(CAPTURE, train=(far, *CAPTURE.train[1:])))
     ]
-    assert scores[1] > scores[0] - 1
+    assert scores[1] > scores[0] - 0.5

@@ -82,7 +82,7 @@ def points_in_view(
     away than five extents looks the same to all of them.
 
     Args:
-        chosen: cameras that get points, an equal number each.
+        chosen: cameras that get points, an equal number each (give or take one).
         cameras: all cameras of the capture, whose spacing is the least depth.
         extent: scene extent, the unit of the largest depth.
         count: points in all.
@@ -91,7 +91,7 @@ def points_in_view(
     far = _FURTHEST * max(extent, near)
     draws = torch.rand(count, 3, generator=generator).double()
     depths = near * (far / near) ** draws[:, 2]
-    view = torch.arange(count) % len(chosen)
+    view = torch.arange(count) * len(chosen) // count
     size = torch.tensor([[camera.width, camera.height] for camera in chosen], dtype=torch.float64)[view]
     inverse = torch.stack([torch.linalg.inv(camera.K) for camera in chosen])[view]
     rotation = torch.stack([camera.world_to_camera[:3, :3] for camera in chosen])[view]
