@@ -16,8 +16,8 @@ from torch import Tensor
 
 _NEIGHBOURS = 3
 _ALONE = 5.0
-_NO_PARALLAX = 2e-4
-"""Cameras within this radius see the scene from one place: it is a thousandth of the renderer's near plane."""
+_ONE_PLACE = 0.02
+"""Cameras within this radius see the scene from one place: it is a tenth of the renderer's near plane."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def lone_cameras(cameras: Sequence[Camera]) -> list[int]:
     typical = float((positions - positions.median(dim=0).values).norm(dim=1).median())
     neighbours = min(_NEIGHBOURS, (count - 1) // 2)
     distances, _ = cKDTree(positions.numpy()).query(positions.numpy(), k=[neighbours + 1])
-    alone = (distances[:, 0] > _ALONE * max(typical, _NO_PARALLAX)).nonzero()[0].tolist()
+    alone = (distances[:, 0] > _ALONE * max(typical, _ONE_PLACE)).nonzero()[0].tolist()
     return alone if len(alone) <= count // 4 else []
 
 
@@ -139,4 +139,4 @@ def scene_extent(cameras: Sequence[Camera]) -> float:
     alone = set(lone_cameras(cameras))
     positions = torch.stack([camera.position for index, camera in enumerate(cameras) if index not in alone])
     radius = float((positions - positions.mean(dim=0)).norm(dim=1).max())
-    return 1.1 * radius if radius > _NO_PARALLAX else 1.0
+    return 1.1 * radius if radius > _ONE_PLACE else 1.0

@@ -25,6 +25,7 @@ from leansplat.metrics.ssim import ssim
 from leansplat.render import render
 from leansplat.render.packed import PackedGaussians, pack
 from leansplat.runs import Run
+from leansplat.training.coverage import warn_of_empty_views
 
 LpipsNet = Literal["vgg", "alex"]
 
@@ -108,6 +109,7 @@ def evaluate(
         raise CaptureError(
             f"capture {capture.name!r} has no {split} views to evaluate on; it needs at least one photo there"
         )
+    warn_of_empty_views(gaussians, views, capture.background, split)
     packed = pack(gaussians.detach())
     network, reason = _load_lpips(lpips, views)
     with torch.inference_mode():

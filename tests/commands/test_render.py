@@ -79,3 +79,11 @@ def test_a_scene_is_rendered_on_the_background_of_its_training(folder: Path, tmp
     assert "background white, as in training" in corners[""][1]
     assert "trained on" not in corners["--background white"][1]
     assert "trained on a white background, not black" in corners["--background black"][1]
+
+
+def test_pictures_without_anything_of_the_scene_are_pointed_out(folder: Path, tmp_path: Path, capsys) -> None:
+    cameras = json.loads((folder / "cameras.json").read_text())
+    cameras[1]["position"][2] += 500
+    (folder / "cameras.json").write_text(json.dumps(cameras))
+    assert main(["render", str(folder), "-o", str(tmp_path / "views")]) == 0
+    assert "1 of 3 views show nothing of the scene (first: photo_1" in capsys.readouterr().err

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import distant_capture, tiny_capture
+from training.tiny import blobs, distant_capture, tiny_capture
 
+from leansplat.cameras import look_at
 from leansplat.errors import CaptureError, RunError
+from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.render import render
 from leansplat.runs import open_run
@@ -288,3 +290,30 @@ def test_pruning_by_opacity_goes_on_after_densification_where_asked(tmp_path: Pa
     assert all(event["step"] % config.densify_every == 0 for event in events)
     plain = train(CAPTURE, CONFIG)
     assert events[-1]["gaussians"] < len(plain.gaussians)
+
+
+def test_views_that_show_nothing_are_counted_after_training(caplog: pytest.LogCaptureFixture) -> None:
+    away = look_at((4, 0, 0), (9, 0, 0), (0, 0, 1), 0.7, 40, 40)
+    black = torch.zeros_like(CAPTURE.train[0].photo)
+    views = list(CAPTURE.train)
+    views[2] = replace(views[2], camera=away)
+    views[5] = replace(views[5], camera=away, photo=black)  # which is right to show nothing
+    scene = replace(CAPTURE, train=tuple(views))
+    start = TrainingState.begin(blobs(), CONFIG, CAPTURE.extent)
+    with caplog.at_level(logging.WARNING, "leansplat"):
+        train(scene, CONFIG.scaled(2), start=start)
+    assert f"1 of 8 training views show nothing of the scene (first: {views[2].name})" in caplog.text
+    caplog.clear()
+    train(CAPTURE, CONFIG.scaled(2))
+    assert "show nothing" not in caplog.text
+
+
+def test_one_camera_far_away_costs_little() -> None:
+    """It used to multiply every rate and size by hundreds."""
+    far = replace(CAPTURE.train[0], camera=look_at((3000, 0, 0), (0, 0, 0), (0, 0, 1), 0.7, 40, 40))
+    config = replace(CONFIG.scaled(200), densify_every=25)
+    scores = [
+        evaluate(train(capture, config).gaussians, CAPTURE, lpips=None, fps=False).psnr
+        for capture in (replace(CAPTURE, train=CAPTURE.train[1:]), replace(CAPTURE, train=(far, *CAPTURE.train[1:])))
+    ]
+    assert scores[1] > scores[0] - 0.5

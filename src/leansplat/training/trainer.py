@@ -25,6 +25,7 @@ from leansplat.runs import Run, alone_at_work, create_run, hash_capture, run_to_
 from leansplat.training import loop, schedule
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
+from leansplat.training.coverage import warn_of_empty_views
 from leansplat.training.densification import densify, reset_opacities
 from leansplat.training.initialisation import initial_gaussians
 from leansplat.training.loop import Progress
@@ -107,6 +108,7 @@ def train(
         after_step=after_step,
     )
     gaussians = state.gaussians()
+    warn_of_empty_views(gaussians, capture.train, capture.background, "training")
     if run is not None:
         run.write_scene(gaussians)
         run.log("finished", state.step, gaussians=len(gaussians), seconds=round(state.seconds, 3))
