@@ -27,7 +27,7 @@ _SCALED_WITH_ITERATIONS = (
     "opacity_pruning_until",
 )
 
-_ENOUGH_DENSIFICATIONS = 10
+_ENOUGH_DENSIFICATIONS = 40
 _FEWEST_VIEWS = 36
 """A shorter schedule keeps `densify_every` as long as that leaves enough densifications; below, it shortens it to have
 them, but never under the fewest views. The mean gradient of a Gaussian over few views is mostly noise, and ever more of
@@ -181,7 +181,7 @@ class TrainingConfig:
 
         Each is rounded to the nearest step (halves up) and is at least 1, or stays 0. Two intervals have a floor, which
         is what they were if that is lower: opacities are reset at most every 75 steps, and `densify_every` stays as it
-        is while 10 densifications fit in; below it shortens to what lets them, but not under 36 steps. Learning rates,
+        is while 40 densifications fit in; below it shortens to what lets them, but not under 36 steps. Learning rates,
         thresholds, `prune_large_after` and `checkpoint_every` stay.
         """
         if iterations < 1:
