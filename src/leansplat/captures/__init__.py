@@ -13,6 +13,7 @@ from pathlib import Path
 from leansplat.captures import blender, colmap, nerfstudio
 from leansplat.captures.capture import Capture, Points, View, every_eighth
 from leansplat.captures.listing import Listing
+from leansplat.captures.photo_search import whereabouts
 from leansplat.captures.photos import load_views
 from leansplat.errors import CaptureError
 
@@ -59,13 +60,14 @@ def load(
         raise CaptureError(f"{listing.source} lists no photos; make the capture again.")
     if listing.missing:
         first = min(listing.missing)
+        where = whereabouts(listing.missing[first])
         if not listing.shots:
             raise CaptureError(
-                f"{listing.source} lists {len(listing.missing)} photos and none exists (first: {first}); put the "
-                "photos where it says, or use the --downscale whose folder of photos is there."
+                f"{listing.source} lists {len(listing.missing)} photos and none exists (first: {first}) {where}; put "
+                "the photos where it says, or use the --downscale whose folder of photos is there."
             )
         warnings.append(
-            f"{listing.source} lists {len(listing.missing)} photos that do not exist (first: {first}); "
+            f"{listing.source} lists {len(listing.missing)} photos that do not exist (first: {first}) {where}; "
             "they are skipped."
         )
     train, test = _split(listing, warnings)

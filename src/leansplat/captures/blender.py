@@ -32,20 +32,23 @@ def read(path: Path, *, downscale: int = 1) -> Listing:
         CaptureError: a file is malformed, or a photo is on both sides.
     """
     test_path = path.with_name(_TEST_FILE)
-    train = read_frames(path, read_json(path))
-    test = read_frames(test_path, read_json(test_path)) if test_path.is_file() else []
+    train, warnings = read_frames(path, read_json(path))
+    test, more = read_frames(test_path, read_json(test_path)) if test_path.is_file() else ([], [])
     frames = [*train, *test]
     names = photo_names(frames)
     if len(names) < len(frames):
         twice = {frame.photo for frame in train} & {frame.photo for frame in test}
         raise CaptureError(f"{test_path} lists {names[min(twice)]}, which {FILE} lists too; take it out of one.")
-    shots, missing = list_shots(frames, downscale)
+    shots, missing, assumed = list_shots(frames, downscale)
+    warnings = [*warnings, *more, *assumed]
     if not test:
-        return Listing(path, shots, missing, warnings=(f"{_TEST_FILE} is not there; every 8th photo is for testing.",))
+        warnings.append(f"{_TEST_FILE} is not there; every 8th photo is for testing.")
+        return Listing(path, shots, missing, warnings=tuple(warnings))
     return Listing(
         path,
         shots,
         missing,
         train=frozenset(names[frame.photo] for frame in train),
         test=frozenset(names[frame.photo] for frame in test),
+        warnings=tuple(warnings),
     )

@@ -40,6 +40,8 @@ _MODELS = {
 _PARAMETERS = dict(_MODELS.values())
 _SUPPORTED = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 
+_NUMERIC = "0123456789+-.eE \t"  # what lines of numbers are made of
+
 # Sizes in bytes of the smallest possible records.
 _CAMERA_BYTES = 24 + 3 * 8
 _IMAGE_BYTES = 64 + 1 + 8
@@ -250,12 +252,13 @@ def _binary_points(path: Path) -> Iterator[tuple[float, ...]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line that is not a comment; empty lines are kept."""
+    """Number and text of each line that is neither empty nor a comment."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
-                if not line.startswith("#"):
-                    yield number, line.strip()
+                text = line.strip()
+                if text and not text.startswith("#"):
+                    yield number, text
     except OSError as error:
         raise CaptureError(f"{path} cannot be read ({error.strerror}); check the file.") from error
     except UnicodeDecodeError as error:
@@ -268,41 +271,65 @@ def _malformed(path: Path, line: int, wanted: str) -> CaptureError:
 
 def _text_cameras(path: Path) -> Iterator[tuple[int, str, int, int, tuple[float, ...]]]:
     for line, text in _lines(path):
-        if text:
-            try:
-                number, model, width, height, *parameters = text.split()
-                yield int(number), model, int(width), int(height), tuple(map(float, parameters))
-            except ValueError as error:
-                raise _malformed(path, line, "a camera") from error
+        try:
+            number, model, width, height, *parameters = text.split()
+            yield int(number), model, _whole(width), _whole(height), tuple(map(float, parameters))
+        except ValueError as error:
+            raise _malformed(path, line, "a camera") from error
+
+
+def _whole(text: str) -> int:
+    """A whole number, which some tools write as "1080.0"."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(text)
+    return int(number)
 
 
 def _text_images(path: Path) -> Iterator[tuple[str, int, Sequence[float], Sequence[float]]]:
-    lines = _lines(path)
-    for line, text in lines:
-        if not text:
+    """Photos, a line each. A photo's keypoints follow on a line of their own; COLMAP leaves that line empty where there
+    are none, and other tools leave it out, so what a line is shows in what it is made of."""
+    keypoints_may_follow = False
+    for line, text in _lines(path):
+        if _is_keypoints(text):
+            if not keypoints_may_follow:
+                raise _malformed(path, line, "an image, nor the first list of keypoints after one")
+            keypoints_may_follow = False
             continue
         try:
-            _, *pose, camera, name = text.split(maxsplit=9)
-            numbers = [float(number) for number in pose]
-            if len(numbers) != 7:
+            number, *pose, camera, name = text.split(maxsplit=9)
+            numbers = [float(value) for value in pose]
+            if len(numbers) != 7 or int(number) < 0:
                 raise _malformed(path, line, "an image")
             yield name, int(camera), numbers[:4], numbers[4:]
         except ValueError as error:
-            raise _malformed(path, line, "an image") from error
-        # The second line of a record, its keypoints, may be empty; three values each when it is not.
-        line, keypoints = next(lines, (line, ""))
-        if len(keypoints.split()) % 3:
-            raise _malformed(path, line, "a list of keypoints")
+            wanted = "a list of keypoints" if keypoints_may_follow and not text.strip(_NUMERIC) else "an image"
+            raise _malformed(path, line, wanted) from error
+        keypoints_may_follow = True
+
+
+def _is_keypoints(text: str) -> bool:
+    """Whether a line is numbers alone, three a keypoint: X, Y and the whole number of a point."""
+    if text.strip(_NUMERIC):  # something that is in no number, as in a photo's name
+        return False
+    values = text.split()
+    try:
+        for value in values:
+            float(value)
+        for point in values[2::3]:
+            int(point)
+    except ValueError:
+        return False
+    return len(values) % 3 == 0
 
 
 def _text_points(path: Path) -> Iterator[tuple[float, ...]]:
     for line, text in _lines(path):
-        if text:
-            try:
-                _, *row = text.split(maxsplit=8)[:7]
-                numbers = tuple(map(float, row))
-            except ValueError as error:
-                raise _malformed(path, line, "a point") from error
-            if len(numbers) != 6:
-                raise _malformed(path, line, "a point")
-            yield numbers
+        try:
+            _, *row = text.split(maxsplit=8)[:7]
+            numbers = tuple(map(float, row))
+        except ValueError as error:
+            raise _malformed(path, line, "a point") from error
+        if len(numbers) != 6:
+            raise _malformed(path, line, "a point")
+        yield numbers

@@ -56,6 +56,11 @@ class Lens:
         """(3, 3) float64 intrinsics."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=np.float64)
 
+    @property
+    def off_centre(self) -> bool:
+        """Whether the principal point is in the outer half of the photo on some side, or outside it."""
+        return abs(self.cx / self.width - 0.5) > 0.25 or abs(self.cy / self.height - 0.5) > 0.25
+
     def fits(self, width: int, height: int) -> bool:
         """Whether a photo of this size has the lens's shape: some scale gives both sides to within a pixel."""
         smallest = max((width - 1) / self.width, (height - 1) / self.height)
