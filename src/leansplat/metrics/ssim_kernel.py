@@ -162,20 +162,21 @@ def ssim_and_l1(x, y, width, height, weights, slopes, with_slopes, kept, counted
 
 
 @kernel
-def ssim_and_l1_gradient(x, y, width, height, weights, slopes, ssim_factor, l1_factor, counted, gradient):
+def ssim_and_l1_gradient(x, y, width, height, weights, slopes, ssim_factor, l1_factor, gradient):
     """Gradient with respect to x of ssim_factor * (mean SSIM) + l1_factor * (mean absolute difference).
 
-    In hidden pixels it is that of moving them away from zero, which is none of the image's: set it to zero there.
+    With a mask, means are sums over the pixels that count, divided by the number of all. In hidden pixels the gradient
+    is that of moving away from zero, which is none of the image's: the caller sets it to zero there.
 
     Args:
-        x, y, width, height, weights, slopes, counted: as `ssim_and_l1` took and made them.
+        x, y, width, height, weights, slopes: as `ssim_and_l1` took and made them.
         gradient: flat (3 * height * width,) float32 out.
     """
     pitch = (width + LANES - 1) // LANES * LANES + 2 * LANES
     plane_size = height * width
     rows = 3 * height
-    ssim_share = np.float32(ssim_factor / (3.0 * counted))
-    l1_share = np.float32(l1_factor / (3.0 * counted))
+    ssim_share = np.float32(ssim_factor / (3.0 * plane_size))
+    l1_share = np.float32(l1_factor / (3.0 * plane_size))
     for chunk in numba.prange(_CHUNKS):
         sums = np.zeros(3 * pitch, np.float32)
         for line in range(rows * chunk // _CHUNKS, rows * (chunk + 1) // _CHUNKS):

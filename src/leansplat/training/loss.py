@@ -1,7 +1,9 @@
 """The loss of 3DGS: (1 - w) L1 + w (1 - SSIM), with one kernel call each way instead of a graph of convolutions.
 
-Pixels that a mask hides are as if they lay outside the photo: both means are over the others, and the windows of SSIM
-see zeros there in both images. So what is under the mask changes neither the loss nor any gradient by a bit.
+Pixels that a mask hides add nothing, and the windows of SSIM see zeros there in both images, as they do outside the
+photo: what is under the mask changes neither the loss nor any gradient by a bit. Both means are still over all pixels,
+so that a pixel that counts weighs what it weighs without a mask, in every photo. Densification compares gradients with
+a threshold that was found for this weight; a mean over the pixels that count would let what is hidden drive it.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ def photometric_loss(image: Tensor, photo: Tensor, ssim_weight: float = 0.2, mas
 
     Args:
         image: (H, W, 3) float32; photo: (H, W, 3) uint8, or float32 in [0, 1].
-        mask: (H, W) bool, true where a pixel counts; None where all do.
+        mask: (H, W) bool, true where a pixel counts; the others add nothing to either mean. None where all count.
 
     Raises:
         ValueError: the shapes differ, or the mask hides everything.
@@ -50,11 +52,11 @@ def loss_and_gradient(
     ssim, l1 = ssim_and_l1(planes, photo_planes, width, height, WINDOW, slopes, True, kept.plane, kept.counted)
     gradient = memory.empty((3, height, width), np.float32)
     ssim_and_l1_gradient(
-        planes, photo_planes, width, height, WINDOW, slopes, -ssim_weight, 1.0 - ssim_weight, kept.counted,
-        gradient.reshape(-1),
-    )  # fmt: skip
+        planes, photo_planes, width, height, WINDOW, slopes, -ssim_weight, 1.0 - ssim_weight, gradient.reshape(-1)
+    )
     gradient = kept.without_hidden(gradient.reshape(-1)).reshape(gradient.shape)
-    return (1.0 - ssim_weight) * l1 + ssim_weight * (1.0 - ssim), gradient
+    loss = (1.0 - ssim_weight) * l1 + ssim_weight * (1.0 - ssim)
+    return loss * (kept.counted / (height * width)), gradient
 
 
 class _PhotometricLoss(torch.autograd.Function):
