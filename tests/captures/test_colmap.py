@@ -262,6 +262,16 @@ def test_a_binary_file_cut_anywhere_or_grown_is_refused(
             read(path)
 
 
+@pytest.mark.parametrize("name", ["a\nb.png", "a\rb.png"])
+def test_a_name_with_a_line_break_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
+    write_binary(tmp_path, (PINHOLE,), [ImageRow(name, 1, (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0))], POINTS)
+    with pytest.raises(
+        CaptureError, match=r"images\.bin has a photo name with a zero byte or a line break; "
+    ) as raised:
+        read_images(tmp_path / "images.bin")
+    assert "\n" not in str(raised.value)
+
+
 def test_a_lying_count_inside_a_record_is_refused(tmp_path: Path) -> None:
     write_binary(tmp_path, (PINHOLE,), IMAGES[1:2], POINTS[1:])
     for file, read, what in (("images.bin", read_images, "keypoints"), ("points3D.bin", read_points, "track entries")):
@@ -324,6 +334,11 @@ def test_a_photo_name_that_leaves_the_capture_is_not_followed(tmp_path: Path, na
         ("images.txt", "1 1 0 0 x 0 0 0 1 a.png\n\n", "line 1, is not an image"),
         ("images.txt", "1 1 0 0 0 0 0 0 1 a.png\n1 2\n", "line 2, is not a list of keypoints"),
         ("images.txt", "1 1 0 0 0 0 0 0 1 a.png\n1 2 3\n4 5 6\n", "line 3, is not an image, nor the first list"),
+        (
+            "images.txt",
+            "1 1 0 0 0 0 0 0 1 a.png\n2 1 0 0 0 0 3 4 1 5 6 7\n",
+            "line 2, is not surely a list of keypoints",
+        ),
         ("images.txt", "1 2 3\n1 1 0 0 0 0 0 0 1 a.png\n", "line 1, is not an image, nor the first list"),
         ("images.txt", "1 1 0 0 0 0 0 0 1 a.png\n1.5 1 0 0 0 0 0 0 1 b.png\n", "line 2, is not an image"),
         ("cameras.txt", "1 PINHOLE 40.5 30 9 9 1 1\n", "line 1, is not a camera"),
@@ -385,7 +400,7 @@ def test_lines_of_keypoints_are_told_from_photos_by_what_they_are_made_of(tmp_pa
         [(100.0, 0.0, 0), (0.0, 0.0, -1), (0.0, 0.0, 1), (1e-05, 3.0, 18446744073709551615)],
         [(1.0, 2.0, 3)],
         [],
-        [(2.0, 1.0, 0), (0.0, 0.0, 0), (3.0, 4.0, 1), (5.0, 6.0, 7)],
+        [(2.0, 10.0, 0), (0.0, 0.0, 0), (3.0, 4.0, 1), (5.0, 6.0, 7)],
     ]
     spaced_capture(tmp_path, keypoints)
     path = tmp_path / "sparse/0/images.txt"

@@ -147,6 +147,24 @@ def test_a_copy_without_its_photos_transparency_is_not_used(tmp_path: Path, layo
     assert said(capture) == []
 
 
+@pytest.mark.parametrize("turned_copy", [False, True])
+def test_copies_of_photos_that_an_orientation_turns_may_be_upright_or_turned_alike(
+    tmp_path: Path, turned_copy: bool
+) -> None:
+    in_colmap(tmp_path)
+    tag = Image.Exif()
+    tag[0x0112] = 6  # turn clockwise to show
+    for n, photo in enumerate(save(tmp_path / "images")):
+        Image.fromarray(np.rot90(photo).copy()).save(tmp_path / f"images/{n}.png", exif=tag)
+    copies = save(tmp_path / "images_2", WIDTH // 2, HEIGHT // 2)
+    for n, copy in enumerate(copies):
+        if turned_copy:
+            Image.fromarray(np.rot90(copy).copy()).save(tmp_path / f"images_2/{n}.png", exif=tag)
+    capture = load(tmp_path, downscale=2)
+    assert (views(capture)[0].photo.numpy() == copies[0]).all()
+    assert len(said(capture)) == turned_copy
+
+
 @LAYOUTS
 def test_copies_of_distorted_photos_are_undistorted_as_the_photos_are(tmp_path: Path, layout: Layout) -> None:
     width, height = 200, 152
@@ -202,8 +220,10 @@ def test_a_folder_that_is_already_reduced_can_be_what_the_file_names(tmp_path: P
     whole = load(tmp_path)
     assert (views(whole)[0].photo.numpy() == photos[0]).all()
     assert views(whole)[0].camera.fx == FOCAL / 2
+    assert said(whole) == []
     half = load(tmp_path, downscale=2)
     assert views(half)[0].photo.shape == (10, 12, 3)
+    assert "images_2, reduced ones, and they are reduced 2 times more" in said(half)[0]
 
 
 @pytest.mark.parametrize("place", ["images_2/left", "images/left_2"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +19,10 @@ from leansplat.errors import CaptureError
 
 ROW = CameraRow(1, "PINHOLE", WIDTH, HEIGHT, (50.0, 50.0, WIDTH / 2, HEIGHT / 2))
 Listed = Callable[[Path, Sequence[str]], None]
+Writer = Callable[..., None]
+tells_letters_apart = pytest.mark.skipif(
+    Path(__file__.swapcase()).exists(), reason="this file system does not tell A.png from a.png"
+)
 
 
 def list_in_colmap(folder: Path, names: Sequence[str], place: str = "sparse/0") -> None:
@@ -64,6 +70,7 @@ OTHER_NAMES = {
 }
 
 
+@tells_letters_apart
 @pytest.mark.parametrize("listing", [list_in_colmap, list_in_transforms])
 @pytest.mark.parametrize("what", OTHER_NAMES)
 def test_a_name_finds_the_one_file_that_it_can_mean_and_says_so(tmp_path: Path, what: str, listing: Listed) -> None:
@@ -82,6 +89,7 @@ def test_a_name_finds_the_one_file_that_it_can_mean_and_says_so(tmp_path: Path, 
     assert str(tmp_path / "images" / file.format("a")) in said[0]
 
 
+@tells_letters_apart
 def test_photos_called_as_listed_are_taken_without_a_word(tmp_path: Path) -> None:
     names = ["a.png", "A.PNG", "e\u0301.png", "\u00e9.png", "x\\y.png", "x/y.png", "b.jpg", "b.png"]
     list_in_colmap(tmp_path, names)
@@ -96,6 +104,7 @@ def test_photos_called_as_listed_are_taken_without_a_word(tmp_path: Path) -> Non
         assert view.name == names[distance - 1]
 
 
+@tells_letters_apart
 @pytest.mark.parametrize("listing", [list_in_colmap, list_in_transforms])
 def test_a_name_that_could_mean_two_files_is_refused(tmp_path: Path, listing: Listed) -> None:
     listing(tmp_path, ["IMG.png", "b.png"])
@@ -117,6 +126,7 @@ def test_two_names_that_could_only_mean_one_file_are_refused(tmp_path: Path, lis
         load(tmp_path)
 
 
+@tells_letters_apart
 @pytest.mark.parametrize("listing", [list_in_colmap, list_in_transforms])
 def test_a_file_that_another_name_means_exactly_is_not_taken_twice(tmp_path: Path, listing: Listed) -> None:
     listing(tmp_path, ["a.png", "A.png", "a.jpg", "b.png"])
@@ -242,3 +252,20 @@ def test_odd_names_in_a_binary_model_find_their_photos(tmp_path: Path) -> None:
         save(tmp_path / "images" / name, 30 * number)
     capture = load(tmp_path)
     assert sorted(view.name for view in (*capture.train, *capture.test)) == sorted(names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode on this system")
+@pytest.mark.parametrize("writer", [write_binary, write_text])
+@pytest.mark.parametrize("on_disk", [b"caf\xe9 %d.png", "café %d.png".encode()])
+def test_names_that_are_not_utf_8_find_their_photos(tmp_path: Path, writer: Writer, on_disk: bytes) -> None:
+    """A model from a system whose names are Latin-1, and photos that kept these bytes or were renamed to UTF-8."""
+    images = [ImageRow(f"caf@ {n}.png", 1, (1.0, 0, 0, 0), (0.0, 0, float(n))) for n in (1, 2, 3)]
+    writer(tmp_path / "sparse/0", (ROW,), images, ())
+    listed = next((tmp_path / "sparse/0").glob("images.*"))
+    listed.write_bytes(listed.read_bytes().replace(b"caf@", b"caf\xe9"))
+    for number in (1, 2):
+        save(tmp_path / "images" / os.fsdecode(on_disk % number), 50 * number)
+    capture = load(tmp_path)
+    assert sorted(pairs(capture).values()) == [(1, 1), (2, 2)]
+    assert ("caf\\udce9 1.png" if on_disk.startswith(b"caf\xe9") else "café 1.png") in pairs(capture)
+    assert any("lists 1 photos that do not exist (first: caf\\udce9 3.png)" in warning for warning in capture.warnings)

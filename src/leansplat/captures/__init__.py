@@ -41,15 +41,16 @@ def load(
 
     Args:
         path: a folder, or a transforms file of any name in one.
-        downscale: make photos this many times smaller on each side (a whole number, at least 1): from the folder
-            `images_{downscale}` where the capture has one, else by area resampling.
+        downscale: make photos this many times smaller on each side (a whole number, at least 1): from the copies in
+            the folder `images_{downscale}` that are what they say, else by area resampling.
         background: (r, g, b) in [0, 1] that photos with alpha are composed on; black unless given.
         max_memory: bytes that the photos may take; by default 80 % of the physical memory available.
         points: whether to read the sparse points, which only training needs.
 
     Raises:
-        CaptureError: the folder is no capture, one of its files is malformed, a photo or mask cannot be read or does
-            not match its camera, fewer than two views are left, or the photos do not fit in memory.
+        CaptureError: the folder is no capture, one of its files is malformed, a photo or mask cannot be read, does not
+            match its camera or could be several files, fewer than two views are left, or the photos do not fit in
+            memory.
     """
     path = Path(path).absolute()
     background = _BLACK if background is None else background
@@ -102,12 +103,12 @@ def _list(path: Path, downscale: int, points: bool) -> Listing:
         if path.suffix != ".json":
             raise CaptureError(f"{path} is not a capture; give a capture's folder or its transforms.json.")
         if path.name == blender.FILE:
-            return blender.read(path, downscale=downscale)
+            return blender.read(path, downscale=downscale, points=points)
         return nerfstudio.read(path, downscale=downscale, points=points)
     if colmap.find(path):
         return colmap.read(path, downscale=downscale, points=points)
     if file := blender.find(path):
-        return blender.read(file, downscale=downscale)
+        return blender.read(file, downscale=downscale, points=points)
     if file := nerfstudio.find(path):
         return nerfstudio.read(file, downscale=downscale, points=points)
     raise CaptureError(

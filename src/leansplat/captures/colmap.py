@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from leansplat.captures.capture import Points
-from leansplat.captures.colmap_model import model_suffix, read_images, read_lenses, read_points
+from leansplat.captures.colmap_model import model_suffix, read_images, read_lenses
 from leansplat.captures.listing import Listing, Shot, find_copies
-from leansplat.captures.photo_search import listed_photos, locate, name_parts
+from leansplat.captures.photo_search import listed_photos, locate, name_parts, shown
+from leansplat.captures.sparse_points import points_of_model
 from leansplat.errors import CaptureError
 
 _MODEL_FOLDERS = ("sparse/0", "sparse", ".")
@@ -35,9 +35,9 @@ def read(folder: Path, *, downscale: int = 1, points: bool = True) -> Listing:
         CaptureError: there is no model, one of its files is malformed, or an image's camera is not listed.
     """
     model = find(folder)
-    if model is None:
+    suffix = None if model is None else model_suffix(model)
+    if model is None or suffix is None:
         raise CaptureError(f"{folder} holds no COLMAP model; give the folder that holds sparse/0 and images.")
-    suffix = model_suffix(model)
     source = model / f"images{suffix}"
     lenses = read_lenses(model / f"cameras{suffix}")
     images = read_images(source)
@@ -46,26 +46,24 @@ def read(folder: Path, *, downscale: int = 1, points: bool = True) -> Listing:
             raise CaptureError(f"{source}: {image.name} has camera {image.camera}, which cameras{suffix} lacks.")
     photos = folder / _PHOTO_FOLDER
     located = locate(source, [image.name for image in images], (photos, model, folder))
-    names = {listed: path.relative_to(located.folder).as_posix() for listed, path in located.files.items()}
+    names = {listed: shown(path.relative_to(located.folder)) for listed, path in located.files.items()}
     copies = find_copies(source, folder, photos, [names.get(image.name, image.name) for image in images], downscale)
     shots, missing = [], {}
     for image in images:
         photo = located.files.get(image.name)
         copy = copies.files.get(names.get(image.name, image.name))
         if photo is None and copy is not None:
-            names[image.name] = copy.relative_to(copies.folder).as_posix()
+            names[image.name] = shown(copy.relative_to(copies.folder))
         if image.name in names:
             shots.append(Shot(names[image.name], photo, copy, lenses[image.camera], image.world_to_camera))
         else:
-            missing[image.name] = photos.joinpath(*name_parts(image.name))
+            missing[shown(image.name)] = located.folder.joinpath(*name_parts(image.name))
     warnings = [*located.warnings(source), *copies.warnings(source)]
     if model.name == "0" and any(model_suffix(other) for other in model.parent.iterdir() if other != model):
         warnings.append(f"{model.parent} holds several models; only {model.name} is used.")
-    cloud = None
-    if points:
-        cloud = _points(model / f"points3D{suffix}")
-        if cloud is None:
-            warnings.append(f"{model} has no points; training starts from random ones.")
+    cloud, said = points_of_model(model, suffix, folder) if points else (None, None)
+    if said is not None:
+        warnings.append(said)
     return Listing(
         source,
         tuple(shots),
@@ -74,10 +72,6 @@ def read(folder: Path, *, downscale: int = 1, points: bool = True) -> Listing:
         points=cloud,
         warnings=tuple(warnings),
     )
-
-
-def _points(path: Path) -> Points | None:
-    return read_points(path) if path.is_file() else None
 
 
 def _test_names(path: Path, names: Mapping[str, str]) -> frozenset[str] | None:

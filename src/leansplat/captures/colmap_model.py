@@ -40,6 +40,7 @@ _MODELS = {
 _PARAMETERS = dict(_MODELS.values())
 _SUPPORTED = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 
+_OTHER_BYTES = "surrogateescape"  # names of files need not be UTF-8: bytes that are not are kept, as Python's paths do
 _NUMERIC = "0123456789+-.eE \t"  # what lines of numbers are made of
 
 # Sizes in bytes of the smallest possible records.
@@ -83,11 +84,13 @@ def read_images(path: Path) -> list[PosedImage]:
     """Posed images from `images.bin` or `images.txt`, in the file's order.
 
     Raises:
-        CaptureError: the file is malformed, a pose is not finite, or a name is listed twice.
+        CaptureError: the file is malformed, a pose is not finite, or a name is listed twice or no file's.
     """
     images: list[PosedImage] = []
     names: set[str] = set()
     for name, camera, quaternion, translation in _text_images(path) if _is_text(path) else _binary_images(path):
+        if set(name) & set("\0\n\r"):
+            raise CaptureError(f"{path} has a photo name with a zero byte or a line break; rename the photo.")
         if name in names:
             raise CaptureError(f"{path} lists the photo {name} twice; export the model again.")
         names.add(name)
@@ -187,10 +190,7 @@ class _Records:
             raise CaptureError(f"{self.path} ends in the middle of a record; copy or export the model again.")
         raw = self.data[self.offset : end]
         self.offset = end + 1
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise CaptureError(f"{self.path} has a photo name that is not UTF-8; export the model again.") from error
+        return raw.decode("utf-8", _OTHER_BYTES)
 
     def count(self, smallest: int, what: str) -> int:
         """The next count, which what is left of the file must be able to hold at `smallest` bytes a record."""
@@ -254,15 +254,13 @@ def _binary_points(path: Path) -> Iterator[tuple[float, ...]]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number and text of each line that is neither empty nor a comment."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding="utf-8-sig", errors=_OTHER_BYTES) as file:
             for number, line in enumerate(file, start=1):
                 text = line.strip()
                 if text and not text.startswith("#"):
                     yield number, text
     except OSError as error:
         raise CaptureError(f"{path} cannot be read ({error.strerror}); check the file.") from error
-    except UnicodeDecodeError as error:
-        raise CaptureError(f"{path} is not UTF-8 text; export the model again.") from error
 
 
 def _malformed(path: Path, line: int, wanted: str) -> CaptureError:
@@ -294,6 +292,8 @@ def _text_images(path: Path) -> Iterator[tuple[str, int, Sequence[float], Sequen
         if _is_keypoints(text):
             if not keypoints_may_follow:
                 raise _malformed(path, line, "an image, nor the first list of keypoints after one")
+            if _is_pose(text):
+                raise _malformed(path, line, "surely a list of keypoints nor surely a photo with a name of numbers")
             keypoints_may_follow = False
             continue
         try:
@@ -321,6 +321,14 @@ def _is_keypoints(text: str) -> bool:
     except ValueError:
         return False
     return len(values) % 3 == 0
+
+
+def _is_pose(text: str) -> bool:
+    """Whether a line of keypoints also has the number, rotation and camera of a photo whose name is numbers alone."""
+    values = text.split(maxsplit=9)
+    rotation = map(float, values[1:5])
+    is_rotation = abs(sum(value * value for value in rotation) - 1) < 1e-3
+    return len(values) == 10 and values[0].isdigit() and values[8].isdigit() and is_rotation
 
 
 def _text_points(path: Path) -> Iterator[tuple[float, ...]]:

@@ -86,6 +86,8 @@ def read_lens(
     distortion = tuple(numbers.get(key) or 0.0 for key in _DISTORTION)
     try:
         lens = Lens(fx, fy, cx, cy, round(width), round(height), distortion)
+    except OverflowError as error:
+        raise CaptureError(f"{source}: {name} has a size without bounds; write the file again.") from error
     except ValueError as error:
         raise CaptureError(f"{source}: {name} has {error}; write the file again.") from error
     if times > 1:  # the photo itself is not there, and the lens has to say how large it is

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from leansplat.captures.listing import Listing, Mask, Shot
-from leansplat.captures.photo_search import fold, locate
+from leansplat.captures.photo_search import find_file, fold
 from leansplat.errors import CaptureError
 
 _FOLDER = "masks"
@@ -50,9 +50,7 @@ def named_mask(
     plain = Path(os.path.normpath(source.parent / name.replace("\\", "/")))
     smaller = plain.parent.parent / f"{plain.parent.name}_{downscale}" / plain.name
     order = (smaller, plain) if reduced else (plain, smaller)
-    found = next((path for path in order if path.is_file()), None) or (
-        locate(source, [name], [source.parent], anywhere=True).files.get(name)
-    )
+    found = next((path for path in order if path.is_file()), None) or find_file(source, source.parent, name)
     return (found, None) if found not in (None, photo) else (None, name)
 
 

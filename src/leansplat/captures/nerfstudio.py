@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leansplat.captures.capture import Points
 from leansplat.captures.listing import Listing
 from leansplat.captures.photo_search import as_written, listed_photos
-from leansplat.captures.point_cloud import read_point_cloud
+from leansplat.captures.sparse_points import points_of_transforms
 from leansplat.captures.transforms import Frame, list_shots, photo_names, read_frames, read_json
 from leansplat.errors import CaptureError
 
@@ -31,7 +30,7 @@ def read(path: Path, *, downscale: int = 1, points: bool = True) -> Listing:
     Args:
         path: a transforms file, whatever its name.
         downscale: photos in a sibling of the photo folder called `..._{downscale}` are used where they exist.
-        points: whether to read the point cloud that the file names.
+        points: whether to read the point cloud that the file names or has beside it.
 
     Raises:
         CaptureError: the file is malformed.
@@ -43,8 +42,9 @@ def read(path: Path, *, downscale: int = 1, points: bool = True) -> Listing:
     test = _listed(path, content, "test_filenames", frames)
     if test is None:
         test = _listed(path, content, "val_filenames", frames)
-    cloud, more = _points(path, content) if points else (None, ())
-    return Listing(path, shots, missing, train, test, cloud, (*warnings, *assumed, *more))
+    cloud, said = points_of_transforms(path, content, shots) if points else (None, None)
+    warnings = [*warnings, *assumed, *([] if said is None else [said])]
+    return Listing(path, shots, missing, train, test, cloud, tuple(warnings))
 
 
 def _listed(path: Path, content: Mapping[str, Any], key: str, frames: Sequence[Frame]) -> frozenset[str] | None:
@@ -59,16 +59,3 @@ def _listed(path: Path, content: Mapping[str, Any], key: str, frames: Sequence[F
     files = {name: as_written(path.parent, name) for name in listed}
     found = frozenset(by_file[file] for file in files.values() if file in by_file)
     return found | listed_photos((name for name, file in files.items() if file not in by_file), by_name)
-
-
-def _points(path: Path, content: Mapping[str, Any]) -> tuple[Points | None, tuple[str, ...]]:
-    name = content.get("ply_file_path")
-    if name is None:
-        return None, ()
-    if not isinstance(name, str):
-        raise CaptureError(f"{path}: ply_file_path is not a path; write the file again.")
-    if not (path.parent / name).is_file():
-        return None, (
-            f"{path} names the point cloud {name}, which does not exist; training starts from random points.",
-        )
-    return read_point_cloud(path.parent / name), ()

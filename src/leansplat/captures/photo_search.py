@@ -13,13 +13,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from leansplat.errors import CaptureError
 
 _PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
 _LEFT_OUT = ("", ".png", ".jpg", ".jpeg", ".JPG", ".PNG")  # transforms files may leave these suffixes out
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+_OTHER_BYTES = re.compile("[\udc80-\udcff]")  # how Python spells bytes that are not UTF-8; taken as Latin-1
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
 
 
@@ -95,6 +96,26 @@ def as_written(folder: Path, name: str) -> Path | None:
     return next((Path(plain + suffix) for suffix in _LEFT_OUT if os.path.isfile(plain + suffix)), None)
 
 
+def find_file(source: Path, place: Path, name: str) -> Path | None:
+    """The one file below a place that a name of any spelling can mean, with the name's own suffix.
+
+    Raises:
+        CaptureError: it can mean several.
+    """
+    return _Disk(place).search(source, name, frozenset(), any_suffix=False)
+
+
+def files_called(folder: Path, name: str) -> list[Path]:
+    """The files of a folder that are called so, in any case, those in the very letters first."""
+    names = _Folder(folder).like(name)
+    return [folder / name for name in names if os.path.isfile(folder / name)]
+
+
+def shown(name: PurePath | str) -> str:
+    """A name with forward slashes that can be written anywhere: bytes that are not UTF-8 are spelt out."""
+    return (name if isinstance(name, str) else name.as_posix()).encode("utf-8", "backslashreplace").decode()
+
+
 def name_parts(name: str) -> list[str]:
     """Folders and file of a name, without a drive, a root, and steps that lead nowhere or up."""
     parts = _DRIVE.sub("", name).replace("\\", "/").split("/")
@@ -121,6 +142,7 @@ def listed_photos(listed: Iterable[str], names: Mapping[str, str]) -> frozenset[
 
 def fold(text: str) -> str:
     """What is left of a name when neither case nor Unicode form matters."""
+    text = _OTHER_BYTES.sub(lambda byte: chr(ord(byte[0]) - 0xDC00), text)
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
@@ -195,13 +217,13 @@ class _Disk:
         self._place = place
         self._folders: dict[Path, _Folder] = {}
 
-    def search(self, source: Path, name: str, taken: frozenset[Path]) -> Path | None:
+    def search(self, source: Path, name: str, taken: frozenset[Path], *, any_suffix: bool = True) -> Path | None:
         """The one file that `name` can mean below the place, other than those taken.
 
         Raises:
             CaptureError: it can mean several.
         """
-        for candidates in self._steps(name_parts(name)):
+        for candidates in self._steps(name_parts(name), any_suffix):
             found = [path for path in candidates if path not in taken and os.path.isfile(path)]
             if len(found) > 1:
                 raise CaptureError(
@@ -211,13 +233,16 @@ class _Disk:
                 return found[0]
         return None
 
-    def _steps(self, parts: list[str]) -> Iterator[list[Path]]:
+    def _steps(self, parts: list[str], any_suffix: bool) -> Iterator[list[Path]]:
         for start in range(len(parts)):
             folders = [self._place]
             for part in parts[start:-1]:
                 folders = [folder / name for folder in folders for name in self._list(folder).like(part)]
             yield [folder / name for folder in folders for name in self._list(folder).like(parts[-1])]
-            yield [folder / name for folder in folders for name in self._list(folder).with_another_suffix(parts[-1])]
+            if any_suffix:
+                yield [
+                    folder / name for folder in folders for name in self._list(folder).with_another_suffix(parts[-1])
+                ]
 
     def _list(self, folder: Path) -> _Folder:
         if folder not in self._folders:

@@ -20,7 +20,7 @@ import numpy as np
 from leansplat.captures.intrinsics import read_lens
 from leansplat.captures.listing import Mask, Shot, find_copies
 from leansplat.captures.mask_search import named_mask
-from leansplat.captures.photo_search import locate, name_parts
+from leansplat.captures.photo_search import locate, name_parts, shown
 from leansplat.errors import CaptureError
 
 _RIGID = 1e-2  # how far rotations may be from orthonormal, in entries of R R^T: files round their numbers
@@ -70,12 +70,12 @@ def read_frames(path: Path, content: Mapping[str, Any]) -> tuple[list[Frame], li
     for index, entry in enumerate(listed):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str) or not entry["file_path"]:
             raise CaptureError(f"{path}: frame {index} has no file_path; write the file again.")
-        if "\0" in entry["file_path"]:
-            raise CaptureError(f"{path} has a photo name with a zero byte; write the file again.")
+        if set(entry["file_path"]) & set("\0\n\r"):
+            raise CaptureError(f"{path} has a photo name with a zero byte or a line break; rename the photo.")
     shared = {key: value for key, value in content.items() if key != "frames"}
     names = [entry["file_path"] for entry in listed]
     located = locate(path, names, (path.parent, path.parent / "images"), anywhere=True)
-    absent = _absent_photos(path.parent, [name for name in names if name not in located.files])
+    absent = _absent_photos(located.folder, [name for name in names if name not in located.files])
     frames: dict[Path, Frame] = {}
     for entry in listed:
         name = entry["file_path"]
@@ -102,7 +102,7 @@ def photo_names(frames: Sequence[Frame]) -> dict[Path, str]:
     So the same photos have the same names whichever file lists them.
     """
     folder = _photo_folder(frames)
-    return {frame.photo: frame.photo.relative_to(folder).as_posix() for frame in frames}
+    return {frame.photo: shown(frame.photo.relative_to(folder)) for frame in frames}
 
 
 def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...], dict[str, Path], list[str]]:
@@ -114,8 +114,8 @@ def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...
     if not frames:
         return (), {}, []
     source = frames[0].source
-    names = photo_names(frames)
-    copies = find_copies(source, source.parent, _photo_folder(frames), list(names.values()), downscale)
+    names, folder = photo_names(frames), _photo_folder(frames)
+    copies = find_copies(source, source.parent, folder, list(names.values()), downscale)
     shots, missing = [], {}
     assumptions: dict[str, list[str]] = {}
     absent_masks: list[str] = []
@@ -141,6 +141,10 @@ def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...
         warnings.append(
             f"{source} names masks for {len(absent_masks)} photos that do not exist (first: {min(absent_masks)}); they "
             "are skipped."
+        )
+    if downscale > 1 and re.fullmatch(r"images_\d+", folder.name):
+        warnings.append(
+            f"{source} lists the photos in {folder}, reduced ones, and they are reduced {downscale} times more."
         )
     return tuple(shots), missing, [*copies.warnings(source), *warnings]
 
