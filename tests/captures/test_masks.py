@@ -124,6 +124,16 @@ def test_a_mask_for_all_photos_or_all_of_a_folder_applies_beside_their_own(tmp_p
     assert (loaded["right/a.png"] == holes(seed=7)).all()
 
 
+def test_a_photo_called_mask_keeps_its_mask_for_itself(tmp_path: Path) -> None:
+    folder = colmap(tmp_path, ("mask.png", "b.png"))
+    save_mask(folder / "masks/mask.png", holes())
+    loaded = masks(load(folder))
+    assert (loaded["mask.png"] == holes()).all()
+    assert loaded["b.png"] is None
+    (folder / "masks/mask.png").rename(folder / "masks/camera_mask.png")
+    assert all((mask == holes()).all() for mask in masks(load(folder)).values())
+
+
 def test_photos_that_differ_in_their_suffix_alone_do_not_share_a_mask(tmp_path: Path) -> None:
     folder = colmap(tmp_path, ("a.png", "a.jpg", "b.png"))
     save_mask(folder / "masks/a.png", holes())

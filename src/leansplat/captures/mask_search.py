@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -63,25 +63,34 @@ def with_masks(listing: Listing, capture: Path, downscale: int) -> Listing:
     """
     disk = _Folders(capture)
     stems = Counter(PurePosixPath(fold(shot.name)).with_suffix("").as_posix() for shot in listing.shots)
-    shots, lacking = [], []
-    searched: dict[Path, _Place] = {}
+    unnamed = [shot for shot in listing.shots if not shot.masks]
+    places = {shot.name: list(disk.places(shot, downscale)) for shot in unnamed}
+    own = {
+        shot.name: _first(place.own(name, alone=_alone(shot, stems)) for place, name in places[shot.name])
+        for shot in unnamed
+    }
+    of_photos = frozenset(own.values())
+    shared = {
+        shot.name: _first(place.of_folder(name, of_photos) for place, name in places[shot.name]) for shot in unnamed
+    }
+    shots = []
     for shot in listing.shots:
         masks = list(shot.masks)
         if not masks:
-            places = list(disk.places(shot, downscale))
-            searched |= {place.folder: place for place, _ in places}
-            own = next(filter(None, (place.own(name, alone=_alone(shot, stems)) for place, name in places)), None)
-            of_folder = next(filter(None, (place.of_folder(name) for place, name in places)), None)
-            masks = [Mask(path) for path in dict.fromkeys((own, of_folder or disk.of_capture())) if path is not None]
-            if own is None and of_folder is None:
-                lacking.append(shot)
+            found = (own[shot.name], shared[shot.name] or disk.of_capture())
+            masks = [Mask(path) for path in found if path is not None]
         if (dynamic := disk.dynamic(shot)) is not None:
             masks.append(Mask(dynamic, hides="white"))
         shots.append(replace(shot, masks=tuple(masks)))
     warnings = list(listing.warnings)
-    if shots and len(lacking) == len(shots):
-        warnings += [place.useless(lacking[0].name) for place in searched.values()]
+    if unnamed and unnamed == list(listing.shots) and not any((*own.values(), *shared.values())):
+        searched = {place.folder: place for found in places.values() for place, _ in found}
+        warnings += [place.useless(unnamed[0].name) for place in searched.values()]
     return replace(listing, shots=tuple(shots), warnings=tuple(warnings))
+
+
+def _first(paths: Iterable[Path | None]) -> Path | None:
+    return next((path for path in paths if path is not None), None)
 
 
 def _alone(shot: Shot, stems: Mapping[str, int]) -> bool:
@@ -105,13 +114,13 @@ class _Place:
             names += [f"{stem}{middle}{suffix}" for middle in ("", ".mask") for suffix in _SUFFIXES]
         return next((self.files[key] for key in names if key in self.files), None)
 
-    def of_folder(self, name: str) -> Path | None:
-        """The mask of all photos in the deepest folder around `name` that has one."""
+    def of_folder(self, name: str, of_photos: frozenset[Path | None]) -> Path | None:
+        """The mask of all photos in the deepest folder around `name` that has one, other than those of single ones."""
         for folder in PurePosixPath(fold(name)).parents:
             for stem in _OF_A_FOLDER:
                 for suffix in _SUFFIXES:
                     found = self.files.get((folder / (stem + suffix)).as_posix())
-                    if found is not None:
+                    if found is not None and found not in of_photos:
                         return found
         return None
 
