@@ -176,8 +176,9 @@ def test_a_captures_hash_depends_on_everything_training_sees_and_only_that() -> 
     other_photo = replace(base.train[0], photo=photo)
     other_camera = replace(base.train[0], camera=base.train[0].camera.resized(8, 6))
     other_name = replace(base.train[0], name="other.png")
+    masks = [replace(base.train[0], mask=torch.arange(12).reshape(3, 4) > number) for number in range(2)]
     assert base.points is not None
-    changed = [replace(base, train=(view, base.train[1])) for view in (other_photo, other_camera, other_name)]
+    changed = [replace(base, train=(view, base.train[1])) for view in (other_photo, other_camera, other_name, *masks)]
     changed += [
         replace(base, train=base.train[:1]),
         replace(base, train=(*base.train, *base.test), test=()),

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from leansplat.cameras import Camera
-from leansplat.captures.capture import Capture
+from leansplat.captures.capture import Capture, View
 from leansplat.errors import InputError
 from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
@@ -87,15 +87,23 @@ def render_views(
 
 
 def side_by_side(capture: Capture, scenes: Sequence[Gaussians], *, most: int = 4) -> Tensor:
-    """(H, W, 3) uint8: up to `most` test views, evenly chosen, a row each: the photo, then a render of every scene."""
+    """(H, W, 3) uint8: up to `most` test views, evenly chosen, a row each: the photo, then a render of every scene.
+
+    What a mask hides of a photo is shown at a quarter of its brightness.
+    """
     views = capture.test[:: max(1, -(-len(capture.test) // most))]
     packed = [pack(scene.detach()) for scene in scenes]
     rows = []
     with torch.inference_mode():
         for view in views:
             renders = [render(scene, view.camera, background=capture.background).image for scene in packed]
-            rows.append(_join([view.photo, *(to_bytes(image) for image in renders)], dim=1))
+            rows.append(_join([_shown(view), *(to_bytes(image) for image in renders)], dim=1))
     return _join(rows, dim=0)
+
+
+def _shown(view: View) -> Tensor:
+    """The photo of a view, dark where a mask hides it."""
+    return view.photo if view.mask is None else torch.where(view.mask[..., None], view.photo, view.photo // 4)
 
 
 def _join(pictures: Sequence[Tensor], dim: int) -> Tensor:

@@ -302,7 +302,7 @@ def hash_file(*paths: str | os.PathLike[str]) -> str:
 
 
 def hash_capture(capture: Capture) -> str:
-    """SHA-256 of a capture as training sees it: names, cameras and photos of all views, points and background.
+    """SHA-256 of a capture as training sees it: names, cameras, photos and masks of all views, points and background.
 
     It covers every byte in memory (about a second a gigabyte), so another downscale or an edited photo counts as
     another capture; where the capture is stored does not matter.
@@ -313,6 +313,8 @@ def hash_capture(capture: Capture) -> str:
             camera = view.camera
             digest.update(f"{split} {view.name!r} {camera.width}x{camera.height}\n".encode())
             _digest_tensors(digest, [camera.world_to_camera, camera.K, view.photo])
+            if view.mask is not None:
+                _digest_tensors(digest, [view.mask])
     digest.update(repr(tuple(map(float, capture.background))).encode())
     if capture.points is not None:
         _digest_tensors(digest, [capture.points.positions, capture.points.colors])

@@ -13,6 +13,7 @@ from pathlib import Path
 from leansplat.captures import blender, colmap, nerfstudio
 from leansplat.captures.capture import Capture, Points, View, describe_lone_cameras, every_eighth
 from leansplat.captures.listing import Listing
+from leansplat.captures.mask_search import with_masks
 from leansplat.captures.photo_search import whereabouts
 from leansplat.captures.photos import load_views
 from leansplat.errors import CaptureError
@@ -34,7 +35,9 @@ def load(
 
     Layouts are tried in this order: a COLMAP model (`sparse/0`, `sparse` or the folder itself) with photos in
     `images`; `transforms_train.json`; `transforms.json`. Photos whose camera has distortion are undistorted and
-    cropped to what they cover. Test views are those of the capture's own list, else every 8th by name.
+    cropped to what they cover. Test views are those of the capture's own list, else every 8th by name. Masks are those
+    that a transforms file names (`mask_path`) or that lie in a folder `masks`, named after their photos: what is black
+    in them does not count.
 
     Args:
         path: a folder, or a transforms file of any name in one.
@@ -45,8 +48,9 @@ def load(
         points: whether to read the sparse points, which only training needs.
 
     Raises:
-        CaptureError: the folder is no capture, one of its files is malformed, a photo cannot be read, does not match
-            its camera or could be several files, fewer than two views are left, or the photos do not fit in memory.
+        CaptureError: the folder is no capture, one of its files is malformed, a photo or mask cannot be read, does not
+            match its camera or could be several files, fewer than two views are left, or the photos do not fit in
+            memory.
     """
     path = Path(path).absolute()
     if ".." in path.parts:  # which photos' paths are compared without
@@ -56,7 +60,8 @@ def load(
         raise CaptureError(f"downscale is {downscale}; give a whole number of at least 1.")
     if len(background) != 3 or not all(math.isfinite(value) and 0 <= value <= 1 for value in background):
         raise CaptureError(f"background is {background}; give red, green and blue between 0 and 1.")
-    listing = _list(path, downscale, points)
+    folder = path if path.is_dir() else path.parent
+    listing = with_masks(_list(path, downscale, points), folder, downscale)
     warnings = list(listing.warnings)
     if not listing.shots and not listing.missing:
         raise CaptureError(f"{listing.source} lists no photos; make the capture again.")
@@ -75,6 +80,13 @@ def load(
     train, test = _split(listing, warnings)
     shots = sorted((shot for shot in listing.shots if shot.name in train | test), key=lambda shot: shot.name)
     views, assumed = load_views(shots, downscale=downscale, background=background, max_memory=max_memory)
+    left = {view.name for view in views}
+    if len(left) < 2 or not left & train:
+        raise CaptureError(
+            f"{listing.source} leaves {len(left & train)} views for training and {len(left & test)} for testing once "
+            "those are out of which masks hide every pixel; black hides and white counts, so invert the masks if that "
+            "is not meant."
+        )
     trained_on = tuple(view for view in views if view.name in train)
     return Capture(
         name=(path if path.is_dir() else path.parent).resolve().name,

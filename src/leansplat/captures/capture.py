@@ -1,7 +1,7 @@
 """`Capture`: photos with known cameras, split into training and test views, and the points they were made with.
 
-Photos stay 8-bit in memory, at the size training uses; a loader undistorts, resizes and composes alpha before it makes
-a `View`, so nothing after it needs to know which layout the capture came from.
+Photos stay 8-bit in memory, at the size training uses; a loader undistorts, resizes and composes alpha, and makes masks
+fit, before it makes a `View`, so nothing after it needs to know which layout the capture came from.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ class View:
         name: file name of the photo relative to its folder; unique in a capture.
         camera: pinhole camera of the photo as held here (after undistortion and resizing).
         photo: (H, W, 3) uint8, sRGB as stored.
+        mask: (H, W) bool, true where the pixel counts; hidden ones count neither in losses nor in metrics. None where
+            all count.
     """
 
     name: str
     camera: Camera
     photo: Tensor
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -140,3 +140,11 @@ class Undistortion:
     def __call__(self, photo: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 distorted -> (H', W', 3) uint8 as the pinhole lens would have taken it."""
         return cv2.remap(photo, self.columns, self.rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+    def touched(self, marked: np.ndarray) -> np.ndarray:
+        """(H, W) uint8, 0 or 1 -> (H', W'), 1 where a pixel of the new photo may be made of a marked one of the old.
+
+        Cubic interpolation takes pixels at most two away from the nearest one.
+        """
+        near = cv2.dilate(marked, np.ones((5, 5), np.uint8))
+        return cv2.remap(near, self.columns, self.rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)

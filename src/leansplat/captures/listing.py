@@ -10,12 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from leansplat.captures.capture import Points
 from leansplat.captures.lens import Lens
 from leansplat.captures.photo_search import Located, called, locate
+
+
+@dataclass(frozen=True)
+class Mask:
+    """An image of a photo's shape that says which of the photo's pixels do not count: those that are `hides` in it."""
+
+    path: Path
+    hides: Literal["black", "white"] = "black"
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Shot:
         copy: the file in the folder of reduced copies for this downscale (`images_4` and the like), if it has one.
         lens: intrinsics, at the resolution of the capture's files, which need not be the photo's.
         world_to_camera: (4, 4) float64, rigid, OpenCV axes.
+        masks: a pixel of the photo counts only where all of them let it.
     """
 
     name: str
@@ -35,6 +45,7 @@ class Shot:
     copy: Path | None
     lens: Lens
     world_to_camera: np.ndarray
+    masks: tuple[Mask, ...] = ()
 
 
 @dataclass(frozen=True)

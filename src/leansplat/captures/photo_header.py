@@ -25,7 +25,7 @@ FORMATS = [
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for files that are none of these, or damaged."""
 
-_ORIENTATION = 0x0112  # the EXIF tag
+ORIENTATION = 0x0112  # the EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
 
 
@@ -46,7 +46,7 @@ def read_photo_header(path: Path) -> Header:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            sideways = image.getexif().get(_ORIENTATION) in _SIDEWAYS
+            sideways = image.getexif().get(ORIENTATION) in _SIDEWAYS
             return Header(image.width, image.height, sideways, has_alpha(image))
     except UNREADABLE as error:
         raise CaptureError(f"{path} cannot be read as a photo ({error}); replace it or take it out.") from error

@@ -130,16 +130,17 @@ def listed_photos(listed: Iterable[str], names: Mapping[str, str]) -> frozenset[
     exact = {**{name: name for name in names.values()}, **names}
     alike: dict[str, set[str]] = {}
     for key, name in exact.items():
-        alike.setdefault(_fold("/".join(name_parts(key))), set()).add(name)
+        alike.setdefault(fold("/".join(name_parts(key))), set()).add(name)
 
     def meant(entry: str) -> str:
-        similar = alike.get(_fold("/".join(name_parts(entry))), set())
+        similar = alike.get(fold("/".join(name_parts(entry))), set())
         return exact.get(entry) or (min(similar) if len(similar) == 1 else entry)
 
     return frozenset(map(meant, listed))
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
+    """What is left of a name when neither case nor Unicode form matters."""
     text = _OTHER_BYTES.sub(lambda byte: chr(ord(byte[0]) - 0xDC00), text)
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
@@ -190,18 +191,18 @@ class _Folder:
         self.folded: dict[str, list[str]] = {}
         self.stems: dict[str, list[str]] = {}
         for name in sorted(self.names):
-            key = _fold(name)
+            key = fold(name)
             self.folded.setdefault(key, []).append(name)
             if key.endswith(_PHOTO_SUFFIXES):
                 self.stems.setdefault(key.rpartition(".")[0], []).append(name)
 
     def like(self, name: str) -> list[str]:
         """The name itself, else those that differ from it in case or Unicode form only."""
-        return [name] if name in self.names else self.folded.get(_fold(name), [])
+        return [name] if name in self.names else self.folded.get(fold(name), [])
 
     def with_another_suffix(self, name: str) -> list[str]:
         """Photos that are called so before their suffix, whichever it is."""
-        key = _fold(name)
+        key = fold(name)
         bare = _SUFFIX.sub("", key)
         stems = {bare} if key.endswith(_PHOTO_SUFFIXES) else {bare, key}
         return [found for stem in sorted(stems) for found in self.stems.get(stem, [])]

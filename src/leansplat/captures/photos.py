@@ -1,4 +1,5 @@
-"""From shots to views: decode photos, compose alpha, undistort, downscale, and give each the camera that fits it.
+"""From shots to views: decode photos and masks, compose alpha, undistort, downscale, and give each the camera that
+fits it.
 
 Everything that can be refused is refused from file headers alone (sizes, shapes, total memory) before the first photo
 is decoded. Photos are used as stored: an EXIF orientation tag is followed only where the camera's shape demands it,
@@ -24,6 +25,7 @@ from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.captures.lens import Lens, Undistortion
 from leansplat.captures.listing import Shot
+from leansplat.captures.masks import check_masks, hidden_in_photo, hidden_in_view, masks_said
 from leansplat.captures.memory import available_memory
 from leansplat.captures.photo_choice import Choice, choose
 from leansplat.captures.photo_header import FORMATS, UNREADABLE, has_alpha
@@ -72,13 +74,16 @@ def load_views(
 ) -> tuple[list[View], list[str]]:
     """Decode shots into views, in their order, and say in sentences what was assumed.
 
+    Photos of which masks hide every pixel make no view.
+
     Args:
         downscale: how many times smaller than its photo each view is.
         background: what photos with alpha are composed on.
         max_memory: bytes that the decoded photos may take; None for 80 % of the physical memory available.
 
     Raises:
-        CaptureError: a photo cannot be read, does not have its camera's shape, or the photos do not fit in memory.
+        CaptureError: a photo or mask cannot be read, does not have its camera's shape, or the photos do not fit in
+            memory.
     """
     with ThreadPoolExecutor(min(_WORKERS, os.cpu_count() or 1)) as pool:
         plans = list(pool.map(lambda shot: _plan(shot, downscale), shots))
@@ -88,22 +93,27 @@ def load_views(
         undistortion = lru_cache(maxsize=2)(Undistortion)
 
         def decode(plan: _Plan) -> View:
-            source = plan.choice.source
+            source, masks = plan.choice.source, plan.shot.masks
             photo = read_photo(source.file, background=background, turned=source.turned)
+            hidden = hidden_in_photo(masks, source.file, plan.lens, turned=source.turned) if masks else None
             try:
-                if plan.lens.distortion:
-                    photo = undistortion(plan.lens)(photo)
+                straighten = undistortion(plan.lens) if plan.lens.distortion else None
+                if straighten is not None:
+                    photo = straighten(photo)
                 size = (plan.camera.width, plan.camera.height)
                 if photo.shape[1::-1] != size:
                     photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+                if hidden is not None:
+                    hidden = hidden_in_view(hidden, straighten, size)
             except ValueError as error:
                 raise CaptureError(f"{source.file} has a camera with {error}; calibrate it again.") from error
             except cv2.error as error:
                 raise CaptureError(f"{source.file} cannot be resampled ({error.err}); make it smaller.") from error
-            return View(plan.shot.name, plan.camera, torch.from_numpy(photo))
+            mask = torch.from_numpy(hidden == 0) if hidden is not None and hidden.any() else None
+            return View(plan.shot.name, plan.camera, torch.from_numpy(photo), mask)
 
         views = list(pool.map(decode, plans))
-    return views, _said(plans)
+    return [view for view in views if view.mask is None or view.mask.any()], [*_said(plans), *_masks_said(plans, views)]
 
 
 def _plan(shot: Shot, downscale: int) -> _Plan:
@@ -114,6 +124,7 @@ def _plan(shot: Shot, downscale: int) -> _Plan:
         camera = lens.pinhole().camera(shot.world_to_camera)
     except ValueError as error:
         raise CaptureError(f"{source.file} has a camera with {error}; calibrate it again.") from error
+    check_masks(shot.masks, source.file, lens, turned=source.turned)
     size = (max(1, round(side / choice.reduction)) for side in (camera.width, camera.height))
     return _Plan(shot, choice, lens, camera.resized(*size) if choice.reduction > 1 else camera)
 
@@ -145,8 +156,20 @@ def _said(plans: Sequence[_Plan]) -> list[str]:
     return said
 
 
+def _masks_said(plans: Sequence[_Plan], views: Sequence[View]) -> list[str]:
+    """What masks hide, and which photos they hide whole."""
+    shares = [
+        (0.0 if view.mask is None else float((~view.mask).double().mean())) if plan.shot.masks else None
+        for plan, view in zip(plans, views, strict=True)
+    ]
+    said = masks_said([view.name for view in views], shares)
+    if gone := [view.name for view, share in zip(views, shares, strict=True) if share == 1]:
+        said.append(f"The masks of {len(gone)} photos hide all of them (first: {gone[0]}); these photos are left out.")
+    return said
+
+
 def _check_memory(plans: Sequence[_Plan], downscale: int, max_memory: int | None) -> None:
-    needed = sum(plan.camera.width * plan.camera.height * 3 for plan in plans)
+    needed = sum(plan.camera.width * plan.camera.height * (4 if plan.shot.masks else 3) for plan in plans)
     if max_memory is None:
         available = available_memory()
         if available is None:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from leansplat.captures.intrinsics import read_lens
-from leansplat.captures.listing import Shot, find_copies
+from leansplat.captures.listing import Mask, Shot, find_copies
+from leansplat.captures.mask_search import named_mask
 from leansplat.captures.photo_search import locate, name_parts, shown
 from leansplat.errors import CaptureError
 
@@ -117,6 +118,7 @@ def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...
     copies = find_copies(source, source.parent, folder, list(names.values()), downscale)
     shots, missing = [], {}
     assumptions: dict[str, list[str]] = {}
+    absent_masks: list[str] = []
     for frame in frames:
         name = names[frame.photo]
         photo, copy = frame.photo if frame.exists else None, copies.files.get(name)
@@ -126,12 +128,20 @@ def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...
         lens, assumed = read_lens(frame.source, name, frame.values, photo, copy, downscale)
         if assumed is not None:
             assumptions.setdefault(assumed, []).append(name)
-        shots.append(Shot(name, photo, copy, lens, frame.world_to_camera))
+        mask, absent = named_mask(frame.source, frame.values, frame.photo, downscale, reduced=copy is not None)
+        if absent is not None:
+            absent_masks.append(absent)
+        shots.append(Shot(name, photo, copy, lens, frame.world_to_camera, () if mask is None else (Mask(mask),)))
     warnings = [
         f"{source} has no w and h for {len(photos)} photos (first: {min(photos)}); its numbers in pixels are taken to "
         f"be for photos {assumed}."
         for assumed, photos in assumptions.items()
     ]
+    if absent_masks:
+        warnings.append(
+            f"{source} names masks for {len(absent_masks)} photos that do not exist (first: {min(absent_masks)}); they "
+            "are skipped."
+        )
     if downscale > 1 and re.fullmatch(r"images_\d+", folder.name):
         warnings.append(
             f"{source} lists the photos in {folder}, reduced ones, and they are reduced {downscale} times more."

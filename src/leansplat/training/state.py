@@ -144,7 +144,7 @@ def training_step(
         statistics.views_seen.numpy() if statistics is not None else None,
         statistics.max_radius.numpy() if statistics is not None else None,
     )
-    value, gradient = loss_and_gradient(rendered.image, view.photo, config.ssim_weight)
+    value, gradient = loss_and_gradient(rendered.image, view.photo, config.ssim_weight, view.mask)
     if not math.isfinite(value):
         raise RunError(
             f"the loss is {value} at step {state.step}, view {view.name}; lower the learning rates or check that photo"
