@@ -19,7 +19,7 @@ LAYERS = [
     {"errors"},
     {"gaussians"},
     {"cameras"},
-    {"files", "camera_paths", "summary", "ordering"},
+    {"files", "camera_paths", "summary", "ordering", "origin"},
     {"datasets"},
     {"simd"},
     {"clustering"},

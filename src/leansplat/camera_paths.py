@@ -41,7 +41,7 @@ def orbit(gaussians: Gaussians, count: int, *, up: Up = "minus-y", width: int = 
         raise InputError("the scene has no Gaussians to orbit; give --capture to render it from a capture's cameras")
     if min(count, width, height) < 1:
         raise InputError(f"an orbit of {count} views at {width}x{height} cannot be rendered; use 1 or more of each")
-    centre, radius = _middle_and_radius(gaussians.means.detach().double())
+    centre, radius = _middle_and_radius(gaussians.world_means().detach())
     narrow = math.atan(math.tan(_FIELD_OF_VIEW / 2) * min(1.0, height / width))
     distance = radius / math.sin(narrow)
     vertical, first, second = _axes(up)

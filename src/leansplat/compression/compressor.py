@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,8 +26,10 @@ from leansplat.compression.format_quantiser import SUFFIXES
 from leansplat.compression.preparation import kept_degrees, prepared
 from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
 from leansplat.formats import c3dgs_npz
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import warn_if_apart
 from leansplat.pruning.start import create_run_from, start_from
+from leansplat.render.packed import MEANS
 from leansplat.runs import Run, open_run
 from leansplat.training import loop
 from leansplat.training.loop import Progress
@@ -98,6 +100,8 @@ def compress(
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
     start = start_from(scene, capture.extent, config.fine_tuning.seed)
+    packed = start.state.optimizer.packed
+    warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
     if resume:
         if run is None:
             raise RunError("there is no run folder to resume; name the one that was interrupted")
@@ -133,12 +137,14 @@ def compress(
             begun=write_plain,
         )
         quantiser.write(tuned.latents, path, overwrite=overwrite)
+        original = start.state.gaussians()
+        formats.say_losses(original, path)
         result = CompressionResult(
-            gaussians=formats.read(path),
+            gaussians=_read(path, original),
             path=path,
             bytes=path.stat().st_size,
-            original=start.state.gaussians(),
-            plain=formats.read(plain),
+            original=original,
+            plain=_read(plain, original),
             plain_bytes=plain.stat().st_size,
             seconds=tuned.seconds,
         )
@@ -172,6 +178,12 @@ def create_compression_run(
     )
 
 
+def _read(path: Path, original: Gaussians) -> Gaussians:
+    """The scene in a file, which may have no place for the origin that it has in common with the original."""
+    scene = formats.read(path)
+    return replace(scene, origin=original.origin) if scene.origin == WORLD else scene
+
+
 def _suffix(path: Path) -> str:
     for suffix in (*c3dgs_npz.FORMAT.suffixes, *SUFFIXES):
         if path.name.lower().endswith(suffix):
@@ -198,5 +210,5 @@ def _encode(
         formats.sog.write(rounded, path, overwrite=overwrite, palette_size=config.palette_size)
     else:
         formats.write(rounded, path, overwrite=overwrite)
-    read, size = formats.read(path), path.stat().st_size
+    read, size = _read(path, original), path.stat().st_size
     return CompressionResult(read, path, size, original, read, size, 0.0)

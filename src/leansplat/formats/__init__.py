@@ -14,7 +14,8 @@ from pathlib import Path
 from leansplat.errors import SceneFileError
 from leansplat.formats import c3dgs_npz, compressed_ply, gltf, inria_checkpoint, inria_folder, ply, sog, splat, spz
 from leansplat.formats.format import HEAD_SIZE, Format, opened
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import described, settled
 
 FORMATS: tuple[Format, ...] = (
     compressed_ply.FORMAT,
@@ -37,7 +38,8 @@ _log = logging.getLogger("leansplat")
 def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
     """Read a scene file of any known format, or the scene of a folder.
 
-    Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger.
+    Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger. A scene too far from
+    zero for float32 is held relative to an origin; where the file has it in float32, a warning says how coarsely.
 
     Args:
         path: a scene file, or a folder as `scene_path` takes it.
@@ -55,7 +57,7 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
     both = [known for known in by_content if known in by_suffix]
     for candidates in (both, by_content, by_suffix):
         if candidates:
-            return candidates[0].read(path, drop_nonfinite=drop_nonfinite)
+            return settled(candidates[0].read(path, drop_nonfinite=drop_nonfinite), path)
     raise SceneFileError(f"{path} is not a scene file of a known format; known are {_known()}.")
 
 
@@ -88,9 +90,20 @@ def write(
         spz.write(gaussians, path, overwrite=overwrite, version=spz_version, sh_bits=spz_sh_bits)
     else:
         chosen.write(gaussians, path, overwrite=overwrite)
-    lost = chosen.loses(gaussians)
+    say_losses(gaussians, path)
+
+
+def say_losses(gaussians: Gaussians, path: Path) -> None:
+    """Warn of what a file just written does not have of its scene, or not where every program would look for it."""
+    written = format_of(path)
+    lost = written.loses(gaussians)
     if lost:
-        _log.warning("%s: %s cannot hold %s; lost", path, chosen.name, " or ".join(lost))
+        _log.warning("%s: %s cannot hold %s; lost", path, written.name, " or ".join(lost))
+    if written.notes_origin and gaussians.origin != WORLD:
+        _log.warning(
+            "%s: positions are relative to %s, as viewers hold them in float32; leansplat reads them back in place",
+            *(path, described(gaussians.origin)),
+        )
 
 
 def format_of(path: str | os.PathLike[str]) -> Format:

@@ -136,7 +136,7 @@ def training_step(
     rendered = rasterizer.forward(
         optimizer.values.numpy(),
         len(optimizer),
-        view.camera,
+        view.camera.relative_to(optimizer.packed.origin),
         np.array(background, np.float32),
         schedule.sh_degree(config, state.step),
         optimizer.packed.antialiased,

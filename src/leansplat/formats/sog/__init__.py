@@ -123,4 +123,12 @@ def recognises(head: bytes) -> bool:
     return head.lstrip().startswith(b"{") and b'"means"' in head
 
 
-FORMAT = Format(name="SOG", suffixes=(_BUNDLE, META), recognises=recognises, read=read, write=write, loses=losses)
+FORMAT = Format(
+    name="SOG",
+    suffixes=(_BUNDLE, META),
+    recognises=recognises,
+    read=read,
+    write=write,
+    loses=losses,
+    notes_origin=True,
+)
