@@ -1,9 +1,9 @@
 """Where the zero of a scene's positions lies, so that float32 can hold them however far out the scene is.
 
-The steps of float32 grow with the distance from zero: at the coordinates of a map they are half a unit, and a Gaussian
-is a hundred times smaller. So a scene far out is held relative to an `origin` near it. Cameras stay in the coordinates
-of the world, in float64, and whatever draws a scene takes them relative to its origin: no scene and capture can
-disagree about where they are.
+The steps of float32 grow with the distance from zero: at the coordinates of a map they are a quarter of a unit, and a
+Gaussian is ten times smaller. So a scene far out is held relative to an `origin` near it. Cameras stay in world
+coordinates, in float64, and whatever draws a scene takes them relative to its origin: no scene and capture can disagree
+about where they are.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Points:
     """A sparse point cloud to start training from.
 
     Args:
-        positions: (P, 3) float32 or float64 in world units; finite as float32.
+        positions: (P, 3) float32 in world units, or float64 where a capture lies too far from zero; finite as float32.
         colors: (P, 3) float32 in [0, 1].
     """
 
