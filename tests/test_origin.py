@@ -320,5 +320,7 @@ def test_pieces_of_a_scene_stay_where_they_are() -> None:
     both = concatenate([scene, other])
     assert both.origin == UTM
     assert torch.allclose(both.means[: len(scene)], both.means[len(scene) :], atol=1e-5)
+    assert concatenate([blobs(), scene]).origin == UTM  # the one that needs it
+    assert replace(scene, origin=(552_031, 4_182_230, 12)).origin == UTM
     with pytest.raises(ValueError, match="three finite numbers"):
         replace(scene, origin=(float("nan"), 0.0, 0.0))

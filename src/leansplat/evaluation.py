@@ -108,7 +108,7 @@ def evaluate(
         raise CaptureError(
             f"capture {capture.name!r} has no {split} views to evaluate on; it needs at least one photo there"
         )
-    warn_if_apart(gaussians.means, gaussians.origin, [view.camera for view in views])
+    warn_if_apart(gaussians.means, gaussians.origin, [view.camera for view in (*capture.train, *capture.test)])
     packed = pack(gaussians.detach())
     network, reason = _load_lpips(lpips, views)
     with torch.inference_mode():

@@ -63,6 +63,7 @@ class Gaussians:
     def __post_init__(self) -> None:
         if len(self.origin) != 3 or not all(map(math.isfinite, self.origin)):
             raise ValueError(f"origin is {self.origin} where three finite numbers are expected")
+        object.__setattr__(self, "origin", tuple(map(float, self.origin)))
         n = self.means.shape[0]
         rest = self.shN.shape[1] if self.shN.dim() == 3 else -1
         expected = {
@@ -171,8 +172,8 @@ class Gaussians:
 def concatenate(scenes: Sequence[Gaussians]) -> Gaussians:
     """One scene with the Gaussians of all, in order.
 
-    Lower SH degrees are padded with zeros. Extras are kept where every scene has them; comments and origin are those of
-    the first.
+    Lower SH degrees are padded with zeros. Extras are kept where every scene has them; comments are those of the first,
+    and the origin is that of the first which has one.
 
     Raises:
         ValueError: no scene given, or scenes with and without `antialiased` mixed.
@@ -182,7 +183,8 @@ def concatenate(scenes: Sequence[Gaussians]) -> Gaussians:
     if len({scene.antialiased for scene in scenes}) > 1:
         raise ValueError("scenes with and without anti-aliasing cannot be concatenated")
     degree = max(scene.sh_degree for scene in scenes)
-    scenes = [scene.with_sh_degree(degree).relative_to(scenes[0].origin) for scene in scenes]
+    origin = next((scene.origin for scene in scenes if scene.origin != WORLD), WORLD)
+    scenes = [scene.with_sh_degree(degree).relative_to(origin) for scene in scenes]
     shared = [name for name in scenes[0].extras if all(name in scene.extras for scene in scenes)]
     return Gaussians(
         means=torch.cat([scene.means for scene in scenes]),
@@ -194,7 +196,7 @@ def concatenate(scenes: Sequence[Gaussians]) -> Gaussians:
         antialiased=scenes[0].antialiased,
         extras={name: torch.cat([scene.extras[name] for scene in scenes]) for name in shared},
         comments=scenes[0].comments,
-        origin=scenes[0].origin,
+        origin=origin,
     )
 
 

@@ -208,6 +208,7 @@ def _encode(
     rounded = kept_degrees(original, config)
     if config.palette_size is not None and _suffix(path) == ".sog":
         formats.sog.write(rounded, path, overwrite=overwrite, palette_size=config.palette_size)
+        formats.say_losses(rounded, path)
     else:
         formats.write(rounded, path, overwrite=overwrite)
     read, size = _read(path, original), path.stat().st_size
