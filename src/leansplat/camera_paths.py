@@ -143,7 +143,7 @@ def _body(gaussians: Gaussians, axes: Tensor) -> _Body:
     middle = torch.tensor([(low + high) / 2 for low, high in edges], dtype=torch.float64)
     offsets = centres - middle
     return _Body(
-        middle=axes.T @ middle,
+        middle=axes.T @ middle + torch.tensor(gaussians.origin, dtype=torch.float64),
         radius=(offsets[:, :2].norm(dim=1) + spread[:, :2].amax(dim=1)).clamp(min=_SMALLEST),
         bottom=offsets[:, 2] - spread[:, 2],
         top=offsets[:, 2] + spread[:, 2],

@@ -171,7 +171,8 @@ def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConf
     loss = training_step(state, view, config, background, statistics=state.statistics if gathers else None)
     step, large, transparent = state.step, 0, len(state.optimizer)
     if schedule.densifies(config, step):
-        cameras = torch.stack([view.camera.position for view in capture.train])
+        origin = state.optimizer.packed.origin
+        cameras = torch.stack([view.camera.relative_to(origin).position for view in capture.train])
         counts, sources = densify(
             state.optimizer,
             state.statistics,
