@@ -33,7 +33,7 @@ class Convert:
     spz_sh_bits: Annotated[tuple[int, int], arg(metavar="N N")] = (5, 4)
     """Bits for spherical harmonics in an .spz, 1 to 8: of degree 1, and above. More look better and take more bytes."""
     drop_nonfinite: Flag = False
-    """Leave out Gaussians with a value that is NaN or infinite."""
+    """Leave out Gaussians with a value that is NaN, or infinite where that means nothing."""
     drop_empty: Flag = False
     """Leave out rows that hold no Gaussian but fill up a file: all zero, or eight and more with the same numbers."""
     level: Annotated[int, arg(metavar="N")] = 0
