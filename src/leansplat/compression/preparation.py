@@ -20,7 +20,8 @@ from leansplat.compression.harmonics import coarsest_steps, color_weights, loss_
 from leansplat.compression.sensitivity import Sensitivity, sensitivity
 from leansplat.compression.vector_quantisation import vector_quantise
 from leansplat.errors import InputError
-from leansplat.formats import c3dgs_npz
+from leansplat.formats import c3dgs_coding, c3dgs_npz
+from leansplat.formats.fidelity import report_rows
 from leansplat.gaussians import Gaussians
 from leansplat.pruning.start import Start
 from leansplat.render.packed import pack
@@ -55,13 +56,24 @@ def prepared(
     gaussians = kept_degrees(start.state.gaussians(), config)
     before = len(gaussians)
     said: dict[str, Any] = {}
-    found = sensitivity(pack(gaussians), [view.camera for view in capture.train], capture.background, progress)
+    found = sensitivity(
+        pack(gaussians),
+        [view.camera for view in capture.train],
+        capture.background,
+        progress,
+        masks=[view.mask for view in capture.train],
+    )
     if config.drop_unseen:
         seen = found.of_color > 0
         gaussians, found = gaussians[seen], found[seen]
         if len(gaussians) == 0:
             raise InputError("no training view shows any of the scene; check that it belongs to the capture")
     if shares:
+        order = c3dgs_coding.arranged(gaussians)[1]
+        if len(order) < len(gaussians):
+            report_rows(gaussians, order, c3dgs_npz.FORMAT.name)
+            kept = torch.from_numpy(np.sort(order))
+            gaussians, found = gaussians[kept], found[kept]
         quantiser, said = _clustered(gaussians, found, config, progress)
     elif suffix == ".sog":
         quantiser, said = _with_palette(gaussians, found, capture, config)

@@ -15,6 +15,7 @@ from leansplat.errors import SceneFileError
 from leansplat.formats import (
     c3dgs_npz,
     compressed_ply,
+    fidelity,
     gltf,
     inria_checkpoint,
     inria_folder,
@@ -24,8 +25,9 @@ from leansplat.formats import (
     spz,
     streamed_sog,
 )
-from leansplat.formats.format import HEAD_SIZE, Format, opened, report_padding
-from leansplat.gaussians import Gaussians
+from leansplat.formats.format import HEAD_SIZE, Format, Written, opened, report_padding
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import described, settled
 
 FORMATS: tuple[Format, ...] = (
     compressed_ply.FORMAT,
@@ -52,7 +54,9 @@ def read(
     """Read a scene file of any known format, or the scene of a folder.
 
     Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger, rows that only fill
-    a file up in another. Infinities that mean something (see `Gaussians.finite_equivalent`) become finite.
+    a file up in another. Infinities that mean something (see `Gaussians.finite_equivalent`) become finite. A scene too
+    far from zero for float32 is held relative to an origin; where the file has it in float32, a warning says how
+    coarsely.
 
     Args:
         path: a scene file, or a folder as `scene_path` takes it.
@@ -71,7 +75,7 @@ def read(
         gaussians = found.read(path, drop_nonfinite=drop_nonfinite)
     else:
         raise SceneFileError(f"{path} has no levels of detail; leave --level (level={level}) out.")
-    return report_padding(gaussians, path, drop=drop_empty)
+    return settled(report_padding(gaussians, path, drop=drop_empty), path)
 
 
 def write(
@@ -81,16 +85,24 @@ def write(
     overwrite: bool = False,
     spz_version: spz.Version = 3,
     spz_sh_bits: tuple[int, int] = spz.USUAL_SH_BITS,
-) -> None:
+    sog_palette_size: int | None = None,
+) -> int:
     """Write a scene in the format that the suffix of `path` names; the file appears whole or not at all.
 
-    What the scene has and the format cannot say is named in one warning of the `leansplat` logger.
+    Warnings of the `leansplat` logger say what the scene has and the format cannot say, what the file leaves out, and
+    what shows of its rounding (see `fidelity`).
 
     Args:
         path: the file.
         overwrite: whether a file already there may be replaced.
         spz_version: version of the format for a .spz file: 3 opens everywhere, 4 is a little smaller.
         spz_sh_bits: of spherical harmonics in a .spz file, 1 to 8, for degree 1 and for those above.
+        sog_palette_size: entries of the palette of spherical harmonics in a .sog, 1 to 65,536; about one a Gaussian by
+            default.
+
+    Returns:
+        How many Gaussians the file has. That is not the scene's number where strays were left out, or invisible ones
+        added (see `reach`, `chunks`).
 
     Raises:
         SceneFileError: the suffix is of no known format, or the format cannot hold this scene.
@@ -100,13 +112,31 @@ def write(
     path = Path(path)
     gaussians = gaussians.finite_equivalent()
     chosen = format_of(path)
+    written: Written | None
     if chosen is spz.FORMAT:
-        spz.write(gaussians, path, overwrite=overwrite, version=spz_version, sh_bits=spz_sh_bits)
+        written = spz.write(gaussians, path, overwrite=overwrite, version=spz_version, sh_bits=spz_sh_bits)
+    elif chosen is sog.FORMAT:
+        written = sog.write(gaussians, path, overwrite=overwrite, palette_size=sog_palette_size)
     else:
-        chosen.write(gaussians, path, overwrite=overwrite)
-    lost = chosen.loses(gaussians)
+        written = chosen.write(gaussians, path, overwrite=overwrite)
+    say_losses(gaussians, path)
+    if written is None:
+        return len(gaussians)
+    fidelity.report(gaussians, written, path)
+    return len(written.order)
+
+
+def say_losses(gaussians: Gaussians, path: Path) -> None:
+    """Warn of what a file just written does not have of its scene, or not where every program would look for it."""
+    written = format_of(path)
+    lost = written.loses(gaussians)
     if lost:
-        _log.warning("%s: %s cannot hold %s; lost", path, chosen.name, " or ".join(lost))
+        _log.warning("%s: %s cannot hold %s; lost", path, written.name, " or ".join(lost))
+    if written.notes_origin and gaussians.origin != WORLD:
+        _log.warning(
+            "%s: positions are relative to %s, as viewers hold them in float32; leansplat reads them back in place",
+            *(path, described(gaussians.origin)),
+        )
 
 
 def scene_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ bytes, and calls its `read` and `write`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from leansplat.errors import SceneFileError
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import described
 
 HEAD_SIZE = 4096
 """Bytes from the start of a file that `Format.recognises` is given (fewer when the file is shorter)."""
@@ -33,8 +34,21 @@ class Reader(Protocol):
     def __call__(self, path: Path, *, drop_nonfinite: bool) -> Gaussians: ...
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a file has of a scene of N Gaussians that it could not hold as they were.
+
+    Args:
+        order: (M,) int64; row i of the file is Gaussian order[i], or where that is N or more, an invisible one.
+        decode: of the scene that a reader of the file gets, the rows of these numbers.
+    """
+
+    order: np.ndarray
+    decode: Callable[[np.ndarray], Gaussians]
+
+
 class Writer(Protocol):
-    def __call__(self, gaussians: Gaussians, path: Path, *, overwrite: bool) -> None: ...
+    def __call__(self, gaussians: Gaussians, path: Path, *, overwrite: bool) -> Written | None: ...
 
 
 class Recogniser(Protocol):
@@ -58,10 +72,13 @@ class Format:
         suffixes: file name endings with their dot, in lower case; the first is the usual one.
         recognises: whether a file that starts with these bytes is of this format; always false where a format has
             no magic bytes, which is then picked by suffix alone.
-        read, write: as `leansplat.formats.read` and `write`, for this format.
+        read, write: as `leansplat.formats.read` and `write`, for this format. `write` returns what became of the scene,
+            or None where the file holds its numbers as they were.
         loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
             not the precision of its numbers. Nothing by default.
         files: all files that the scene at a path is made of, itself first; itself alone by default.
+        notes_origin: whether a file has a scene's positions relative to its origin, with a note of it that only
+            leansplat reads.
     """
 
     name: str
@@ -71,6 +88,7 @@ class Format:
     write: Writer
     loses: Losses = lambda gaussians: ()
     files: Lister = lambda path: (path,)
+    notes_origin: bool = False
 
 
 @contextmanager
@@ -171,7 +189,7 @@ def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:
 
 
 def losses(
-    gaussians: Gaussians, *, sh_degree: int = 3, antialiasing: bool = True, comments: bool = True
+    gaussians: Gaussians, *, sh_degree: int = 3, antialiasing: bool = True, comments: bool = True, origin: bool = True
 ) -> tuple[str, ...]:
     """`Format.loses` of a format without extras: what a scene has beyond `sh_degree` and what else the format holds.
 
@@ -179,6 +197,7 @@ def losses(
         sh_degree: the highest degree of spherical harmonics that a file may have.
         antialiasing: whether a file can say that a scene is antialiased.
         comments: whether a file has room for comments.
+        origin: whether a file can say what its positions are relative to.
     """
     lost = []
     if gaussians.sh_degree > sh_degree:
@@ -189,6 +208,8 @@ def losses(
         lost.append(_counted(len(gaussians.extras), "extra property", "extra properties"))
     if gaussians.comments and not comments:
         lost.append(_counted(len(gaussians.comments), "comment", "comments"))
+    if gaussians.origin != WORLD and not origin:
+        lost.append(f"its origin {described(gaussians.origin)}, which its positions are relative to")
     return tuple(lost)
 
 
