@@ -27,7 +27,7 @@ _CORE = 0.906
 _BODY = 2.0
 """What lies within so many times the core's reach belongs to the body, the rest is strays."""
 _FRAMED = 0.998
-"""Share of the body's weight inside each edge of every picture; the sides, top and bottom together leave nine tenths."""
+"""Share of the body's weight inside each edge of every picture; sides, top and bottom together keep nine tenths."""
 _EMPTY_SPACE = 4.0
 """Where the distance grows so many times over from one fiftieth of the weight to the next, a shell begins."""
 _ALL_AROUND = 0.7
