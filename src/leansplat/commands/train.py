@@ -33,7 +33,7 @@ class Train:
     capture: Positional[CaptureFolder]
     output: RunFolder
     iterations: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 30000)")] = None
-    """Training steps; any other number than 30000 scales the whole schedule in proportion."""
+    """Training steps; any other number than 30000 scales the whole schedule with it."""
     downscale: Downscale = 1
     background: Background = "black"
     seed: Seed = None
