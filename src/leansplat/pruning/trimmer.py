@@ -90,7 +90,10 @@ def trim(
     if checkpoint is not None:
         trimming = _Trimming(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
     else:
-        trimming = _Trimming.begin(start_from(scene, capture.extent, config.seed), capture, config, run)
+        start = start_from(scene, capture.extent, config.seed)
+        if run is not None and start.sha256 is not None:
+            run.check_input("scene", start.sha256)
+        trimming = _Trimming.begin(start, capture, config, run)
     state = trimming.state
     loop.run_steps(
         state,
