@@ -18,6 +18,7 @@ import torch
 
 from leansplat.captures.capture import Capture, View
 from leansplat.errors import CaptureError, InputError
+from leansplat.formats import scene_bytes
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.lpips import SMALLEST, Lpips
 from leansplat.metrics.psnr import psnr
@@ -25,6 +26,7 @@ from leansplat.metrics.ssim import ssim
 from leansplat.render import render
 from leansplat.render.packed import PackedGaussians, pack
 from leansplat.runs import Run
+from leansplat.training.coverage import warn_of_empty_views
 
 LpipsNet = Literal["vgg", "alex"]
 
@@ -108,6 +110,7 @@ def evaluate(
         raise CaptureError(
             f"capture {capture.name!r} has no {split} views to evaluate on; it needs at least one photo there"
         )
+    warn_of_empty_views(gaussians, views, capture.background, split)
     packed = pack(gaussians.detach())
     network, reason = _load_lpips(lpips, views)
     with torch.inference_mode():
@@ -133,7 +136,7 @@ def evaluate_run(run: Run, gaussians: Gaussians, capture: Capture, *, lpips: Lpi
     Raises:
         CaptureError: the capture holds no view out.
     """
-    evaluation = evaluate(gaussians, capture, lpips=lpips, file_size=run.scene_path.stat().st_size)
+    evaluation = evaluate(gaussians, capture, lpips=lpips, file_size=scene_bytes(run.scene_path))
     run.write_metrics(evaluation.to_json())
     return evaluation
 

@@ -21,6 +21,18 @@ _BLOCK = 1 << 16
 
 _COEFFICIENTS_TO_DEGREE = {0: 0, 3: 1, 8: 2, 15: 3}
 
+LEAST_OPACITY = 2.0**-24
+"""Nearer to 0 or 1 than this, an opacity counts as 0 or 1: the distance of the largest float32 below 1 from 1."""
+
+LEAST_SCALE = 2.0**-126
+"""A standard deviation of zero, as far as its logarithm can say: the smallest normal float32."""
+
+_LARGEST_LOGIT = math.log((1 - LEAST_OPACITY) / LEAST_OPACITY)
+_LEAST_LOGARITHM = math.log(LEAST_SCALE)
+
+_PADDING_RUN = 8
+"""Gaussians in a row that are all the same, from which on they are padding and no coincidence of rounding."""
+
 
 @dataclass(frozen=True)
 class Gaussians:
@@ -29,8 +41,8 @@ class Gaussians:
     Args:
         means: (N, 3) centres in world units.
         quats: (N, 4) rotations as w, x, y, z; any length but zero, they are normalised where they are used.
-        scales: (N, 3) natural logarithm of the standard deviations along the rotated axes.
-        opacities: (N,) logits; `sigmoid(opacities)` is in (0, 1).
+        scales: (N, 3) natural logarithm of the standard deviations along the rotated axes; -inf is flat.
+        opacities: (N,) logits; `sigmoid(opacities)` is in (0, 1), 1 for +inf and 0 for -inf.
         sh0: (N, 1, 3) spherical harmonics coefficients of degree 0.
         shN: (N, K - 1, 3) coefficients of degree 1 and up, K = (degree + 1)^2, degree 0 to 3.
         antialiased: whether the scene was trained with opacity compensation (Mip-Splatting's screen-space filter).
@@ -128,8 +140,55 @@ class Gaussians:
             part = slice(start, start + _BLOCK)
             for name in TENSOR_NAMES:
                 values: Tensor = getattr(self, name)[part]
-                rows[part] &= values.isfinite().reshape(len(values), math.prod(values.shape[1:])).all(dim=1)
+                rows[part] &= _all_in_row(values.isfinite())
         return rows
+
+    def finite_equivalent(self) -> Gaussians:
+        """The scene with each infinity that has a meaning replaced by the finite number that means the same.
+
+        An opacity of +inf is the logit of 1, opaque, one of -inf transparent, and a scale of -inf the logarithm of 0,
+        flat. A scale of +inf and infinities elsewhere mean nothing and stay. Without any it is the scene itself.
+        """
+        if not (self.opacities.isinf().any() or self.scales.isneginf().any()):
+            return self
+        opacities, scales = self.opacities, self.scales
+        return replace(
+            self,
+            opacities=torch.where(opacities.isinf(), opacities.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT), opacities),
+            scales=torch.where(scales.isneginf(), torch.full_like(scales, _LEAST_LOGARITHM), scales),
+        )
+
+    def without_rotation(self) -> Tensor:
+        """(N,) bool: which Gaussians have a quaternion of zeros, which stands for no rotation."""
+        rows = self.quats[:, 0] == 0
+        left = rows.nonzero()[:, 0]
+        rows[left] = _all_in_row(self.quats[left] == 0)
+        return rows
+
+    def padding(self) -> Tensor:
+        """(N,) bool: which rows hold no Gaussian, but were added to fill a file up.
+
+        Rows in which all but the rotation is zero, which would be half-opaque spheres of size 1 at the origin; and the
+        further ones of eight or more that follow one another with the same numbers.
+        """
+        rows = self.opacities == 0
+        for name in ("means", "scales", "sh0", "shN"):
+            for left in rows.nonzero()[:, 0].split(_BLOCK):
+                rows[left] = _all_in_row(getattr(self, name)[left] == 0)
+        return rows | self._repeated()
+
+    def _repeated(self) -> Tensor:
+        """(N,) bool: rows equal to the one before them, in runs of `_PADDING_RUN` and more."""
+        same = torch.zeros(len(self), dtype=torch.bool, device=self.device)
+        same[1:] = self.means[1:, 0] == self.means[:-1, 0]
+        for name in TENSOR_NAMES:
+            values: Tensor = getattr(self, name)
+            for left in same.nonzero()[:, 0].split(_BLOCK):
+                same[left] = _all_in_row(values[left] == values[left - 1])
+        left = same.nonzero()[:, 0]
+        _, lengths = torch.unique_consecutive(left - torch.arange(len(left), device=self.device), return_counts=True)
+        same[left] = (lengths >= _PADDING_RUN - 1).repeat_interleave(lengths)
+        return same
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Gaussians:
         return Gaussians(
@@ -143,6 +202,11 @@ class Gaussians:
             extras={name: function(values) for name, values in self.extras.items()},
             comments=self.comments,
         )
+
+
+def _all_in_row(values: Tensor) -> Tensor:
+    """(n,) bool: of which rows of (n, ...) bool all are true."""
+    return values.reshape(len(values), math.prod(values.shape[1:])).all(dim=1)
 
 
 def concatenate(scenes: Sequence[Gaussians]) -> Gaussians:

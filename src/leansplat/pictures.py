@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,8 @@ from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
 from leansplat.render import render
 from leansplat.render.packed import pack
+
+_log = logging.getLogger("leansplat")
 
 _GAP = 4
 """Pixels of white between pictures that stand side by side."""
@@ -65,11 +68,21 @@ def render_views(
     if not overwrite:
         _refuse_existing(paths.values())
     packed = pack(gaussians.detach())
+    empty = []
     for name in progress(cameras):
         paths[name].parent.mkdir(parents=True, exist_ok=True)
         with torch.inference_mode():
-            image = render(packed, cameras[name], background=background).image
+            image, alpha = render(packed, cameras[name], background=background)
+        if not bool(alpha.any()):
+            empty.append(name)
         write_png(image, paths[name], overwrite=overwrite)
+    if empty:
+        _log.warning(
+            "%d of %d views show nothing of the scene (first: %s); check that their cameras and it are in one frame",
+            len(empty),
+            len(cameras),
+            empty[0],
+        )
     return list(paths.values())
 
 

@@ -137,6 +137,18 @@ def test_a_file_that_another_name_means_exactly_is_not_taken_twice(tmp_path: Pat
     assert len([warning for warning in capture.warnings if "lists 2 photos that do not exist" in warning]) == 1
 
 
+@pytest.mark.parametrize("listing", [list_in_colmap, list_in_transforms])
+def test_a_photo_that_its_folder_lacks_is_not_taken_from_another(tmp_path: Path, listing: Listed) -> None:
+    listing(tmp_path, ["left/1.png", "left/2.png", "left/3.png"])
+    save(tmp_path / "images/left/1.png", 50)
+    save(tmp_path / "images/left/2.png", 100)
+    save(tmp_path / "images/3.png", 150)
+    save(tmp_path / "3.png", 150)
+    capture = load(tmp_path)
+    assert sorted(pairs(capture).values()) == [(1, 1), (2, 2)]
+    assert any("lists 1 photos that do not exist" in warning for warning in capture.warnings)
+
+
 @pytest.mark.parametrize("place", ["sparse/0", "sparse", "."])
 def test_photos_beside_the_model_or_in_the_captures_folder_are_found(tmp_path: Path, place: str) -> None:
     names = ["a.png", "b.png"]
@@ -153,6 +165,35 @@ def test_photos_beside_the_model_or_in_the_captures_folder_are_found(tmp_path: P
         save(folder / "images/a.png", 200)
         with pytest.raises(CaptureError, match="leaves 0 views for training"):
             load(folder)
+
+
+@pytest.mark.parametrize("listing", [list_in_colmap, list_in_transforms])
+def test_a_capture_may_be_given_by_a_path_that_goes_up(tmp_path: Path, listing: Listed) -> None:
+    folder = tmp_path / "deep/capture"
+    listing(folder, ["a.png", "b.png"])
+    for number, name in enumerate(("a.png", "b.png"), 1):
+        save(folder / "images" / name, 50 * number)
+    (tmp_path / "link").symlink_to(folder / "images")
+    capture = load(tmp_path / "link/../../capture", points=False)
+    assert pairs(capture) == {"a.png": (1, 1), "b.png": (2, 2)}
+    assert (capture.name, capture.warnings) == ("capture", ())
+
+
+@tells_letters_apart
+def test_the_folder_of_photos_may_be_written_otherwise(tmp_path: Path) -> None:
+    list_in_colmap(tmp_path, ["a.png", "b.png"])
+    for number, name in enumerate(("a.png", "b.png"), 1):
+        save(tmp_path / "IMAGES_4" / name, 25 * number, WIDTH // 4, HEIGHT // 4)
+    assert load(tmp_path, downscale=4).test[0].photo[0, 0, 0] == 25
+    for number, name in enumerate(("a.png", "b.png"), 1):
+        save(tmp_path / "Images" / name, 50 * number)
+    capture = load(tmp_path)
+    assert pairs(capture) == {"a.png": (1, 1), "b.png": (2, 2)}
+    assert f"those in {tmp_path / 'Images'} are used" in capture.warnings[0]
+    assert load(tmp_path, downscale=4).test[0].photo[0, 0, 0] == 25
+    save(tmp_path / "IMAGES/a.png", 50)
+    with pytest.raises(CaptureError, match=r"images has none, but both .*IMAGES and .*Images have"):
+        load(tmp_path)
 
 
 def test_photos_in_two_wrong_folders_are_refused(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from formats.far_scenes import STRAYS, crowd, sky, worst_move
 
 from leansplat import formats
 from leansplat.cli import main
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import Gaussians, concatenate
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +27,8 @@ def logger_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 def scene(tmp_path: Path) -> Path:
     random = torch.Generator().manual_seed(1)
     shapes = ((3,), (4,), (3,), (), (1, 3), (3, 3))
-    tensors = (torch.randn(40, *shape, generator=random) for shape in shapes)
-    gaussians = Gaussians(*tensors, extras={"object": torch.arange(40.0)}, comments=("by hand",))
+    *tensors, harmonics = (torch.randn(40, *shape, generator=random) for shape in shapes)
+    gaussians = Gaussians(*tensors, 0.1 * harmonics, extras={"object": torch.arange(40.0)}, comments=("by hand",))
     formats.write(gaussians, tmp_path / "scene.ply")
     return tmp_path / "scene.ply"
 
@@ -86,3 +87,35 @@ def test_an_spz_has_as_many_bits_of_harmonics_as_asked_for(scene: Path, tmp_path
     assert levels[0] <= 17 < levels[1]
     assert main(["convert", str(scene), str(tmp_path / "x.spz"), "--spz-sh-bits", "4", "9"]) == 2
     assert "1 to 8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".spz", ".ply", ".compressed.ply"])
+def test_strays_are_dropped_on_request_and_counted(tmp_path: Path, capsys, suffix: str) -> None:
+    strays = concatenate(STRAYS["all around"])
+    formats.write(concatenate([crowd(), sky(1900), strays]), tmp_path / "far.ply")
+    target = tmp_path / f"near{suffix}"
+    assert main(["convert", str(tmp_path / "far.ply"), str(target), "--drop-far"]) == 0
+    shown = capsys.readouterr()
+    assert "dropped 6 of 1,036 Gaussians, up to 5e+08 from the middle of a scene of radius" in shown.out
+    assert "1,030 Gaussians" in shown.out or suffix == ".compressed.ply"
+    assert "left out" not in shown.err
+    assert main(["convert", str(tmp_path / "far.ply"), str(target), "--drop-far", "--overwrite", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dropped_far"] == 6
+    found = formats.read(target)
+    assert float(found.means.norm(dim=1).max()) == pytest.approx(1900, rel=1e-2)
+    assert worst_move(found, concatenate([crowd(), sky(1900)])) < 4
+
+
+def test_dropping_what_is_far_changes_nothing_where_nothing_is(scene: Path, tmp_path: Path, capsys) -> None:
+    assert main(["convert", str(scene), str(tmp_path / "copy.ply"), "--drop-far"]) == 0
+    assert "dropped nothing" in capsys.readouterr().out
+    assert (tmp_path / "copy.ply").read_bytes() == scene.read_bytes()
+
+
+def test_the_count_is_that_of_the_file(tmp_path: Path, capsys) -> None:
+    formats.write(concatenate([crowd(), *STRAYS["the issue's"]]), tmp_path / "far.ply")
+    for suffix, count in ((".spz", 1000), (".sog", 1001), (".compressed.ply", 1025)):
+        assert main(["convert", str(tmp_path / "far.ply"), str(tmp_path / f"far{suffix}"), "--json"]) == 0
+        shown = capsys.readouterr()
+        assert json.loads(shown.out)["gaussians"] == count == len(formats.read(tmp_path / f"far{suffix}"))
+        assert len(shown.err.splitlines()) == (count != 1001)

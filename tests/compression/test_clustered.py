@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from formats.comparing import angles, random_scene
@@ -109,6 +111,17 @@ def test_ranges_follow_the_latents_slowly() -> None:
     latents["sh0"] *= 2
     quantiser.step(latents, 1)
     assert quantiser.encode(latents).ranges["features_dc"].scale == pytest.approx(1.01 * before, rel=1e-5)
+
+
+def test_a_colour_out_of_all_proportion_does_not_widen_the_range() -> None:
+    scene = replace(SCENE, sh0=SCENE.sh0.clone())
+    scene.sh0[3] = 1e4
+    quantiser, again = ClusteredQuantiser(), ClusteredQuantiser()
+    latents = quantiser.begin(scene)
+    again.load(quantiser.tensors())
+    for each in (quantiser, again):
+        each.step(latents, 1)
+        assert each.encode(latents).ranges["features_dc"].scale <= 0.1
 
 
 def test_the_state_survives_a_checkpoint() -> None:

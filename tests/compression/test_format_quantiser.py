@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from formats.comparing import assert_same_bits, random_scene
+from formats.far_scenes import STRAYS, crowd, sky, worst_move
 
 from leansplat import formats
 from leansplat.compression.format_quantiser import SUFFIXES, SogQuantiser, format_quantiser
 from leansplat.formats import compressed_ply, sog, spz
-from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 from leansplat.ordering import morton_order
 from leansplat.render import pack
 from leansplat.training import TrainingConfig
@@ -42,6 +43,28 @@ def test_at_first_training_sees_what_plain_encoding_gives(suffix: str, degree: i
     coding = MODULES[suffix]
     coarser = {"rotation_step": 4} if suffix == ".sog" else {}
     assert_same_bits(seen, coding.decode(coding.encode(gaussians, **coarser)))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_strays_are_left_out_or_kept_apart_before_training(
+    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As plain encoding does it, in rows that stay those of latents, steps and file."""
+    gaussians = concatenate([crowd(), sky(1900), *STRAYS["all around"]])
+    gaussians = gaussians[morton_order(gaussians.means)]
+    steps = np.ones((len(gaussians), 1, 1), np.float32)
+    quantiser = format_quantiser(suffix, sh_steps=steps if suffix == ".spz" else None)
+    latents = quantiser.begin(gaussians)
+    seen = quantiser.render_parameters(latents).unpack()
+    coding = MODULES[suffix]
+    options = {".sog": {"rotation_step": 4}, ".spz": {"sh_steps": steps}}.get(suffix, {})
+    assert_same_bits(seen, coding.decode(coding.encode(gaussians, **options)))
+    assert worst_move(seen, crowd()) < 2e-3
+    assert worst_move(seen, sky(1900)) < 4
+    words = {".sog": "", ".spz": "SPZ: left out 6 of 1,036", ".compressed.ply": "compressed PLY: added "}[suffix]
+    assert words in caplog.text
+    quantiser.write(latents, tmp_path / f"scene{suffix}")
+    assert_same_bits(seen, formats.read(tmp_path / f"scene{suffix}"))
 
 
 @pytest.mark.parametrize("degree", [0, 3])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from leansplat.formats.affine import HIGHEST, LOWEST, Affine
+from leansplat.formats.affine import HIGHEST, LOWEST, Affine, limits
 
 RANGES = [(-1.0, 1.0), (0.0, 1.0), (0.2, 0.9), (-7.5, -0.1), (-3.0, 40.0), (1e-6, 2e-6), (0.0, 0.0)]
 
@@ -44,3 +46,21 @@ def test_arrays_of_any_shape_keep_it() -> None:
         codes = Affine.covering(torch.zeros(shape)).quantise(torch.zeros(shape))
         assert codes.shape == shape
         assert codes.dtype == torch.int8
+
+
+def test_a_range_that_would_be_too_wide_is_the_one_that_holds_the_most() -> None:
+    values = torch.cat([torch.linspace(-1, 2, 50), torch.tensor([-100.0, 90.0, 91.0, 1e30])])
+    found = Affine.covering(values, widest=10)
+    assert found.dequantise(found.quantise(values))[:50].sub(values[:50]).abs().max() <= 3 / 255 / 2 + 1e-6
+    assert limits(values, widest=10).tolist() == [-1, 2]
+    for widest in (3, 200, math.inf):  # brute force over all pairs of ends
+        best = max(
+            (int(((values >= a) & (values <= b)).sum()), -float(a), float(b))
+            for a in values
+            for b in values
+            if a <= b and float(b) - float(a) <= widest
+        )
+        low, high = limits(values, widest=widest).tolist()
+        assert int(((values >= low) & (values <= high)).sum()) == best[0]
+        assert high - low <= widest
+    assert torch.equal(limits(values[:50], widest=10), torch.stack(values[:50].aminmax()))

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from leansplat.captures import blender, colmap, nerfstudio
-from leansplat.captures.capture import Capture, Points, View, every_eighth
+from leansplat.captures.capture import Capture, Points, View, describe_lone_cameras, every_eighth
 from leansplat.captures.listing import Listing
 from leansplat.captures.mask_search import with_masks
 from leansplat.captures.photo_search import whereabouts
@@ -53,6 +53,8 @@ def load(
             memory.
     """
     path = Path(path).absolute()
+    if ".." in path.parts:  # which photos' paths are compared without
+        path = path.resolve()
     background = _BLACK if background is None else background
     if isinstance(downscale, bool) or not isinstance(downscale, int) or downscale < 1:
         raise CaptureError(f"downscale is {downscale}; give a whole number of at least 1.")
@@ -85,13 +87,14 @@ def load(
             "those are out of which masks hide every pixel; black hides and white counts, so invert the masks if that "
             "is not meant."
         )
+    trained_on = tuple(view for view in views if view.name in train)
     return Capture(
-        name=folder.resolve().name,
-        train=tuple(view for view in views if view.name in train),
+        name=(path if path.is_dir() else path.parent).resolve().name,
+        train=trained_on,
         test=tuple(view for view in views if view.name in test),
         points=listing.points,
         background=background,
-        warnings=(*warnings, *assumed),
+        warnings=(*warnings, *assumed, *describe_lone_cameras(trained_on)),
     )
 
 

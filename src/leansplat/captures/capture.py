@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from leansplat.cameras import Camera, scene_extent
+from leansplat.cameras import Camera, lone_cameras, scene_extent
+
+_NAMED = 3
+"""How many photos a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,24 @@ class Capture:
     def extent(self) -> float:
         """Radius of the training cameras, as `cameras.scene_extent` defines it."""
         return scene_extent([view.camera for view in self.train])
+
+
+def describe_lone_cameras(views: Sequence[View]) -> list[str]:
+    """A sentence on the training views whose cameras stand far from all others; none where there are none."""
+    alone = lone_cameras([view.camera for view in views])
+    if not alone:
+        return []
+    positions = torch.stack([view.camera.position for view in views])
+    middle = positions.median(dim=0).values
+    distances = (positions - middle).norm(dim=1)
+    named = ", ".join(f"{views[index].name} at {float(distances[index]):.4g}" for index in alone[:_NAMED])
+    more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
+    half = float(distances.median())
+    return [
+        f"{len(alone)} of {len(views)} training cameras stand far from all others ({named}{more} from the middle, "
+        f"half of all are within {half:.4g}); they are trained on, but the scene's extent leaves them out; take "
+        "out their photos if the poses are wrong."
+    ]
 
 
 def every_eighth(names: Sequence[str]) -> set[str]:

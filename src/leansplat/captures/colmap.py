@@ -11,7 +11,7 @@ from pathlib import Path
 
 from leansplat.captures.colmap_model import model_suffix, read_images, read_lenses
 from leansplat.captures.listing import Listing, Shot, find_copies
-from leansplat.captures.photo_search import listed_photos, locate, name_parts, shown
+from leansplat.captures.photo_search import called, listed_photos, locate, name_parts, shown
 from leansplat.captures.sparse_points import points_of_model
 from leansplat.errors import CaptureError
 
@@ -45,7 +45,8 @@ def read(folder: Path, *, downscale: int = 1, points: bool = True) -> Listing:
         if image.camera not in lenses:
             raise CaptureError(f"{source}: {image.name} has camera {image.camera}, which cameras{suffix} lacks.")
     photos = folder / _PHOTO_FOLDER
-    located = locate(source, [image.name for image in images], (photos, model, folder))
+    others = (*filter(Path.is_dir, called(folder, _PHOTO_FOLDER)), model, folder)
+    located = locate(source, [image.name for image in images], (photos, *others))
     names = {listed: shown(path.relative_to(located.folder)) for listed, path in located.files.items()}
     copies = find_copies(source, folder, photos, [names.get(image.name, image.name) for image in images], downscale)
     shots, missing = [], {}

@@ -16,7 +16,7 @@ import numpy as np
 
 from leansplat.captures.capture import Points
 from leansplat.captures.lens import Lens
-from leansplat.captures.photo_search import Located, locate
+from leansplat.captures.photo_search import Located, called, locate
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ def find_copies(source: Path, capture: Path, folder: Path, names: Sequence[str],
     """
     tops = [folder, *folder.parents] if folder.is_relative_to(capture) else [folder]
     for top in takewhile(lambda top: downscale > 1 and top != capture, tops):
-        copies = top.with_name(f"{top.name}_{downscale}")
-        if copies.is_dir():
+        copies = next(filter(Path.is_dir, called(top.parent, f"{top.name}_{downscale}")), None)
+        if copies is not None:
             below = folder.relative_to(top).parts
             located = locate(source, ["/".join((*below, name)) for name in names], [copies])
             files = {name: located.files.get("/".join((*below, name))) for name in names}

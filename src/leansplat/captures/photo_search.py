@@ -102,13 +102,12 @@ def find_file(source: Path, place: Path, name: str) -> Path | None:
     Raises:
         CaptureError: it can mean several.
     """
-    return _Disk(place).search(source, name, frozenset(), any_suffix=False)
+    return _Disk(place).search(source, name, any_suffix=False)
 
 
-def files_called(folder: Path, name: str) -> list[Path]:
-    """The files of a folder that are called so, in any case, those in the very letters first."""
-    names = _Folder(folder).like(name)
-    return [folder / name for name in names if os.path.isfile(folder / name)]
+def called(folder: Path, name: str) -> list[Path]:
+    """What in a folder is called so, or else what differs from it in case only."""
+    return [folder / found for found in _Folder(folder).like(name)]
 
 
 def shown(name: PurePath | str) -> str:
@@ -165,11 +164,10 @@ def _locate_in(place: Path, source: Path, names: Sequence[str], anywhere: bool) 
         found = as_written(place, name) if anywhere else _inside(place, name)
         if found is not None:
             take(name, found)
-    exact = frozenset(taken)
-    disk = _Disk(place)
+    disk = _Disk(place, taken)
     renamed = []
     for name in names:
-        if name not in files and (found := disk.search(source, name, exact)) is not None:
+        if name not in files and (found := disk.search(source, name)) is not None:
             take(name, found)
             renamed.append(name)
     return Located(place, files, tuple(renamed))
@@ -211,20 +209,26 @@ class _Folder:
 
 
 class _Disk:
-    """The folders below a place, each listed once."""
+    """The folders below a place, each listed once.
 
-    def __init__(self, place: Path) -> None:
+    Args:
+        taken: files that other names mean exactly.
+    """
+
+    def __init__(self, place: Path, taken: Iterable[Path] = ()) -> None:
         self._place = place
+        self._taken = frozenset(taken)
+        self._used = {path.parent for path in self._taken}
         self._folders: dict[Path, _Folder] = {}
 
-    def search(self, source: Path, name: str, taken: frozenset[Path], *, any_suffix: bool = True) -> Path | None:
+    def search(self, source: Path, name: str, *, any_suffix: bool = True) -> Path | None:
         """The one file that `name` can mean below the place, other than those taken.
 
         Raises:
             CaptureError: it can mean several.
         """
         for candidates in self._steps(name_parts(name), any_suffix):
-            found = [path for path in candidates if path not in taken and os.path.isfile(path)]
+            found = [path for path in candidates if path not in self._taken and os.path.isfile(path)]
             if len(found) > 1:
                 raise CaptureError(
                     f"{source} lists {name}, which could be {found[0]} or {found[1]}; call one of them exactly so."
@@ -243,6 +247,8 @@ class _Disk:
                 yield [
                     folder / name for folder in folders for name in self._list(folder).with_another_suffix(parts[-1])
                 ]
+            if start < len(parts) - 1 and not self._used.isdisjoint(folders):
+                return  # other photos are in the folder that is named, so this one is missing
 
     def _list(self, folder: Path) -> _Folder:
         if folder not in self._folders:

@@ -17,7 +17,7 @@ import torch
 from leansplat.captures.capture import Points
 from leansplat.captures.colmap_model import read_points
 from leansplat.captures.listing import Shot
-from leansplat.captures.photo_search import files_called, find_file
+from leansplat.captures.photo_search import called, find_file
 from leansplat.captures.point_cloud import read_point_cloud
 from leansplat.errors import CaptureError
 
@@ -35,8 +35,8 @@ def points_of_model(model: Path, suffix: str, capture: Path) -> tuple[Points | N
         CaptureError: the file that they are in is malformed.
     """
     own = model / f"points3D{suffix}"
-    beside = [model / "points3D.bin", model / "points3D.txt", *files_called(model, _COLMAP)]
-    for path in dict.fromkeys((own, *beside, *files_called(capture, _COLMAP))):
+    beside = [model / "points3D.bin", model / "points3D.txt", *called(model, _COLMAP)]
+    for path in dict.fromkeys((own, *beside, *called(capture, _COLMAP))):
         if path.is_file():
             cloud = read_point_cloud(path) if path.suffix.lower() == ".ply" else read_points(path)
             if cloud is not None:
@@ -64,9 +64,9 @@ def points_of_transforms(
         found = find_file(path, path.parent, name)
         if found is not None:
             return read_point_cloud(found), f"{said}; training starts from {found}."
-    for found in files_called(path.parent, _NERFSTUDIO):
+    for found in filter(Path.is_file, called(path.parent, _NERFSTUDIO)):
         return read_point_cloud(found), f"{said}; training starts from {found}."
-    for found in files_called(path.parent, _COLMAP):
+    for found in filter(Path.is_file, called(path.parent, _COLMAP)):
         cloud, frame = _in_the_frame_of_poses(path, read_point_cloud(found), content, shots)
         return cloud, f"{said}; training starts from {found}{frame}."
     return None, None if name is None else f"{said}; training starts from random points."

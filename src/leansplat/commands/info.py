@@ -27,11 +27,11 @@ class Info:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.formats import read, scene_path
+        from leansplat.formats import read, scene_bytes, scene_path
         from leansplat.summary import summarize
 
         file = scene_path(self.scene)
-        summary = summarize(read(file), file_size=file.stat().st_size)
+        summary = summarize(read(file), file_size=scene_bytes(file))
         return Answer(_describe(summary), {"file": str(file), **summary.to_json()})
 
 
@@ -46,6 +46,10 @@ def _describe(summary: Summary) -> str:
         lines.append("trained with opacity compensation (Mip-Splatting)")
     if summary.nonfinite:
         lines.append(f"{summary.nonfinite:,} Gaussians have a value that is not finite; convert can drop them")
+    if summary.padding:
+        lines.append(f"{summary.padding:,} rows hold no Gaussian, all zero or all the same; convert can drop them")
+    if summary.without_rotation:
+        lines.append(f"{summary.without_rotation:,} Gaussians have a rotation of zeros, which counts as none")
     if summary.extras:
         lines.append(f"extras      {', '.join(summary.extras)}")
     if summary.bounds_min and summary.bounds_max and summary.middle_min and summary.middle_max:

@@ -8,6 +8,7 @@ after the sigmoid, scales and rotations normalised (a reader normalises once mor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from leansplat.compression.fake_quantisation import MovingRange, fake_quantise, 
 from leansplat.compression.unit_rows import unit_rows
 from leansplat.compression.vector_quantisation import Table
 from leansplat.formats import c3dgs_npz
-from leansplat.formats.c3dgs_coding import QUANTISED, ClusteredGaussians, Encoded, encode
+from leansplat.formats.c3dgs_coding import QUANTISED, WIDEST, ClusteredGaussians, Encoded, encode
 from leansplat.gaussians import Gaussians
 from leansplat.render.packed import PackedGaussians, pack
 from leansplat.training.config import TrainingConfig
@@ -42,7 +43,7 @@ class ClusteredQuantiser:
         self._feature_indices = colors.indices if colors is not None else None
         self._gaussian_indices = shapes.indices if shapes is not None else None
         self._antialiased = False
-        self._ranges = {name: MovingRange() for name in QUANTISED}
+        self._ranges = _ranges({})
 
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
         self._antialiased = gaussians.antialiased
@@ -116,7 +117,7 @@ class ClusteredQuantiser:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         self._antialiased = bool(tensors["antialiased"])
-        self._ranges = {name: MovingRange(tensors.get(name)) for name in QUANTISED}
+        self._ranges = _ranges(tensors)
         self._feature_indices = tensors.get("feature_indices")
         self._gaussian_indices = tensors.get("gaussian_indices")
 
@@ -136,3 +137,8 @@ class ClusteredQuantiser:
             gaussian_indices=self._gaussian_indices,
             antialiased=self._antialiased,
         )
+
+
+def _ranges(bounds: Mapping[str, Tensor]) -> dict[str, MovingRange]:
+    """The ranges of what is quantised, at their bounds where these are known."""
+    return {name: MovingRange(bounds.get(name), WIDEST.get(name, math.inf)) for name in QUANTISED}

@@ -24,11 +24,13 @@ from leansplat.compression.config import CompressionConfig
 from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.format_quantiser import SUFFIXES
 from leansplat.compression.preparation import kept_degrees, prepared
-from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
+from leansplat.errors import CaptureError, InputError, SceneFileError
+from leansplat.files import clear_abandoned
 from leansplat.formats import c3dgs_npz
 from leansplat.gaussians import Gaussians
+from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.start import create_run_from, start_from
-from leansplat.runs import Run, open_run
+from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.loop import Progress
 
@@ -56,6 +58,7 @@ class CompressionResult:
     seconds: float
 
 
+@alone_at_work
 def compress(
     scene: Gaussians | str | os.PathLike[str],
     capture: Capture | None,
@@ -78,7 +81,7 @@ def compress(
         run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
             by `create_compression_run`, or a folder to make one in.
         settings: further ones to record in a run that is made, see `create_compression_run`.
-        resume: go on from the last checkpoint of `run` (from the start when it has none yet).
+        resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
         progress: of finding what the photos show, of clustering, and of fine-tuning, one after the other; see
             `training.loop.Progress`.
@@ -97,11 +100,13 @@ def compress(
         return _encode(scene, path, config, overwrite=overwrite)
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
+    if not isinstance(scene, Gaussians):
+        warn_of_another_background(trained_with(scene), capture.background)
     start = start_from(scene, capture.extent, config.fine_tuning.seed)
-    if resume:
-        if run is None:
-            raise RunError("there is no run folder to resume; name the one that was interrupted")
-        run = run if isinstance(run, Run) else open_run(run)
+    begun = run_to_resume(run) if resume else None
+    if begun is not None:
+        run = begun
+        clear_abandoned(path.resolve().parent)
         loop.check_resumable(run, "compress", {"compression": config}, capture)
         if start.sha256 is not None:
             run.check_input("scene", start.sha256)
@@ -112,7 +117,7 @@ def compress(
 
     with TemporaryDirectory() as temporary:
         plain = (run.folder if run is not None else Path(temporary)) / f"plain{suffix}"
-        begins = not (resume and run is not None and run.checkpoints())
+        begins = begun is None or not begun.checkpoints()
         gaussians, quantiser = prepared(start, capture, config, run, suffix, progress, begins=begins)
 
         def write_plain(latents: Mapping[str, Tensor]) -> None:
@@ -128,7 +133,7 @@ def compress(
             config.fine_tuning,
             run,
             recipe=start.training,
-            resume=resume,
+            resume=begun is not None,
             progress=progress,
             begun=write_plain,
         )
@@ -136,10 +141,10 @@ def compress(
         result = CompressionResult(
             gaussians=formats.read(path),
             path=path,
-            bytes=path.stat().st_size,
+            bytes=formats.scene_bytes(path),
             original=start.state.gaussians(),
             plain=formats.read(plain),
-            plain_bytes=plain.stat().st_size,
+            plain_bytes=formats.scene_bytes(plain),
             seconds=tuned.seconds,
         )
     if run is not None:
@@ -193,10 +198,7 @@ def _encode(
     scene: Gaussians | str | os.PathLike[str], path: Path, config: CompressionConfig, *, overwrite: bool
 ) -> CompressionResult:
     original = scene if isinstance(scene, Gaussians) else formats.read(scene)
-    rounded = kept_degrees(original, config)
-    if config.palette_size is not None and _suffix(path) == ".sog":
-        formats.sog.write(rounded, path, overwrite=overwrite, palette_size=config.palette_size)
-    else:
-        formats.write(rounded, path, overwrite=overwrite)
-    read, size = formats.read(path), path.stat().st_size
+    rounded = kept_degrees(original.finite_equivalent(), config)
+    formats.write(rounded, path, overwrite=overwrite, sog_palette_size=config.palette_size)
+    read, size = formats.read(path), formats.scene_bytes(path)
     return CompressionResult(read, path, size, original, read, size, 0.0)

@@ -7,6 +7,7 @@ training to adapt to them. Numbers equal those of PyTorch's `FakeQuantize` with 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from leansplat.formats.affine import HIGHEST, LOWEST, Affine
+from leansplat.formats.affine import HIGHEST, LOWEST, Affine, limits
 from leansplat.simd import memory
 from leansplat.simd.compilation import kernel
 
@@ -31,15 +32,17 @@ class MovingRange:
 
     Args:
         bounds: (2,) float32, smallest and largest; None before the first values.
+        widest: as `formats.affine.limits` takes it.
     """
 
     bounds: Tensor | None = None
+    widest: float = math.inf
 
     def follow(self, values: Tensor) -> None:
         """Move by a hundredth towards the range of `values`; the first ones set it."""
         if values.numel() == 0:
             return
-        now = torch.stack(values.detach().aminmax())
+        now = limits(values, self.widest)
         self.bounds = now if self.bounds is None else self.bounds + _SHARE_OF_THE_NEW * (now - self.bounds)
 
     @property

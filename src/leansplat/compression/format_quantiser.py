@@ -1,8 +1,8 @@
 """Quantisers of open formats: what `fine_tune` needs to train a scene through SPZ, compressed PLY or SOG.
 
 They call the formats' own `encode` and `decode`, so that training sees the floats a reader of the file computes, to the
-bit, and no arithmetic is written twice. Gaussians are put into Morton order once, which stays the order of latents and
-of the file; centres hardly move. The gradient goes straight through the rounding (Bengio et al. 2013).
+bit, and no arithmetic is written twice. Gaussians are put into the order of the file once, which stays that of latents;
+centres hardly move. The gradient goes straight through the rounding (Bengio et al. 2013).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from leansplat.clustering import nearest_codes
 from leansplat.compression.fake_quantisation import straight_through
 from leansplat.compression.fine_tuning import Quantiser
 from leansplat.formats import compressed_ply, sog, spz
+from leansplat.formats.fidelity import report_rows
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.ordering import morton_order
 from leansplat.render.packed import PackedGaussians, pack
 from leansplat.training.config import TrainingConfig
 
@@ -85,10 +85,10 @@ def format_quantiser(
 
 
 class RowQuantiser:
-    """A format that codes each Gaussian by itself; latents are the scene's tensors, in Morton order.
+    """A format that codes each Gaussian by itself; latents are the scene's tensors, in the order of the file.
 
     Args:
-        coding: a module of `leansplat.formats` with `encode`, `decode` and `write_encoded`.
+        coding: a module of `leansplat.formats` with `arranged`, `encode`, `decode` and `write_encoded`.
     """
 
     def __init__(self, coding: Any) -> None:
@@ -98,7 +98,9 @@ class RowQuantiser:
         self._tag = f"{coding.FORMAT.name}.antialiased"
 
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
-        return self._begin(gaussians, morton_order(gaussians.means))
+        filled, order = self._coding.arranged(gaussians)
+        report_rows(gaussians, order, self._coding.FORMAT.name)
+        return self._begin(filled, torch.from_numpy(order))
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
         self._antialiased = gaussians.antialiased

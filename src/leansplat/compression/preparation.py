@@ -20,7 +20,8 @@ from leansplat.compression.harmonics import coarsest_steps, color_weights, loss_
 from leansplat.compression.sensitivity import Sensitivity, sensitivity
 from leansplat.compression.vector_quantisation import vector_quantise
 from leansplat.errors import InputError
-from leansplat.formats import c3dgs_npz
+from leansplat.formats import c3dgs_coding, c3dgs_npz
+from leansplat.formats.fidelity import report_rows
 from leansplat.gaussians import Gaussians
 from leansplat.pruning.start import Start
 from leansplat.render.packed import pack
@@ -68,6 +69,11 @@ def prepared(
         if len(gaussians) == 0:
             raise InputError("no training view shows any of the scene; check that it belongs to the capture")
     if shares:
+        order = c3dgs_coding.arranged(gaussians)[1]
+        if len(order) < len(gaussians):
+            report_rows(gaussians, order, c3dgs_npz.FORMAT.name)
+            kept = torch.from_numpy(np.sort(order))
+            gaussians, found = gaussians[kept], found[kept]
         quantiser, said = _clustered(gaussians, found, config, progress)
     elif suffix == ".sog":
         quantiser, said = _with_palette(gaussians, found, capture, config)

@@ -12,8 +12,20 @@ import os
 from pathlib import Path
 
 from leansplat.errors import SceneFileError
-from leansplat.formats import c3dgs_npz, compressed_ply, gltf, inria_checkpoint, inria_folder, ply, sog, splat, spz
-from leansplat.formats.format import HEAD_SIZE, Format, opened
+from leansplat.formats import (
+    c3dgs_npz,
+    compressed_ply,
+    fidelity,
+    gltf,
+    inria_checkpoint,
+    inria_folder,
+    ply,
+    sog,
+    splat,
+    spz,
+    streamed_sog,
+)
+from leansplat.formats.format import HEAD_SIZE, Format, Written, opened, report_padding
 from leansplat.gaussians import Gaussians
 
 FORMATS: tuple[Format, ...] = (
@@ -23,6 +35,7 @@ FORMATS: tuple[Format, ...] = (
     splat.FORMAT,
     gltf.FORMAT,
     inria_checkpoint.FORMAT,
+    streamed_sog.FORMAT,
     sog.FORMAT,
     c3dgs_npz.FORMAT,
 )
@@ -34,29 +47,32 @@ RUN_SCENE = "scene.ply"
 _log = logging.getLogger("leansplat")
 
 
-def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
+def read(
+    path: str | os.PathLike[str], *, drop_nonfinite: bool = False, drop_empty: bool = False, level: int = 0
+) -> Gaussians:
     """Read a scene file of any known format, or the scene of a folder.
 
-    Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger.
+    Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger, rows that only fill
+    a file up in another. Infinities that mean something (see `Gaussians.finite_equivalent`) become finite.
 
     Args:
         path: a scene file, or a folder as `scene_path` takes it.
         drop_nonfinite: remove Gaussians with NaN or infinite parameters instead of keeping them.
+        drop_empty: remove rows that hold no Gaussian (see `Gaussians.padding`) instead of keeping them.
+        level: of detail, in a lod-meta.json; 0 is the finest.
 
     Raises:
-        SceneFileError: there is no such file, its format is unknown, or it is damaged.
+        SceneFileError: there is no such file, its format is unknown, it is damaged, or it has no such level.
     """
     path = scene_path(path)
-    with opened(path) as handle:
-        head = handle.read(HEAD_SIZE)
-    by_content = [known for known in FORMATS if known.recognises(head)]
-    by_suffix = _with_suffix(path)
-    # Several formats may share magic bytes (gzip, zip); the suffix then decides, but never against the content.
-    both = [known for known in by_content if known in by_suffix]
-    for candidates in (both, by_content, by_suffix):
-        if candidates:
-            return candidates[0].read(path, drop_nonfinite=drop_nonfinite)
-    raise SceneFileError(f"{path} is not a scene file of a known format; known are {_known()}.")
+    found = _format_in(path)
+    if found is streamed_sog.FORMAT:
+        gaussians = streamed_sog.read(path, drop_nonfinite=drop_nonfinite, level=level)
+    elif level == 0:
+        gaussians = found.read(path, drop_nonfinite=drop_nonfinite)
+    else:
+        raise SceneFileError(f"{path} has no levels of detail; leave --level (level={level}) out.")
+    return report_padding(gaussians, path, drop=drop_empty)
 
 
 def write(
@@ -66,16 +82,24 @@ def write(
     overwrite: bool = False,
     spz_version: spz.Version = 3,
     spz_sh_bits: tuple[int, int] = spz.USUAL_SH_BITS,
-) -> None:
+    sog_palette_size: int | None = None,
+) -> int:
     """Write a scene in the format that the suffix of `path` names; the file appears whole or not at all.
 
-    What the scene has and the format cannot say is named in one warning of the `leansplat` logger.
+    Warnings of the `leansplat` logger say what the scene has and the format cannot say, what the file leaves out, and
+    what shows of its rounding (see `fidelity`).
 
     Args:
         path: the file.
         overwrite: whether a file already there may be replaced.
         spz_version: version of the format for a .spz file: 3 opens everywhere, 4 is a little smaller.
         spz_sh_bits: of spherical harmonics in a .spz file, 1 to 8, for degree 1 and for those above.
+        sog_palette_size: entries of the palette of spherical harmonics in a .sog, 1 to 65,536; about one a Gaussian by
+            default.
+
+    Returns:
+        How many Gaussians the file has. That is not the scene's number where strays were left out, or invisible ones
+        added (see `reach`, `chunks`).
 
     Raises:
         SceneFileError: the suffix is of no known format, or the format cannot hold this scene.
@@ -83,14 +107,44 @@ def write(
             out of range.
     """
     path = Path(path)
+    gaussians = gaussians.finite_equivalent()
     chosen = format_of(path)
+    written: Written | None
     if chosen is spz.FORMAT:
-        spz.write(gaussians, path, overwrite=overwrite, version=spz_version, sh_bits=spz_sh_bits)
+        written = spz.write(gaussians, path, overwrite=overwrite, version=spz_version, sh_bits=spz_sh_bits)
+    elif chosen is sog.FORMAT:
+        written = sog.write(gaussians, path, overwrite=overwrite, palette_size=sog_palette_size)
     else:
-        chosen.write(gaussians, path, overwrite=overwrite)
+        written = chosen.write(gaussians, path, overwrite=overwrite)
     lost = chosen.loses(gaussians)
     if lost:
         _log.warning("%s: %s cannot hold %s; lost", path, chosen.name, " or ".join(lost))
+    if written is None:
+        return len(gaussians)
+    fidelity.report(gaussians, written, path)
+    return len(written.order)
+
+
+def scene_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """All files that a scene is made of: one for most formats, a meta.json and its images, a .gltf and its buffers.
+
+    Args:
+        path: as `read` takes it; the file it stands for comes first.
+
+    Raises:
+        SceneFileError: as `read` does, though less of the files is looked at.
+    """
+    path = scene_path(path)
+    return _format_in(path).files(path)
+
+
+def scene_bytes(path: str | os.PathLike[str]) -> int:
+    """Bytes on disk of all `scene_files`; raises as that does."""
+    total = 0
+    for file in scene_files(path):
+        with opened(file) as handle:
+            total += os.fstat(handle.fileno()).st_size
+    return total
 
 
 def format_of(path: str | os.PathLike[str]) -> Format:
@@ -123,6 +177,20 @@ def scene_path(path: str | os.PathLike[str]) -> Path:
             "output folder of 3DGS."
         )
     return found
+
+
+def _format_in(path: Path) -> Format:
+    """The format of a file by its content, and by its suffix where that leaves a choice or says nothing."""
+    with opened(path) as handle:
+        head = handle.read(HEAD_SIZE)
+    by_content = [known for known in FORMATS if known.recognises(head)]
+    by_suffix = _with_suffix(path)
+    # Several formats may share magic bytes (gzip, zip); the suffix then decides, but never against the content.
+    both = [known for known in by_content if known in by_suffix]
+    for candidates in (both, by_content, by_suffix):
+        if candidates:
+            return candidates[0]
+    raise SceneFileError(f"{path} is not a scene file of a known format; known are {_known()}.")
 
 
 def _with_suffix(path: Path) -> list[Format]:

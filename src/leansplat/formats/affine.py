@@ -6,6 +6,7 @@ so that it sees the very numbers that a file holds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,12 +41,9 @@ class Affine:
         return cls(float(scale), min(max(zero_point, LOWEST), HIGHEST))
 
     @classmethod
-    def covering(cls, values: Tensor) -> Affine:
-        """The finest that spans all of some finite values and zero."""
-        if values.numel() == 0:
-            return cls.of_range(0.0, 0.0)
-        low, high = values.detach().aminmax()
-        return cls.of_range(float(low), float(high))
+    def covering(cls, values: Tensor, widest: float = math.inf) -> Affine:
+        """The finest that spans all of some finite values and zero, or as many as lie within a range of `widest`."""
+        return cls.of_range(*limits(values, widest).tolist()) if values.numel() else cls.of_range(0.0, 0.0)
 
     def rounded(self, values: Tensor) -> Tensor:
         """Whole numbers as float32: the codes of values, before they are limited to the range."""
@@ -65,3 +63,14 @@ class Affine:
     def dequantise(self, codes: Tensor) -> Tensor:
         """float32 values of codes (int8, or whole numbers as float32), in their shape."""
         return (codes.to(torch.float32) - self.zero_point).mul_(self.scale)
+
+
+def limits(values: Tensor, widest: float = math.inf) -> Tensor:
+    """(2,) the smallest and largest of some finite values, at least one; or of as many as lie within `widest`."""
+    ends = torch.stack(values.detach().aminmax())
+    if not float(ends[1].double() - ends[0].double()) > widest:
+        return ends
+    ordered = values.detach().flatten().double().sort().values
+    after = torch.searchsorted(ordered, ordered + widest, right=True)
+    first = int((after - torch.arange(len(ordered))).argmax())
+    return torch.stack([ordered[first], ordered[after[first] - 1]]).to(ends.dtype)

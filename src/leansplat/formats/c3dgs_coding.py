@@ -10,13 +10,16 @@ CVPR 2024, section 4.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from leansplat.formats import reach
 from leansplat.formats.affine import Affine
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.ordering import morton_order
@@ -33,6 +36,12 @@ LARGEST_POSITION = 65504.0
 # stand in: a thickness, relative to the Gaussian's size, and a distance from 0 and 1 that no image shows.
 _THINNEST = 1e-6
 _FAINTEST = 2.0**-24
+
+WIDEST = {"features_dc": 25.5, "features_rest": 12.75, "scaling_factor": 25.5, "scaling": 25.5}
+"""Ranges that 8 bits may be spread over, so that for the sake of another no colour is off by more than 1 in 70, nor a
+size by more than 5 %; what lies outside becomes the nearest within."""
+
+_MANY = 0.01
 
 _ROWS_AT_A_TIME = 1 << 18
 
@@ -66,16 +75,16 @@ class ClusteredGaussians:
     antialiased: bool = False
 
     @classmethod
-    def of(cls, gaussians: Gaussians) -> ClusteredGaussians:
-        """A scene in which nothing is shared."""
+    def of(cls, gaussians: Gaussians, *, sizes_apart: bool = True) -> ClusteredGaussians:
+        """A scene in which nothing is shared, with or without `scaling_factor`."""
         factor = 0.5 * (2 * gaussians.scales).logsumexp(dim=1, keepdim=True)
         return cls(
             xyz=gaussians.means,
             opacity=gaussians.opacities.sigmoid()[:, None],
-            scaling_factor=factor,
+            scaling_factor=factor if sizes_apart else None,
             features_dc=gaussians.sh0,
             features_rest=gaussians.shN,
-            scaling=(gaussians.scales - factor).exp(),
+            scaling=(gaussians.scales - factor).exp() if sizes_apart else gaussians.scales,
             rotation=_unit(gaussians.quats),
             antialiased=gaussians.antialiased,
         )
@@ -109,7 +118,7 @@ class Encoded:
         ranges: by the same names, what the codes mean.
         feature_indices, gaussian_indices: (N,) int32, or None.
         antialiased: see `Gaussians`.
-        order: (N,) int64: row i of the file holds Gaussian order[i] of what was encoded.
+        order: (N,) int64: row i of the file holds Gaussian order[i] of what was encoded, which may have more.
     """
 
     xyz: Tensor
@@ -124,19 +133,28 @@ class Encoded:
 def encode(scene: Gaussians | ClusteredGaussians, ranges: Mapping[str, Affine] | None = None) -> Encoded:
     """Quantise a scene, in Morton order of its centres; table rows that nothing uses are dropped.
 
+    Sizes are kept apart from shapes, as the authors do. Where many Gaussians are so flat that 8 bits of a shape take
+    them for planes, the logarithms of their standard deviations are quantised instead.
+
     Args:
-        scene: finite, centres up to `LARGEST_POSITION`; plain `Gaussians` share nothing.
-        ranges: by the names in `QUANTISED`; by default each spans all values.
+        scene: finite; plain `Gaussians` share nothing. Centres beyond `LARGEST_POSITION` become infinite, but strays
+            among plain ones are left out as `arranged` says.
+        ranges: by the names in `QUANTISED`; by default each spans all values, or most where that would be too coarse.
     """
-    clustered = ClusteredGaussians.of(scene) if isinstance(scene, Gaussians) else scene
-    order = morton_order(clustered.xyz)
+    if isinstance(scene, Gaussians):
+        order = torch.from_numpy(arranged(scene)[1])
+        clustered = ClusteredGaussians.of(scene, sizes_apart=not _many_are_flat(scene))
+    else:
+        order, clustered = morton_order(scene.xyz), scene
     feature_rows, feature_indices = _renumbered(clustered.feature_indices, order)
     shape_rows, gaussian_indices = _renumbered(clustered.gaussian_indices, order)
     rows = dict.fromkeys(BY_FEATURE, feature_rows) | dict.fromkeys(BY_SHAPE, shape_rows)
     codes, used = {}, {}
     for name in QUANTISED:
         values = getattr(clustered, name)
-        used[name] = ranges[name] if ranges is not None else Affine.covering(values)
+        if values is None:
+            continue
+        used[name] = ranges[name] if ranges is not None else Affine.covering(values, WIDEST.get(name, math.inf))
         codes[name] = used[name].quantise(values)[rows.get(name, order)]
     return Encoded(
         xyz=clustered.xyz.detach()[order].to(torch.float16),
@@ -149,9 +167,9 @@ def encode(scene: Gaussians | ClusteredGaussians, ranges: Mapping[str, Affine] |
     )
 
 
-def decode(encoded: Encoded) -> Gaussians:
-    """The scene that a reader of the file gets, in the file's order."""
-    count = len(encoded.xyz)
+def decode(encoded: Encoded, rows: Tensor | None = None) -> Gaussians:
+    """The scene that a reader of the file gets, in the file's order; or only some rows of it."""
+    count = len(encoded.xyz) if rows is None else len(rows)
     coefficients = encoded.codes["features_rest"].shape[1]
     gaussians = Gaussians(
         means=torch.empty(count, 3),
@@ -163,18 +181,35 @@ def decode(encoded: Encoded) -> Gaussians:
         antialiased=encoded.antialiased,
     )
     for start in range(0, count, _ROWS_AT_A_TIME):
-        rows = slice(start, start + _ROWS_AT_A_TIME)
-        part = _dequantised(encoded, rows).gaussians()
+        part = slice(start, start + _ROWS_AT_A_TIME)
+        found = _dequantised(encoded, part if rows is None else rows[part]).gaussians()
         for name in TENSOR_NAMES:
-            getattr(gaussians, name)[rows] = getattr(part, name)
+            getattr(gaussians, name)[part] = getattr(found, name)
     return gaussians
 
 
-def _dequantised(encoded: Encoded, rows: slice) -> ClusteredGaussians:
+def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
+    """A scene and the order in which a file holds its Gaussians, (M,) int64: Morton order, of all but strays beyond
+    `LARGEST_POSITION`.
+    ."""
+
+    def errors(means: np.ndarray) -> np.ndarray:
+        return np.where((np.abs(means) > LARGEST_POSITION).any(axis=1), np.inf, 0)
+
+    return gaussians, reach.file_order(gaussians, errors)
+
+
+def _many_are_flat(gaussians: Gaussians) -> bool:
+    """Whether a hundredth of the Gaussians are thinner than half a step of 8 bits, relative to their size."""
+    thinnest = ClusteredGaussians.of(gaussians).scaling.amin(dim=1)
+    return bool((thinnest < 0.5 / 255).sum() > _MANY * len(gaussians))
+
+
+def _dequantised(encoded: Encoded, rows: slice | Tensor) -> ClusteredGaussians:
     """Some rows of a file as floats, each with a colour and a shape of its own."""
     by_feature = rows if encoded.feature_indices is None else encoded.feature_indices[rows]
     by_shape = rows if encoded.gaussian_indices is None else encoded.gaussian_indices[rows]
-    chosen = dict.fromkeys(BY_FEATURE, by_feature) | dict.fromkeys(BY_SHAPE, by_shape)
+    chosen: dict[str, Any] = dict.fromkeys(BY_FEATURE, by_feature) | dict.fromkeys(BY_SHAPE, by_shape)
     values: dict[str, Any] = {
         name: encoded.ranges[name].dequantise(codes[chosen.get(name, rows)]) for name, codes in encoded.codes.items()
     }

@@ -40,7 +40,7 @@ from leansplat.formats.c3dgs_coding import (
     decode,
     encode,
 )
-from leansplat.formats.format import Format, losses, opened, refuse_nonfinite, report_nonfinite
+from leansplat.formats.format import Format, Written, losses, opened, refuse_nonfinite, report_nonfinite
 from leansplat.formats.npz import Archive, opened_archive, recognises, write_arrays
 from leansplat.gaussians import Gaussians
 
@@ -68,10 +68,12 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> None:
+def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> Written:
     """Write a scene at 8 bits with nothing shared; for less, see `leansplat.compression`."""
     refuse_nonfinite(gaussians, path)
-    pack(gaussians, path, overwrite=overwrite)
+    encoded = encode(gaussians)
+    pack(encoded, path, overwrite=overwrite)
+    return Written(encoded.order.numpy(), lambda rows: decode(encoded, torch.from_numpy(rows)))
 
 
 def pack(scene: Gaussians | ClusteredGaussians | Encoded, path: Path, *, overwrite: bool = False) -> None:
@@ -81,15 +83,14 @@ def pack(scene: Gaussians | ClusteredGaussians | Encoded, path: Path, *, overwri
         SceneFileError: a centre is too far out for half precision.
         InputError: as `leansplat.files.replacing`.
     """
-    if not isinstance(scene, Encoded):
-        centres = scene.means if isinstance(scene, Gaussians) else scene.xyz
-        if len(centres) and float(centres.abs().max()) > LARGEST_POSITION:
-            raise SceneFileError(
-                f"{path} cannot hold centres further than {LARGEST_POSITION:.0f} from the origin; move the scene."
-            )
-        scene = encode(scene)
+    encoded = scene if isinstance(scene, Encoded) else encode(scene)
+    if not bool(encoded.xyz.isfinite().all()):
+        raise SceneFileError(
+            f"{path} cannot hold centres further than {LARGEST_POSITION:.0f} from the origin; move the scene, or write "
+            "a .ply."
+        )
     with replacing(path, overwrite=overwrite) as handle:
-        write_arrays(handle, _arrays(scene))
+        write_arrays(handle, _arrays(encoded))
 
 
 def unpack(path: Path) -> Encoded:

@@ -30,17 +30,22 @@ import torch
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.activation import color_of, logit_of, opacity_of, sh0_of, unit
-from leansplat.formats.format import Format, blocks, losses, opened, refuse_nonfinite, report_nonfinite, row_blocks
+from leansplat.formats.chunks import AXES, CHUNK, arranged
+from leansplat.formats.format import (
+    Format,
+    Written,
+    blocks,
+    losses,
+    opened,
+    refuse_nonfinite,
+    report_nonfinite,
+    row_blocks,
+)
 from leansplat.formats.ply_body import row_type, vertex_readers
 from leansplat.formats.ply_comments import comment_lines, say_antialiased
 from leansplat.formats.ply_header import LARGEST_HEADER, Element, Header, is_compressed, read_header
 from leansplat.gaussians import Gaussians
-from leansplat.ordering import morton_order
 
-CHUNK = 256
-"""Gaussians that share ranges."""
-
-_AXES = (11, 10, 11)
 _RANGES = tuple(
     f"{end}_{part}{axis}"
     for part, axes in (("", "xyz"), ("scale_", "xyz"), ("", "rgb"))
@@ -54,6 +59,9 @@ _TYPE_NAMES = {"f4": "float", "u4": "uint", "u1": "uchar"}
 _LARGEST_LOG_SCALE = 20.0
 """Logarithms of scales are kept within this, so that none takes the precision of the 255 others in its chunk."""
 
+_LARGEST_COLOR = 4.0
+"""Likewise, colours are kept within this of grey."""
+
 _OTHERS = np.array([(1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)])
 """Per largest component of a quaternion, the ones that are stored."""
 
@@ -66,7 +74,8 @@ class Encoded:
     """A scene as a file has it, N Gaussians in the order of the file.
 
     Args:
-        order: (N,) int64; row i is Gaussian `order[i]` of the scene that was encoded.
+        order: (N,) int64; row i is Gaussian `order[i]` of the scene that was encoded, or if there is no such one, an
+            invisible one that fills a chunk (see `chunks`).
         ranges: (ceil(N / 256), 3, 2, 3) float32: of positions, log scales and colours (0.5 + sh0 / (2 sqrt(pi))), the
             least and the largest in a chunk, per axis or colour.
         positions, scales: (N, 3) uint16, in 11, 10 and 11 bits, where in its chunk's range a number lies.
@@ -109,13 +118,16 @@ class Encoded:
 
 
 def encode(gaussians: Gaussians, *, order: np.ndarray | None = None) -> Encoded:
-    """Quantise a scene whose parameters are all finite; chunks are filled in `order` (N,), by default Morton order.
+    """Quantise a scene whose parameters are all finite; chunks are filled in `order` (N,), by default as by `arranged`.
 
-    Quaternions are normalised, log scales kept within +-20 and coefficients of degree 1 and up within +-4.
+    Quaternions are normalised, log scales kept within +-20, colours within 4 of grey and coefficients of degree 1 and
+    up within +-4.
     """
+    if order is None:
+        gaussians, order = arranged(gaussians)
     count, coefficients = gaussians.shN.shape[:2]
     encoded = Encoded.empty(count, coefficients, antialiased=gaussians.antialiased, comments=gaussians.comments)
-    encoded.order[:] = morton_order(gaussians.means).numpy() if order is None else order
+    encoded.order[:] = order
     parameters = gaussians.detach().to("cpu")
     for part in blocks(count):  # each of whole chunks
         chunks = slice(part.start // CHUNK, -(-part.stop // CHUNK))
@@ -123,7 +135,7 @@ def encode(gaussians: Gaussians, *, order: np.ndarray | None = None) -> Encoded:
         ranged = (
             block.means.numpy().astype(np.float32),
             block.scales.numpy().astype(np.float32).clip(-_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE),
-            color_of(block.sh0[:, 0].numpy()).astype(np.float32),
+            color_of(block.sh0[:, 0].numpy()).astype(np.float32).clip(0.5 - _LARGEST_COLOR, 0.5 + _LARGEST_COLOR),
         )
         for kind, values in enumerate(ranged):
             firsts = np.arange(0, len(values), CHUNK)
@@ -132,8 +144,8 @@ def encode(gaussians: Gaussians, *, order: np.ndarray | None = None) -> Encoded:
         position, scale, color = (
             _fractions(values, encoded.ranges[chunks, kind]) for kind, values in enumerate(ranged)
         )
-        encoded.positions[part] = _quantised(position, _AXES)
-        encoded.scales[part] = _quantised(scale, _AXES)
+        encoded.positions[part] = _quantised(position, AXES)
+        encoded.scales[part] = _quantised(scale, AXES)
         encoded.colors[part, :3] = _quantised(color, 8)
         encoded.colors[part, 3] = _quantised(opacity_of(block.opacities.numpy()), 8)
         encoded.largest[part], encoded.rotations[part] = _smallest_three(unit(block.quats.numpy()))
@@ -141,22 +153,23 @@ def encode(gaussians: Gaussians, *, order: np.ndarray | None = None) -> Encoded:
     return encoded
 
 
-def decode(encoded: Encoded) -> Gaussians:
-    """The scene that a reader of the file sees, in the order of the file, float32 on the CPU."""
-    count = len(encoded)
+def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
+    """The scene that a reader of the file sees, in its order, float32 on the CPU; or only some of its rows."""
+    count = len(encoded) if rows is None else len(rows)
     means, scales, sh0 = (np.empty((count, 3), np.float32) for _ in range(3))
     quats = np.empty((count, 4), np.float32)
     opacities = np.empty(count, np.float32)
-    shN = np.empty(encoded.shN.shape, np.float32)
+    shN = np.empty((count, *encoded.shN.shape[1:]), np.float32)
     for part in blocks(count):
-        ranges = encoded.ranges[np.arange(part.start, part.stop) // CHUNK]
+        at = part if rows is None else rows[part]
+        ranges = encoded.ranges[(np.arange(part.start, part.stop) if rows is None else rows[part]) // CHUNK]
         with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may have any range
-            means[part] = _within(encoded.positions[part], _AXES, ranges[:, 0])
-            scales[part] = _within(encoded.scales[part], _AXES, ranges[:, 1])
-            sh0[part] = sh0_of(_within(encoded.colors[part, :3], 8, ranges[:, 2]))
-        opacities[part] = logit_of(encoded.colors[part, 3] / 255)
-        quats[part] = _quaternions(encoded.largest[part], encoded.rotations[part])
-        shN[part] = _SH_VALUES[encoded.shN[part]]
+            means[part] = _within(encoded.positions[at], AXES, ranges[:, 0])
+            scales[part] = _within(encoded.scales[at], AXES, ranges[:, 1])
+            sh0[part] = sh0_of(_within(encoded.colors[at, :3], 8, ranges[:, 2]))
+        opacities[part] = logit_of(encoded.colors[at, 3] / 255)
+        quats[part] = _quaternions(encoded.largest[at], encoded.rotations[at])
+        shN[part] = _SH_VALUES[encoded.shN[at]]
     return Gaussians(
         means=torch.from_numpy(means),
         quats=torch.from_numpy(quats),
@@ -193,9 +206,9 @@ def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False) -> N
         handle.write(encoded.ranges.astype("<f4").tobytes())
         for part in blocks(count):
             words = np.empty((part.stop - part.start, 4), "<u4")
-            words[:, 0] = _joined(encoded.positions[part], _AXES)
+            words[:, 0] = _joined(encoded.positions[part], AXES)
             words[:, 1] = _joined(np.column_stack([encoded.largest[part], encoded.rotations[part]]), (2, 10, 10, 10))
-            words[:, 2] = _joined(encoded.scales[part], _AXES)
+            words[:, 2] = _joined(encoded.scales[part], AXES)
             words[:, 3] = _joined(encoded.colors[part], (8, 8, 8, 8))
             handle.write(words.tobytes())
         for part in blocks(count):
@@ -227,8 +240,8 @@ def unpack(path: Path) -> Encoded:
                     ranges[part, column] = rows[name]
         for part, rows in _rows(handle, header, elements["vertex"], path):
             position, rotation, scale, color = (rows[name].astype(np.uint32) for name in _VERTEX)
-            encoded.positions[part] = _split(position, _AXES)
-            encoded.scales[part] = _split(scale, _AXES)
+            encoded.positions[part] = _split(position, AXES)
+            encoded.scales[part] = _split(scale, AXES)
             encoded.colors[part] = _split(color, (8, 8, 8, 8))
             quaternion = _split(rotation, (2, 10, 10, 10))
             encoded.largest[part], encoded.rotations[part] = quaternion[:, 0], quaternion[:, 1:]
@@ -245,10 +258,12 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> None:
+def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> Written:
     """Write a compressed PLY; arguments and errors as for `leansplat.formats.write`."""
     refuse_nonfinite(gaussians, path)
-    write_encoded(encode(gaussians), path, overwrite=overwrite)
+    encoded = encode(gaussians)
+    write_encoded(encoded, path, overwrite=overwrite)
+    return Written(encoded.order, lambda rows: decode(encoded, rows))
 
 
 FORMAT = Format(

@@ -7,13 +7,14 @@ bytes, and calls its `read` and `write`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from leansplat.errors import SceneFileError
@@ -32,12 +33,29 @@ class Reader(Protocol):
     def __call__(self, path: Path, *, drop_nonfinite: bool) -> Gaussians: ...
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a file has of a scene of N Gaussians that it could not hold as they were.
+
+    Args:
+        order: (M,) int64; row i of the file is Gaussian order[i], or where that is N or more, an invisible one.
+        decode: of the scene that a reader of the file gets, the rows of these numbers.
+    """
+
+    order: np.ndarray
+    decode: Callable[[np.ndarray], Gaussians]
+
+
 class Writer(Protocol):
-    def __call__(self, gaussians: Gaussians, path: Path, *, overwrite: bool) -> None: ...
+    def __call__(self, gaussians: Gaussians, path: Path, *, overwrite: bool) -> Written | None: ...
 
 
 class Recogniser(Protocol):
     def __call__(self, head: bytes) -> bool: ...
+
+
+class Lister(Protocol):
+    def __call__(self, path: Path) -> tuple[Path, ...]: ...
 
 
 class Losses(Protocol):
@@ -53,9 +71,11 @@ class Format:
         suffixes: file name endings with their dot, in lower case; the first is the usual one.
         recognises: whether a file that starts with these bytes is of this format; always false where a format has
             no magic bytes, which is then picked by suffix alone.
-        read, write: as `leansplat.formats.read` and `write`, for this format.
+        read, write: as `leansplat.formats.read` and `write`, for this format. `write` returns what became of the scene,
+            or None where the file holds its numbers as they were.
         loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
             not the precision of its numbers. Nothing by default.
+        files: all files that the scene at a path is made of, itself first; itself alone by default.
     """
 
     name: str
@@ -64,6 +84,7 @@ class Format:
     read: Reader
     write: Writer
     loses: Losses = lambda gaussians: ()
+    files: Lister = lambda path: (path,)
 
 
 @contextmanager
@@ -73,13 +94,13 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     Raises:
         SceneFileError: there is no such file, it is a folder or a device, or the system refuses to open or read it.
     """
-    if not path.exists():
-        raise SceneFileError(f"{path} does not exist; check the name.")
-    if path.is_dir():
-        raise SceneFileError(f"{path} is a folder; name a scene file in it.")
-    if not path.is_file():  # opening a pipe would wait for its writer
-        raise SceneFileError(f"{path} is not a regular file; copy the scene to one.")
     try:
+        if not path.exists():
+            raise SceneFileError(f"{path} does not exist; check the name.")
+        if path.is_dir():
+            raise SceneFileError(f"{path} is a folder; name a scene file in it.")
+        if not path.is_file():  # opening a pipe would wait for its writer
+            raise SceneFileError(f"{path} is not a regular file; copy the scene to one.")
         with open(path, "rb") as handle:
             yield handle
     except OSError as error:
@@ -107,15 +128,46 @@ def row_blocks(handle: BinaryIO, kind: np.dtype, count: int, path: Path) -> Iter
 def report_nonfinite(gaussians: Gaussians, finite: Tensor, path: Path, *, drop: bool) -> Gaussians:
     """Log how many Gaussians of a file hold NaN or infinite parameters, and remove them if asked to.
 
+    Infinities that have a meaning are not among them: they become finite, as in `Gaussians.finite_equivalent`.
+
     Args:
         finite: (N,) bool on the CPU, as `Gaussians.finite` gives it.
     """
-    bad = len(gaussians) - int(np.count_nonzero(finite.numpy()))
-    if bad == 0:
+    suspects = torch.from_numpy(np.flatnonzero(~finite.numpy()))
+    if len(suspects) == 0:
+        return gaussians
+    gaussians = gaussians.finite_equivalent()
+    bad = suspects[~gaussians[suspects].finite()]
+    if len(bad) == 0:
         return gaussians
     fate = "they were dropped" if drop else "they were kept, drop_nonfinite=True removes them"
-    _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, bad, len(gaussians), fate)
-    return gaussians[finite] if drop else gaussians
+    _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, len(bad), len(gaussians), fate)
+    if not drop:
+        return gaussians
+    kept = torch.ones(len(gaussians), dtype=torch.bool)
+    kept[bad] = False
+    return gaussians[kept]
+
+
+def report_padding(gaussians: Gaussians, path: Path, *, drop: bool) -> Gaussians:
+    """Log how many rows of a file hold no Gaussian or no rotation, and remove the former if asked to."""
+    padding = gaussians.padding()
+    rows = int(padding.sum())
+    if rows:
+        fate = "they were dropped" if drop else "they were kept, --drop-empty (read(drop_empty=True)) removes them"
+        _log.warning(
+            "%s: %d of %d rows hold no Gaussian, all of them zero or all the same, as exporters fill up files; %s",
+            *(path, rows, len(gaussians), fate),
+        )
+        if drop:
+            gaussians = gaussians[~padding]
+            padding = padding[~padding]
+    unturned = int((gaussians.without_rotation() & ~padding).sum())
+    if unturned:
+        _log.warning(
+            "%s: %d of %d Gaussians have a rotation of zeros, which counts as none", path, unturned, len(gaussians)
+        )
+    return gaussians
 
 
 def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:

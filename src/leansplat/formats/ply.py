@@ -33,6 +33,7 @@ from leansplat.formats.ply_header import (
     read_header,
 )
 from leansplat.formats.row_split import INFINITY, row_splitter
+from leansplat.formats.surfels import log_thickness, report_flat
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 _NORMALS = ("nx", "ny", "nz")
@@ -50,7 +51,7 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
 
     Properties that the format does not define become `extras` in their own types; so do normals, unless all are zero,
     which is what 3DGS writes. Quaternions keep their length. Comments are kept, and `SplatRenderMode: mip` or
-    `antialiased 1` among them sets `antialiased`.
+    `antialiased 1` among them sets `antialiased`. Without scale_2, as 2DGS writes them, Gaussians become flat.
 
     Args:
         path: the file.
@@ -81,6 +82,9 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
         with ThreadPoolExecutor(len(readers)) as threads:
             jobs = [threads.submit(_fill, blocks, layout, tensors, extras, finite) for blocks in readers]
         written = set[str]().union(*(job.result() for job in jobs))
+    if layout.flat:
+        tensors["scales"][:, 2] = log_thickness(torch.from_numpy(tensors["scales"][:, :2])).numpy()
+        report_flat(path)
 
     gaussians = Gaussians(
         means=torch.from_numpy(tensors["means"]),
@@ -164,6 +168,7 @@ class _Layout:
         uniform: whether all properties have one type and each tensor's follow one another in the file.
         normals: indices of the normals in the file's rows.
         extras: NumPy type code of each further property, normals among them.
+        flat: whether there is no scale_2, in whose place scale_1 is read a second time.
     """
 
     columns: dict[str, list[str]]
@@ -171,6 +176,7 @@ class _Layout:
     uniform: bool
     normals: np.ndarray
     extras: dict[str, str]
+    flat: bool
 
     @classmethod
     def of(cls, vertex: Element, path: Path) -> _Layout:
@@ -181,10 +187,11 @@ class _Layout:
                 f"{path} has {rest} properties f_rest_*, where f_rest_0 and on must be 0, 9, 24 or 45 (SH degree 0 to "
                 "3) without a gap; export it again."
             )
+        flat = "scale_1" in index and "scale_2" not in index
         columns = {
             "means": ["x", "y", "z"],
             "quats": [f"rot_{k}" for k in range(4)],
-            "scales": [f"scale_{k}" for k in range(3)],
+            "scales": ["scale_0", "scale_1", "scale_1" if flat else "scale_2"],
             "opacities": ["opacity"],
             "sh0": [f"f_dc_{k}" for k in range(3)],
             "shN": [f"f_rest_{k}" for k in range(rest)],
@@ -207,7 +214,7 @@ class _Layout:
         uniform = consecutive and len({entry.type for entry in vertex.properties}) == 1
         if not uniform:
             first = tuple(np.cumsum([0, *(len(names) for names in columns.values())])[:-1].tolist())
-        return cls(columns, first, uniform, normals, extras)
+        return cls(columns, first, uniform, normals, extras, flat)
 
     def numbers(self, rows: np.ndarray) -> np.ndarray:
         """Structured rows as (n, P) float32 with each tensor's numbers side by side.

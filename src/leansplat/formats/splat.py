@@ -19,7 +19,16 @@ import torch
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.activation import color_of, log_of, logit_of, opacity_of, scale_of, sh0_of, unit
-from leansplat.formats.format import Format, blocks, losses, opened, refuse_nonfinite, report_nonfinite, row_blocks
+from leansplat.formats.format import (
+    Format,
+    Written,
+    blocks,
+    losses,
+    opened,
+    refuse_nonfinite,
+    report_nonfinite,
+    row_blocks,
+)
 from leansplat.gaussians import Gaussians
 
 _ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("colors", "u1", 4), ("rotations", "u1", 4)])
@@ -72,19 +81,21 @@ def encode(gaussians: Gaussians) -> Encoded:
     return encoded
 
 
-def decode(encoded: Encoded) -> Gaussians:
-    """The scene that a reader of the file sees, in the order of the file, float32 on the CPU."""
-    count = len(encoded)
+def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
+    """The scene that a reader of the file sees, in its order, float32 on the CPU; or only some of its rows."""
+    count = len(encoded) if rows is None else len(rows)
+    means = (encoded.means if rows is None else encoded.means[rows]).astype(np.float32)
     scales, sh0 = (np.empty((count, 3), np.float32) for _ in range(2))
     quats = np.empty((count, 4), np.float32)
     opacities = np.empty(count, np.float32)
     for part in blocks(count):
-        scales[part] = log_of(encoded.scales[part])
-        sh0[part] = sh0_of(encoded.colors[part, :3] / 255)
-        opacities[part] = logit_of(encoded.colors[part, 3] / 255)
-        quats[part] = unit(encoded.rotations[part] / 128 - 1)
+        at = part if rows is None else rows[part]
+        scales[part] = log_of(encoded.scales[at])
+        sh0[part] = sh0_of(encoded.colors[at, :3] / 255)
+        opacities[part] = logit_of(encoded.colors[at, 3] / 255)
+        quats[part] = unit(encoded.rotations[at] / 128 - 1)
     return Gaussians(
-        means=torch.from_numpy(encoded.means.astype(np.float32)),
+        means=torch.from_numpy(means),
         quats=torch.from_numpy(quats),
         scales=torch.from_numpy(scales),
         opacities=torch.from_numpy(opacities),
@@ -129,10 +140,12 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> None:
+def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> Written:
     """Write a .splat file; arguments and errors as for `leansplat.formats.write`."""
     refuse_nonfinite(gaussians, path)
-    pack(encode(gaussians), path, overwrite=overwrite)
+    encoded = encode(gaussians)
+    pack(encoded, path, overwrite=overwrite)
+    return Written(encoded.order, lambda rows: decode(encoded, rows))
 
 
 FORMAT = Format(

@@ -44,7 +44,8 @@ def render(
     """Render a scene, as 3DGS does: sorted by depth and blended front to back.
 
     Differentiable with respect to the six tensors of `Gaussians`, or `data` of `PackedGaussians`, through `image` and
-    `alpha`. Gaussians that are not finite, behind the near plane or too faint to draw are left out, with zero gradient.
+    `alpha`. Gaussians behind the near plane or too faint to draw are left out, with zero gradient, as are those with
+    NaN or an infinity that means nothing; an opacity of +inf is opaque, one of -inf transparent, a scale of -inf flat.
 
     Args:
         gaussians: the scene; pack it once (`render.pack`) to render it many times.

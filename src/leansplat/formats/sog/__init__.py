@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from leansplat.errors import SceneFileError
-from leansplat.formats.format import Format, losses, refuse_nonfinite
+from leansplat.formats.format import Format, Written, losses, opened, refuse_nonfinite
 from leansplat.formats.sog import version1
 from leansplat.formats.sog.codebooks import (
     SMALLEST_PALETTE,
@@ -22,8 +22,8 @@ from leansplat.formats.sog.codebooks import (
     usual_palette_size,
 )
 from leansplat.formats.sog.container import pack, unpack
-from leansplat.formats.sog.encoding import Encoded, decode, encode
-from leansplat.formats.sog.files import META, ZIP_MAGIC, opened_files, write_beside, write_bundle
+from leansplat.formats.sog.encoding import Encoded, arranged, decode, encode
+from leansplat.formats.sog.files import META, ZIP_MAGIC, beside, opened_files, write_beside, write_bundle
 from leansplat.formats.sog.meta import Meta
 from leansplat.gaussians import Gaussians
 
@@ -32,6 +32,7 @@ __all__ = [
     "SMALLEST_PALETTE",
     "Codebooks",
     "Encoded",
+    "arranged",
     "decode",
     "encode",
     "fit",
@@ -84,7 +85,7 @@ def write(
     overwrite: bool = False,
     palette_size: int | None = None,
     seed: int = 0,
-) -> None:
+) -> Written:
     """Write a SOG scene of version 2; it appears whole or not at all, and the same scene gives the same bytes.
 
     Args:
@@ -93,13 +94,18 @@ def write(
         palette_size: entries of the palette of spherical harmonics, 1 to 65,536; about one a Gaussian by default.
         seed: of what is drawn while the palette is found.
 
+    Returns:
+        What became of the scene; strays are left out that would coarsen the others.
+
     Raises:
         SceneFileError: a parameter is NaN or infinite, or there are more Gaussians than fit into an image.
         InputError: as `leansplat.files.replacing` does.
     """
     path = Path(path)
     refuse_nonfinite(gaussians, path)
-    write_encoded(encode(gaussians, palette_size=palette_size, seed=seed), path, overwrite=overwrite)
+    encoded = encode(gaussians, palette_size=palette_size, seed=seed)
+    write_encoded(encoded, path, overwrite=overwrite)
+    return Written(encoded.order, lambda rows: decode(encoded, rows))
 
 
 def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False) -> None:
@@ -123,4 +129,16 @@ def recognises(head: bytes) -> bool:
     return head.lstrip().startswith(b"{") and b'"means"' in head
 
 
-FORMAT = Format(name="SOG", suffixes=(_BUNDLE, META), recognises=recognises, read=read, write=write, loses=losses)
+def files(path: Path) -> tuple[Path, ...]:
+    """The bundle, or the meta.json and the images it names."""
+    with opened(path) as handle:
+        if handle.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
+            return (path,)
+    with opened_files(path) as (found, name):
+        meta = Meta.read(found, name, path)
+    return (path, *(beside(name, path) for name in meta.images()))
+
+
+FORMAT = Format(
+    name="SOG", suffixes=(_BUNDLE, META), recognises=recognises, read=read, write=write, loses=losses, files=files
+)

@@ -33,6 +33,9 @@ _SH0_STEP = 0.05
 _LEAST_IMPORTANCE = 0.1
 _LARGEST_RANK = 0.99
 
+_LARGEST_HARMONIC = 4.0
+"""Coefficients above degree 0 count as at most this, so that none takes the precision of the others."""
+
 _CHUNK = 2**18
 """Gaussians whose entries are looked up at a time."""
 
@@ -93,6 +96,7 @@ def fit(
 
     The steps of the palette's bytes are as wide as may be: the squared error they add is an eighth of what it costs
     that Gaussians share entries, or a thousandth of the coefficients' mean square. Finer ones would double a file.
+    Coefficients above degree 0 are kept within +-4.
 
     Args:
         gaussians: finite.
@@ -104,7 +108,7 @@ def fit(
     scales, sh0, shN = (tensor.detach().cpu().numpy() for tensor in (gaussians.scales, gaussians.sh0, gaussians.shN))
     if shN.size == 0:
         return Codebooks.of(scales, sh0, np.zeros((1, *shN.shape[1:]), np.float32), np.ones(1), 0.0)
-    rows = shN.reshape(len(shN), -1)
+    rows = _in_proportion(shN.reshape(len(shN), -1))
     weights = importance(gaussians) if weights is None else weights
     if start is None:
         centres, mass = kmeans(rows, palette_size or usual_palette_size(len(rows)), weights=weights, seed=seed)
@@ -140,12 +144,17 @@ def palette_labels(shN: np.ndarray, codebooks: Codebooks) -> np.ndarray:
     labels = np.zeros(len(shN), np.uint16)
     if shN.size == 0:
         return labels
-    rows = shN.reshape(len(shN), -1)
+    rows = _in_proportion(shN.reshape(len(shN), -1))
     entries = codebooks.palette_values().reshape(len(codebooks.palette), -1)
     for start in range(0, len(rows), _CHUNK):
         part = slice(start, start + _CHUNK)
         labels[part], _ = nearest_candidates(rows[part], entries, candidates(rows[part], entries))
     return labels
+
+
+def _in_proportion(rows: np.ndarray) -> np.ndarray:
+    """Coefficients (N, D), none larger than `_LARGEST_HARMONIC`."""
+    return rows.clip(-_LARGEST_HARMONIC, _LARGEST_HARMONIC)
 
 
 def usual_palette_size(count: int) -> int:

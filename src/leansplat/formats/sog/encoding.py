@@ -8,16 +8,16 @@ specification of version 2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from leansplat.clustering import nearest_codes
+from leansplat.formats import reach
 from leansplat.formats.activation import logit_of, opacity_of, unit
 from leansplat.formats.sog.codebooks import Codebooks, fit, palette_labels
 from leansplat.gaussians import Gaussians
-from leansplat.ordering import morton_order
 
 _ROWS = 1 << 16
 """Gaussians handled at once, which bounds the memory for what is in between."""
@@ -47,7 +47,7 @@ class Encoded:
         labels: (N,) uint16, entries of the palette.
         codebooks: what the entries stand for.
         antialiased: as in `Gaussians`.
-        order: (N,) int64, row i holds Gaussian order[i] of the scene that was encoded.
+        order: (N,) int64, row i holds Gaussian order[i] of the scene that was encoded, which may have more.
     """
 
     positions: np.ndarray
@@ -78,24 +78,22 @@ def encode(
     """Round a scene to what a file can say.
 
     Args:
-        gaussians: finite.
+        gaussians: finite, N of them.
         codebooks: tables to use; those of `fit` by default.
         labels: (N,) uint16, each Gaussian's entry of the palette, whatever its `shN`; the nearest by default.
-        order: (N,) int64, Gaussians in the order of the file; Morton order by default, in which they compress well.
+        order: (M,) int64, Gaussians in the order of the file; as by `arranged` by default.
         rotation_step: of the 255 steps of a rotation's components, how many make one; more compress better.
         palette_size, seed: as `fit` takes them.
     """
     if codebooks is None:
         codebooks = fit(gaussians, palette_size=palette_size, seed=seed)
-    count = len(gaussians)
-    if order is None:
-        order = morton_order(gaussians.means).numpy()
+    order = arranged(gaussians)[1] if order is None else order
+    count = len(order)
     tensors = {
         name: getattr(gaussians, name).detach().cpu().numpy()
         for name in ("means", "quats", "scales", "opacities", "sh0", "shN")
     }
-    ends = np.zeros((2, 3)) if count == 0 else np.stack([tensors["means"].min(axis=0), tensors["means"].max(axis=0)])
-    lowest, highest = _logarithm(ends)
+    lowest, highest = _ends(tensors["means"] if count == len(gaussians) else tensors["means"][order])
     span = np.where(highest > lowest, highest - lowest, 1)
     positions = np.empty((count, 3), np.uint16)
     rotations = np.empty((count, 3), np.uint8)
@@ -118,8 +116,11 @@ def encode(
     )  # fmt: skip
 
 
-def decode(encoded: Encoded) -> Gaussians:
-    """The scene that a reader of the file gets: float32 tensors in the file's order."""
+def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
+    """The scene that a reader of the file gets: float32 tensors in the file's order; or only some of its rows."""
+    if rows is not None:
+        images = ("positions", "rotations", "largest", "scales", "sh0", "opacities", "labels")
+        encoded = replace(encoded, **{name: getattr(encoded, name)[rows] for name in images})
     books = encoded.codebooks
     count = len(encoded.positions)
     means = np.empty((count, 3), np.float32)
@@ -139,6 +140,23 @@ def decode(encoded: Encoded) -> Gaussians:
         antialiased=encoded.antialiased,
         comments=encoded.comments,
     )
+
+
+def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
+    """A scene and the order in which a file holds its Gaussians, (M,) int64: Morton order, of all but strays that would
+    coarsen the positions of the others.
+    ."""
+
+    def errors(means: np.ndarray) -> np.ndarray:
+        lowest, highest = _ends(means)
+        return np.linalg.norm((highest - lowest) / _STEPS / 2 * (1 + np.abs(means)), axis=1)
+
+    return gaussians, reach.file_order(gaussians, errors)
+
+
+def _ends(means: np.ndarray) -> np.ndarray:
+    """(2, 3) logarithms of the lowest and the highest of centres (n, 3)."""
+    return _logarithm(np.stack([means.min(axis=0), means.max(axis=0)]) if len(means) else np.zeros((2, 3)))
 
 
 def _logarithm(positions: np.ndarray) -> np.ndarray:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from leansplat.errors import InputError, SceneFileError
 from leansplat.files import replacing
-from leansplat.formats.format import Format, losses, refuse_nonfinite
+from leansplat.formats.format import Format, Written, losses, refuse_nonfinite
 from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, Version, pack, unpack
-from leansplat.formats.spz.encoding import USUAL_SH_BITS, Encoded, decode, encode, sh_codes, sh_values
+from leansplat.formats.spz.encoding import USUAL_SH_BITS, Encoded, arranged, decode, encode, sh_codes, sh_values
 from leansplat.gaussians import Gaussians
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "USUAL_SH_BITS",
     "Encoded",
     "Version",
+    "arranged",
     "decode",
     "encode",
     "loses",
@@ -62,7 +63,7 @@ def write(
     overwrite: bool = False,
     version: Version = 3,
     sh_bits: tuple[int, int] = USUAL_SH_BITS,
-) -> None:
+) -> Written:
     """Write an SPZ file; it appears whole or not at all, and the same scene gives the same bytes.
 
     The Gaussians are put into Morton order, in which neighbours compress each other.
@@ -72,6 +73,9 @@ def write(
         overwrite: whether a file already there may be replaced.
         version: of the format.
         sh_bits: as `encode` takes them, 1 to 8.
+
+    Returns:
+        What became of the scene; strays are left out that would coarsen the others.
 
     Raises:
         SceneFileError: a parameter is NaN or infinite, or a position out of the format's reach.
@@ -84,8 +88,11 @@ def write(
     try:
         encoded = encode(gaussians, sh_bits=sh_bits)
     except ValueError as error:
-        raise SceneFileError(f"{path} cannot hold it: {error}; scale the scene or remove what is far.") from error
+        raise SceneFileError(
+            f"{path} cannot hold it: {error}; scale the scene, remove what is far or write a .ply."
+        ) from error
     write_encoded(encoded, path, overwrite=overwrite, version=version)
+    return Written(encoded.order, lambda rows: decode(encoded, rows))
 
 
 def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False, version: Version = 3) -> None:

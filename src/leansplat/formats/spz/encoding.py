@@ -8,15 +8,16 @@ those of Niantic's published reference (github.com/nianticlabs/spz).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from leansplat.formats import reach
 from leansplat.formats.activation import logit_of, opacity_of, unit
 from leansplat.formats.format import blocks
+from leansplat.formats.visibility import numpy_of
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.ordering import morton_order
 
 LARGEST_POSITION = 2**23 - 1
 """Largest 24-bit integer; the smallest is one further from zero."""
@@ -56,7 +57,7 @@ class Encoded:
         shN: (N, K - 1, 3) uint8, shN * 128 + 128.
         fractional_bits: see `positions`.
         antialiased: as in `Gaussians`.
-        order: (N,) int64; row i is Gaussian order[i] of the scene that was encoded.
+        order: (N,) int64; row i is Gaussian order[i] of the scene that was encoded, which may have more.
     """
 
     positions: np.ndarray
@@ -88,14 +89,14 @@ def encode(
             Fewer compress better; readers need not know.
         sh_steps: (N, 1, 1) float32, instead of `sh_bits`: the steps of each Gaussian's bytes, from the middle of their
             range; powers of two from 1, all that a byte can say, to 256, which leaves nothing.
-        order: (N,) int64, Gaussians in the order of the file; Morton order by default.
+        order: (M,) int64, Gaussians in the order of the file; as by `arranged` by default.
 
     Raises:
         ValueError: positions reach too far, as `fractional_bits` says.
     """
-    count = len(gaussians)
-    bits = fractional_bits(gaussians)
-    rows_in_order = morton_order(gaussians.means) if order is None else torch.from_numpy(order)
+    rows_in_order = torch.from_numpy(arranged(gaussians)[1] if order is None else order)
+    count = len(rows_in_order)
+    bits = fractional_bits(gaussians if count == len(gaussians) else gaussians[rows_in_order])
     coefficients = gaussians.shN.shape[1]
     steps = np.array([2.0 ** (8 - sh_bits[0])] * 3 + [2.0 ** (8 - sh_bits[1])] * 12, np.float32)[:coefficients, None]
     encoded = Encoded(
@@ -125,8 +126,14 @@ def encode(
     return encoded
 
 
-def decode(encoded: Encoded) -> Gaussians:
-    """The scene that a reader of the file gets: float32 on the CPU, in the file's order, quaternions of length 1."""
+def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
+    """The scene that a reader of the file gets: float32 on the CPU, in the file's order, quaternions of length 1.
+
+    Or only some of its rows.
+    """
+    if rows is not None:
+        sections = ("positions", "alphas", "colors", "scales", "rotations", "shN")
+        encoded = replace(encoded, **{name: getattr(encoded, name)[rows] for name in sections})
     count = len(encoded.positions)
     means = np.empty((count, 3), np.float32)
     quats = np.empty((count, 4), np.float32)
@@ -155,6 +162,20 @@ def sh_values(codes: np.ndarray) -> np.ndarray:
     return _SHN[codes]
 
 
+def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
+    """A scene and the order in which a file holds its Gaussians, (M,) int64: Morton order, of all but strays that would
+    coarsen the positions of the others.
+    ."""
+    wanted = _wanted_bits(gaussians)
+
+    def errors(means: np.ndarray) -> np.ndarray:
+        bits = _bits_within_reach(wanted, means)
+        furthest_corner = np.inf if bits is None else 0.0 if bits == wanted else 0.5 * math.sqrt(3) * 2.0**-bits
+        return np.full(len(means), furthest_corner)
+
+    return gaussians, reach.file_order(gaussians, errors)
+
+
 def fractional_bits(gaussians: Gaussians) -> int:
     """How many of the 24 bits of a coordinate are behind the point.
 
@@ -165,15 +186,27 @@ def fractional_bits(gaussians: Gaussians) -> int:
     Raises:
         ValueError: not even whole numbers of 24 bits reach the furthest Gaussian.
     """
+    bits = _bits_within_reach(_wanted_bits(gaussians), numpy_of(gaussians.means))
+    if bits is None:
+        low, high = float(gaussians.means.amin()), float(gaussians.means.amax())
+        raise ValueError(f"coordinates from {low:g} to {high:g} do not fit into 24 bits")
+    return bits
+
+
+def _wanted_bits(gaussians: Gaussians) -> int:
     if len(gaussians) == 0:
         return _USUAL_BITS
     log_size = float(gaussians.scales.mean(dim=1).median())
-    wanted = max(_USUAL_BITS, math.ceil((math.log(_STEPS_IN_A_SIZE) - log_size) / math.log(2)))
-    low, high = float(gaussians.means.amin()), float(gaussians.means.amax())
-    for bits in range(min(wanted, 23), -1, -1):
+    return min(max(_USUAL_BITS, math.ceil((math.log(_STEPS_IN_A_SIZE) - log_size) / math.log(2))), 23)
+
+
+def _bits_within_reach(wanted: int, means: np.ndarray) -> int | None:
+    """The most, up to those wanted, with which 24 bits reach all centres (n, 3); None where none do."""
+    low, high = (float(end) for end in (np.min(means, initial=0), np.max(means, initial=0)))
+    for bits in range(wanted, -1, -1):
         if round(high * 2**bits) <= LARGEST_POSITION and round(low * 2**bits) >= -LARGEST_POSITION - 1:
             return bits
-    raise ValueError(f"coordinates from {low:g} to {high:g} do not fit into 24 bits")
+    return None
 
 
 def _to_byte(values: np.ndarray) -> np.ndarray:
