@@ -74,6 +74,16 @@ class Capture:
         """Radius of the training cameras, as `cameras.scene_extent` defines it."""
         return scene_extent([view.camera for view in self.train])
 
+    def relative_to(self, origin: Origin) -> Capture:
+        """The same capture where `origin` is the zero of the world."""
+        if origin == WORLD:
+            return self
+        train, test = (
+            tuple(replace(view, camera=view.camera.relative_to(origin)) for view in views)
+            for views in (self.train, self.test)
+        )
+        return replace(self, train=train, test=test, points=self.points and self.points.relative_to(origin))
+
 
 def every_eighth(names: Sequence[str]) -> set[str]:
     """Names of the test views: every 8th of the sorted names, from the first (3DGS and Mip-NeRF 360)."""

@@ -6,9 +6,7 @@ cover the scene without hiding each other (Kerbl et al. 2023, section 5.1).
 
 from __future__ import annotations
 
-import logging
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,8 +14,7 @@ from scipy.spatial import cKDTree
 
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, Points
-from leansplat.gaussians import WORLD, Gaussians
-from leansplat.origin import described, origin_of_capture
+from leansplat.gaussians import Gaussians
 
 _SH_DEGREE_0 = 0.28209479177387814
 """The constant spherical harmonic, 1 / (2 sqrt(pi)): colour = 0.5 + this * sh0."""
@@ -28,13 +25,11 @@ _FIRST_OPACITY = 0.1
 _LONE_POINT_SCALE = 0.01
 """Scale of a point without neighbours, in units of the scene extent."""
 
-_log = logging.getLogger("leansplat")
-
 
 def initial_gaussians(
     capture: Capture, generator: torch.Generator, *, sh_degree: int = 3, random_points: int = 100_000
 ) -> Gaussians:
-    """The scene that training starts from; it has an origin of its own where the capture lies far from zero.
+    """The scene that training starts from.
 
     Args:
         capture: its points are used where it has any; otherwise grey ones are drawn in `scene_box`.
@@ -42,19 +37,11 @@ def initial_gaussians(
         sh_degree: degree of the coefficients to allocate; all above degree 0 are zero.
         random_points: how many points to draw.
     """
-    points, cameras = capture.points, [view.camera for view in capture.train]
-    origin = origin_of_capture(cameras, None if points is None else points.positions)
-    if origin != WORLD:
-        _log.warning(
-            "%s: the cameras lie too far from zero for float32; training keeps positions relative to %s",
-            *(capture.name, described(origin)),
-        )
+    points = capture.points
     if points is None or len(points.positions) == 0:
-        cameras = [camera.relative_to(origin) for camera in cameras]
+        cameras = [view.camera for view in capture.train]
         points = random_points_in(*scene_box(cameras, capture.extent), random_points, generator)
-    else:
-        points = points.relative_to(origin)
-    return replace(gaussians_from_points(points, capture.extent, sh_degree=sh_degree), origin=origin)
+    return gaussians_from_points(points, capture.extent, sh_degree=sh_degree)
 
 
 def gaussians_from_points(points: Points, extent: float, *, sh_degree: int = 3) -> Gaussians:
