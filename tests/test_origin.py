@@ -95,6 +95,8 @@ def test_a_scene_keeps_its_zero_unless_float32_is_coarse_for_its_gaussians() -> 
     far = scene.means.double() + torch.tensor(UTM, dtype=torch.float64)
     origin = origin_of_scene(far, scene.scales)
     assert (torch.tensor(origin) - torch.tensor(UTM)).abs().max() < 2
+    flat = torch.cat([scene.scales[:, :2], torch.full((len(scene), 1), -torch.inf)], dim=1)
+    assert origin_of_scene(far, flat) == origin
 
 
 @pytest.mark.parametrize("offset", FAR)
