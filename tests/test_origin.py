@@ -97,6 +97,7 @@ def test_a_scene_keeps_its_zero_unless_float32_is_coarse_for_its_gaussians() -> 
     assert (torch.tensor(origin) - torch.tensor(UTM)).abs().max() < 2
     flat = torch.cat([scene.scales[:, :2], torch.full((len(scene), 1), -torch.inf)], dim=1)
     assert origin_of_scene(far, flat) == origin
+    assert origin_of_scene(torch.full((1, 3), 1e30), torch.full((1, 3), -740.0))[0] == pytest.approx(1e30)
 
 
 @pytest.mark.parametrize("offset", FAR)

@@ -122,7 +122,8 @@ def _near(middle: Tensor, size: float, needed: float) -> Origin:
     distance = float(middle.abs().max())
     if not _FAR * size < distance <= torch.finfo(torch.float32).max or _step(distance) <= needed:
         return WORLD
-    unit = 2.0 ** math.floor(math.log2(size))  # a power of two, so that moving there and back rounds nothing
+    # A power of two, so that moving there and back rounds nothing; no finer than float64 is there.
+    unit = 2.0 ** max(math.floor(math.log2(size)), math.frexp(distance)[1] - 52)
     x, y, z = ((middle / unit).round() * unit).tolist()
     return x, y, z
 
