@@ -20,7 +20,7 @@ LAYERS = [
     {"locks", "seeds"},
     {"gaussians"},
     {"cameras"},
-    {"files", "camera_paths", "summary", "ordering", "strays"},
+    {"files", "camera_paths", "summary", "ordering", "strays", "origin"},
     {"datasets"},
     {"simd"},
     {"clustering"},

@@ -14,6 +14,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from leansplat.gaussians import WORLD, Origin
+
 _NEIGHBOURS = 3
 _ALONE = 5.0
 _ONE_PLACE = 0.02
@@ -78,6 +80,14 @@ class Camera:
         seen = points.to(rotation.dtype) @ rotation.T + translation
         pixels = seen @ self.K.T
         return pixels[:, :2] / pixels[:, 2:], seen[:, 2]
+
+    def relative_to(self, origin: Origin) -> Camera:
+        """The same camera where `origin` is the zero of the world."""
+        if origin == WORLD:
+            return self
+        moved = self.world_to_camera.clone()
+        moved[:3, 3] += moved[:3, :3] @ torch.tensor(origin, dtype=torch.float64, device=moved.device)
+        return replace(self, world_to_camera=moved)
 
     def to(self, device: torch.device | str) -> Camera:
         return replace(self, world_to_camera=self.world_to_camera.to(device), K=self.K.to(device))

@@ -23,6 +23,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.metrics.lpips import SMALLEST, Lpips
 from leansplat.metrics.psnr import psnr
 from leansplat.metrics.ssim import ssim
+from leansplat.origin import warn_if_apart
 from leansplat.render import render
 from leansplat.render.packed import PackedGaussians, pack
 from leansplat.runs import Run
@@ -110,6 +111,7 @@ def evaluate(
         raise CaptureError(
             f"capture {capture.name!r} has no {split} views to evaluate on; it needs at least one photo there"
         )
+    warn_if_apart(gaussians.means, gaussians.origin, [view.camera for view in (*capture.train, *capture.test)])
     warn_of_empty_views(gaussians, views, capture.background, split)
     packed = pack(gaussians.detach())
     network, reason = _load_lpips(lpips, views)

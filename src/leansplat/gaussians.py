@@ -13,6 +13,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+Origin = tuple[float, float, float]
+"""A point of the world that positions are relative to; float64, because it may lie far out."""
+
+WORLD: Origin = (0.0, 0.0, 0.0)
+"""The origin of positions in world units themselves."""
+
 TENSOR_NAMES = ("means", "quats", "scales", "opacities", "sh0", "shN")
 """The six tensors of a scene, in the order everything in leansplat lists them."""
 
@@ -39,7 +45,7 @@ class Gaussians:
     """A scene of N Gaussians.
 
     Args:
-        means: (N, 3) centres in world units.
+        means: (N, 3) centres, relative to `origin`, in world units.
         quats: (N, 4) rotations as w, x, y, z; any length but zero, they are normalised where they are used.
         scales: (N, 3) natural logarithm of the standard deviations along the rotated axes; -inf is flat.
         opacities: (N,) logits; `sigmoid(opacities)` is in (0, 1), 1 for +inf and 0 for -inf.
@@ -48,9 +54,11 @@ class Gaussians:
         antialiased: whether the scene was trained with opacity compensation (Mip-Splatting's screen-space filter).
         extras: further values per Gaussian, (N,) each, that leansplat carries along but does not interpret.
         comments: header lines of the file the scene came from, carried along.
+        origin: where in the world the zero of `means` lies, three finite numbers. It is zero itself but for scenes so
+            far out that float32 would not hold their centres; see `leansplat.origin`.
 
     Raises:
-        ValueError: a tensor's shape does not fit the others.
+        ValueError: a tensor's shape does not fit the others, or the origin is no point.
     """
 
     means: Tensor
@@ -62,8 +70,12 @@ class Gaussians:
     antialiased: bool = False
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     comments: tuple[str, ...] = ()
+    origin: Origin = WORLD
 
     def __post_init__(self) -> None:
+        if len(self.origin) != 3 or not all(map(math.isfinite, self.origin)):
+            raise ValueError(f"origin is {self.origin} where three finite numbers are expected")
+        object.__setattr__(self, "origin", tuple(map(float, self.origin)))
         n = self.means.shape[0]
         rest = self.shN.shape[1] if self.shN.dim() == 3 else -1
         expected = {
@@ -110,11 +122,22 @@ class Gaussians:
         return 3 + 4 + 3 + 1 + 3 + 3 * self.shN.shape[1]
 
     def bounds(self) -> tuple[Tensor, Tensor]:
-        """Corners of the box around the centres, (3,) minimum and (3,) maximum. NaN for an empty scene."""
+        """Corners of the box around `means`, (3,) minimum and (3,) maximum. NaN for an empty scene."""
         if len(self) == 0:
             nan = torch.full((3,), float("nan"), device=self.device)
             return nan, nan.clone()
         return self.means.amin(dim=0), self.means.amax(dim=0)
+
+    def world_means(self) -> Tensor:
+        """(N, 3) float64 centres in the world: `means` and `origin` added."""
+        return self.means.double() + torch.tensor(self.origin, dtype=torch.float64, device=self.device)
+
+    def relative_to(self, origin: Origin) -> Gaussians:
+        """The same scene with its centres relative to another origin, rounded once; itself if the origin is its own."""
+        if origin == self.origin:
+            return self
+        means = self.world_means() - torch.tensor(origin, dtype=torch.float64, device=self.device)
+        return replace(self, means=means.to(self.means.dtype), origin=origin)
 
     def to(self, device: torch.device | str) -> Gaussians:
         return self._map(lambda values: values.to(device))
@@ -201,6 +224,7 @@ class Gaussians:
             antialiased=self.antialiased,
             extras={name: function(values) for name, values in self.extras.items()},
             comments=self.comments,
+            origin=self.origin,
         )
 
 
@@ -212,7 +236,8 @@ def _all_in_row(values: Tensor) -> Tensor:
 def concatenate(scenes: Sequence[Gaussians]) -> Gaussians:
     """One scene with the Gaussians of all, in order.
 
-    Lower SH degrees are padded with zeros. Extras are kept where every scene has them; comments are those of the first.
+    Lower SH degrees are padded with zeros. Extras are kept where every scene has them; comments are those of the first,
+    and the origin is that of the first which has one.
 
     Raises:
         ValueError: no scene given, or scenes with and without `antialiased` mixed.
@@ -222,7 +247,8 @@ def concatenate(scenes: Sequence[Gaussians]) -> Gaussians:
     if len({scene.antialiased for scene in scenes}) > 1:
         raise ValueError("scenes with and without anti-aliasing cannot be concatenated")
     degree = max(scene.sh_degree for scene in scenes)
-    scenes = [scene.with_sh_degree(degree) for scene in scenes]
+    origin = next((scene.origin for scene in scenes if scene.origin != WORLD), WORLD)
+    scenes = [scene.with_sh_degree(degree).relative_to(origin) for scene in scenes]
     shared = [name for name in scenes[0].extras if all(name in scene.extras for scene in scenes)]
     return Gaussians(
         means=torch.cat([scene.means for scene in scenes]),
@@ -234,6 +260,7 @@ def concatenate(scenes: Sequence[Gaussians]) -> Gaussians:
         antialiased=scenes[0].antialiased,
         extras={name: torch.cat([scene.extras[name] for scene in scenes]) for name in shared},
         comments=scenes[0].comments,
+        origin=origin,
     )
 
 

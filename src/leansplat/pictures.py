@@ -15,6 +15,7 @@ from leansplat.captures.capture import Capture, View
 from leansplat.errors import InputError
 from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
+from leansplat.origin import warn_if_apart
 from leansplat.render import render
 from leansplat.render.packed import pack
 
@@ -74,6 +75,7 @@ def render_views(
         paths = {name: Path(folder) / _relative_png(f"{name}.png") for name in cameras}
     if not overwrite:
         _refuse_existing(paths.values())
+    warn_if_apart(gaussians.means, gaussians.origin, list(cameras.values()))
     packed = pack(gaussians.detach())
     empty = []
     for name in progress(cameras):

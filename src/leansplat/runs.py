@@ -5,7 +5,7 @@
     checkpoints/step_N.safetensors  the last two states to resume from
     scene.ply                       the result
     metrics.json                    how good it is
-    .lock                           while somebody is at work there, see `leansplat.locks`
+    .leansplat.lock                 while somebody is at work there, see `leansplat.locks`
 
 Every file but the log appears whole or not at all. The log grows by a line at a time; resuming cuts it back to the
 checkpoint, so that nothing is told twice. Whoever changes a run is `at_work` on it, which keeps all others out.
@@ -305,7 +305,7 @@ def hash_capture(capture: Capture) -> str:
     """SHA-256 of a capture as training sees it: names, cameras, photos and masks of all views, points and background.
 
     It covers every byte in memory (about a second a gigabyte), so another downscale or an edited photo counts as
-    another capture; where the capture is stored does not matter.
+    another capture; where the capture is stored does not matter. Points count as float32.
     """
     digest = hashlib.sha256()
     for split, views in (("train", capture.train), ("test", capture.test)):
@@ -317,7 +317,7 @@ def hash_capture(capture: Capture) -> str:
                 _digest_tensors(digest, [view.mask])
     digest.update(repr(tuple(map(float, capture.background))).encode())
     if capture.points is not None:
-        _digest_tensors(digest, [capture.points.positions, capture.points.colors])
+        _digest_tensors(digest, [capture.points.positions.float(), capture.points.colors])
     return digest.hexdigest()
 
 

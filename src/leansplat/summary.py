@@ -25,7 +25,7 @@ class Summary:
         padding: rows that hold no Gaussian (see `Gaussians.padding`).
         without_rotation: Gaussians with a quaternion of zeros.
         nonfinite: Gaussians with a NaN or an infinity that means nothing; everything below leaves them out.
-        bounds_min, bounds_max: corners of the box around the centres, in world units; None without Gaussians.
+        bounds_min, bounds_max: corners of the box around the centres, in the world; None without Gaussians.
         middle_min, middle_max: the box between the 5th and the 95th percentile on each axis; None without Gaussians.
         median_size: the median of the geometric mean of a Gaussian's three standard deviations; None without Gaussians.
         opacity_histogram: how many Gaussians have an opacity in [0, 0.1), [0.1, 0.2), ... [0.9, 1].
@@ -66,7 +66,7 @@ def summarize(gaussians: Gaussians, *, file_size: int | None = None) -> Summary:
     opacity = torch.sigmoid(finite.opacities.double())
     bins = (opacity * _BINS).long().clamp(max=_BINS - 1)
     filled = len(finite) > 0
-    centres = finite.means.double().sort(dim=0).values
+    centres = finite.world_means().sort(dim=0).values
     low, high = int(0.05 * (len(finite) - 1)), round(0.95 * (len(finite) - 1))
     return Summary(
         gaussians=len(gaussians),

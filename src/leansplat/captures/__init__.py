@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from leansplat.cameras import Camera
 from leansplat.captures import blender, colmap, nerfstudio
 from leansplat.captures.capture import Capture, Points, View, describe_lone_cameras, every_eighth
 from leansplat.captures.listing import Listing
@@ -17,6 +20,8 @@ from leansplat.captures.mask_search import with_masks
 from leansplat.captures.photo_search import whereabouts
 from leansplat.captures.photos import load_views
 from leansplat.errors import CaptureError
+from leansplat.gaussians import WORLD
+from leansplat.origin import origin_of_capture
 
 __all__ = ["Capture", "Points", "View", "every_eighth", "load"]
 
@@ -92,7 +97,7 @@ def load(
         name=(path if path.is_dir() else path.parent).resolve().name,
         train=trained_on,
         test=tuple(view for view in views if view.name in test),
-        points=listing.points,
+        points=_as_exact_as_needed(listing.points, [view.camera for view in views if view.name in train]),
         background=background,
         warnings=(*warnings, *assumed, *describe_lone_cameras(trained_on)),
     )
@@ -118,6 +123,13 @@ def _list(path: Path, downscale: int, points: bool) -> Listing:
         f"{path} is not a capture; give a folder with sparse/0 and images (COLMAP), transforms.json (nerfstudio, "
         "instant-ngp) or transforms_train.json (Blender)."
     )
+
+
+def _as_exact_as_needed(points: Points | None, cameras: Sequence[Camera]) -> Points | None:
+    """Points as float32, unless the capture lies too far from zero for that."""
+    if points is None or origin_of_capture(cameras, points.positions) != WORLD:
+        return points
+    return replace(points, positions=points.positions.float())
 
 
 def _split(listing: Listing, warnings: list[str]) -> tuple[set[str], set[str]]:

@@ -7,12 +7,13 @@ fit, before it makes a `View`, so nothing after it needs to know which layout th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera, lone_cameras, scene_extent
+from leansplat.gaussians import WORLD, Origin
 
 _NAMED = 3
 """How many photos a sentence names."""
@@ -41,12 +42,18 @@ class Points:
     """A sparse point cloud to start training from.
 
     Args:
-        positions: (P, 3) float32 in world units.
+        positions: (P, 3) float32 in world units, or float64 where a capture lies too far from zero; finite as float32.
         colors: (P, 3) float32 in [0, 1].
     """
 
     positions: Tensor
     colors: Tensor
+
+    def relative_to(self, origin: Origin) -> Points:
+        """The same points where `origin` is the zero of the world."""
+        if origin == WORLD:
+            return self
+        return replace(self, positions=self.positions.double() - torch.tensor(origin, dtype=torch.float64))
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,16 @@ class Capture:
     def extent(self) -> float:
         """Radius of the training cameras, as `cameras.scene_extent` defines it."""
         return scene_extent([view.camera for view in self.train])
+
+    def relative_to(self, origin: Origin) -> Capture:
+        """The same capture where `origin` is the zero of the world."""
+        if origin == WORLD:
+            return self
+        train, test = (
+            tuple(replace(view, camera=view.camera.relative_to(origin)) for view in views)
+            for views in (self.train, self.test)
+        )
+        return replace(self, train=train, test=test, points=self.points and self.points.relative_to(origin))
 
 
 def describe_lone_cameras(views: Sequence[View]) -> list[str]:

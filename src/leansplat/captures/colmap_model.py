@@ -113,8 +113,8 @@ def read_points(path: Path) -> Points | None:
     if not rows:
         return None
     table = np.array(rows, dtype=np.float64)
-    positions, colors = table[:, :3].astype(np.float32), table[:, 3:]
-    if not np.isfinite(positions).all():
+    positions, colors = np.ascontiguousarray(table[:, :3]), table[:, 3:]
+    if not (np.abs(positions) <= np.finfo(np.float32).max).all():
         raise CaptureError(f"{path} has a point that is not finite; run the reconstruction again.")
     if colors.min() < 0 or colors.max() > 255:
         raise CaptureError(f"{path} has a colour outside 0 to 255; export the model again.")

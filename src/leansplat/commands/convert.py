@@ -33,7 +33,7 @@ class Convert:
     spz_sh_bits: Annotated[tuple[int, int], arg(metavar="N N")] = (5, 4)
     """Bits for spherical harmonics in an .spz, 1 to 8: of degree 1, and above. More look better and take more bytes."""
     drop_nonfinite: Flag = False
-    """Leave out Gaussians with a value that is NaN or infinite."""
+    """Leave out Gaussians with a value that is NaN, or infinite where that means nothing."""
     drop_far: Flag = False
     """Leave out strays: Gaussians more than 100 extents of the scene away that are next to nothing of what it shows."""
     drop_empty: Flag = False

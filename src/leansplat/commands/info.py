@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,7 +61,14 @@ def _describe(summary: Summary) -> str:
 
 
 def _box(low: Sequence[float], high: Sequence[float]) -> str:
-    return ", ".join(f"{a:.4g} to {b:.4g}" for a, b in zip(low, high, strict=True))
+    return ", ".join(_range(a, b) for a, b in zip(low, high, strict=True))
+
+
+def _range(low: float, high: float) -> str:
+    """Two numbers in four digits, or as many as tell them apart where they lie far from zero."""
+    times = max(abs(low), abs(high)) / (high - low) if high > low else 1.0
+    digits = 4 + max(0, math.floor(math.log10(times)))
+    return f"{low:.{digits}g} to {high:.{digits}g}"
 
 
 def _bars(counts: Sequence[int]) -> list[str]:

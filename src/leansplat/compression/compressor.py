@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,9 +27,11 @@ from leansplat.compression.preparation import kept_degrees, prepared
 from leansplat.errors import CaptureError, InputError, SceneFileError
 from leansplat.files import clear_abandoned
 from leansplat.formats import c3dgs_npz
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import warn_if_apart
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.start import create_run_from, start_from
+from leansplat.render.packed import MEANS
 from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.loop import Progress
@@ -103,17 +105,19 @@ def compress(
     if not isinstance(scene, Gaussians):
         warn_of_another_background(trained_with(scene), capture.background)
     start = start_from(scene, capture.extent, config.fine_tuning.seed)
+    packed = start.state.optimizer.packed
+    warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
     begun = run_to_resume(run) if resume else None
     if begun is not None:
         run = begun
         clear_abandoned(path.resolve().parent)
         loop.check_resumable(run, "compress", {"compression": config}, capture)
-        if start.sha256 is not None:
-            run.check_input("scene", start.sha256)
-        if not run.checkpoints():
-            run.cut_log(-1)
     elif run is not None and not isinstance(run, Run):
         run = create_compression_run(run, scene, capture, config, settings=settings, overwrite=overwrite)
+    if run is not None and start.sha256 is not None:
+        run.check_input("scene", start.sha256)
+    if begun is not None and not begun.checkpoints():
+        begun.cut_log(-1)
 
     with TemporaryDirectory() as temporary:
         plain = (run.folder if run is not None else Path(temporary)) / f"plain{suffix}"
@@ -138,12 +142,14 @@ def compress(
             begun=write_plain,
         )
         quantiser.write(tuned.latents, path, overwrite=overwrite)
+        original = start.state.gaussians()
+        formats.say_losses(original, path)
         result = CompressionResult(
-            gaussians=formats.read(path),
+            gaussians=_read(path, original),
             path=path,
             bytes=formats.scene_bytes(path),
-            original=start.state.gaussians(),
-            plain=formats.read(plain),
+            original=original,
+            plain=_read(plain, original),
             plain_bytes=formats.scene_bytes(plain),
             seconds=tuned.seconds,
         )
@@ -177,6 +183,12 @@ def create_compression_run(
     )
 
 
+def _read(path: Path, original: Gaussians) -> Gaussians:
+    """The scene in a file, which may have no place for the origin that it has in common with the original."""
+    scene = formats.read(path)
+    return replace(scene, origin=original.origin) if scene.origin == WORLD else scene
+
+
 def _suffix(path: Path) -> str:
     for suffix in (*c3dgs_npz.FORMAT.suffixes, *SUFFIXES):
         if path.name.lower().endswith(suffix):
@@ -200,5 +212,5 @@ def _encode(
     original = scene if isinstance(scene, Gaussians) else formats.read(scene)
     rounded = kept_degrees(original.finite_equivalent(), config)
     formats.write(rounded, path, overwrite=overwrite, sog_palette_size=config.palette_size)
-    read, size = formats.read(path), formats.scene_bytes(path)
+    read, size = _read(path, original), formats.scene_bytes(path)
     return CompressionResult(read, path, size, original, read, size, 0.0)

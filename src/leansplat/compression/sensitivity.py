@@ -75,7 +75,7 @@ def sensitivity(
         rendered = rasterizer.forward(
             data.numpy(),
             packed.count,
-            camera,
+            camera.relative_to(packed.origin),
             np.array(background, np.float32),
             packed.sh_degree,
             packed.antialiased,

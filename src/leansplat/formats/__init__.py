@@ -26,7 +26,8 @@ from leansplat.formats import (
     streamed_sog,
 )
 from leansplat.formats.format import HEAD_SIZE, Format, Written, opened, report_padding
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import described, settled
 
 FORMATS: tuple[Format, ...] = (
     compressed_ply.FORMAT,
@@ -53,7 +54,9 @@ def read(
     """Read a scene file of any known format, or the scene of a folder.
 
     Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger, rows that only fill
-    a file up in another. Infinities that mean something (see `Gaussians.finite_equivalent`) become finite.
+    a file up in another. Infinities that mean something (see `Gaussians.finite_equivalent`) become finite. A scene too
+    far from zero for float32 is held relative to an origin; where the file has it in float32, a warning says how
+    coarsely.
 
     Args:
         path: a scene file, or a folder as `scene_path` takes it.
@@ -72,7 +75,7 @@ def read(
         gaussians = found.read(path, drop_nonfinite=drop_nonfinite)
     else:
         raise SceneFileError(f"{path} has no levels of detail; leave --level (level={level}) out.")
-    return report_padding(gaussians, path, drop=drop_empty)
+    return settled(report_padding(gaussians, path, drop=drop_empty), path)
 
 
 def write(
@@ -116,13 +119,24 @@ def write(
         written = sog.write(gaussians, path, overwrite=overwrite, palette_size=sog_palette_size)
     else:
         written = chosen.write(gaussians, path, overwrite=overwrite)
-    lost = chosen.loses(gaussians)
-    if lost:
-        _log.warning("%s: %s cannot hold %s; lost", path, chosen.name, " or ".join(lost))
+    say_losses(gaussians, path)
     if written is None:
         return len(gaussians)
     fidelity.report(gaussians, written, path)
     return len(written.order)
+
+
+def say_losses(gaussians: Gaussians, path: Path) -> None:
+    """Warn of what a file just written does not have of its scene, or not where every program would look for it."""
+    written = format_of(path)
+    lost = written.loses(gaussians)
+    if lost:
+        _log.warning("%s: %s cannot hold %s; lost", path, written.name, " or ".join(lost))
+    if written.notes_origin and gaussians.origin != WORLD:
+        _log.warning(
+            "%s: positions are relative to %s, as viewers hold them in float32; leansplat reads them back in place",
+            *(path, described(gaussians.origin)),
+        )
 
 
 def scene_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from leansplat.errors import SceneFileError
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import described
 
 HEAD_SIZE = 4096
 """Bytes from the start of a file that `Format.recognises` is given (fewer when the file is shorter)."""
@@ -76,6 +77,8 @@ class Format:
         loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
             not the precision of its numbers. Nothing by default.
         files: all files that the scene at a path is made of, itself first; itself alone by default.
+        notes_origin: whether a file has a scene's positions relative to its origin, with a note of it that only
+            leansplat reads.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Format:
     write: Writer
     loses: Losses = lambda gaussians: ()
     files: Lister = lambda path: (path,)
+    notes_origin: bool = False
 
 
 @contextmanager
@@ -185,7 +189,7 @@ def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:
 
 
 def losses(
-    gaussians: Gaussians, *, sh_degree: int = 3, antialiasing: bool = True, comments: bool = True
+    gaussians: Gaussians, *, sh_degree: int = 3, antialiasing: bool = True, comments: bool = True, origin: bool = True
 ) -> tuple[str, ...]:
     """`Format.loses` of a format without extras: what a scene has beyond `sh_degree` and what else the format holds.
 
@@ -193,6 +197,7 @@ def losses(
         sh_degree: the highest degree of spherical harmonics that a file may have.
         antialiasing: whether a file can say that a scene is antialiased.
         comments: whether a file has room for comments.
+        origin: whether a file can say what its positions are relative to.
     """
     lost = []
     if gaussians.sh_degree > sh_degree:
@@ -203,6 +208,8 @@ def losses(
         lost.append(_counted(len(gaussians.extras), "extra property", "extra properties"))
     if gaussians.comments and not comments:
         lost.append(_counted(len(gaussians.comments), "comment", "comments"))
+    if gaussians.origin != WORLD and not origin:
+        lost.append(f"its origin {described(gaussians.origin)}, which its positions are relative to")
     return tuple(lost)
 
 

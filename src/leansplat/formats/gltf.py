@@ -6,7 +6,8 @@ with w last, opacities in [0, 1], and a vector of red, green and blue for every 
 
 glTF has y up, scenes of 3DGS have y down. As PlayCanvas's splat-transform does, `write` turns a scene by 180 degrees
 about z and `read` turns it back: signs change and nothing is rounded, since the spherical harmonics of odd order change
-their sign (Y_lm(-x, -y, z) = (-1)^m Y_lm(x, y, z)) and the others stay. COLOR_0 is for viewers that know points only.
+their sign (Y_lm(-x, -y, z) = (-1)^m Y_lm(x, y, z)) and the others stay. COLOR_0 is for viewers that know points only. A
+scene's origin is the translation of its node.
 
 The specification is github.com/KhronosGroup/glTF, extensions/2.0/Khronos/KHR_gaussian_splatting. Drafts of it, until
 April 2026, had logarithms instead of standard deviations; a negative one, which it forbids, tells such a file.
@@ -44,7 +45,8 @@ from leansplat.formats.gltf_document import (
     opened_document,
 )
 from leansplat.formats.linear_light import to_srgb
-from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
+from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, concatenate
+from leansplat.origin import origin_of_scene
 
 _EXTENSION = "KHR_gaussian_splatting"
 _UNDERSTOOD = {_EXTENSION, "KHR_mesh_quantization"}
@@ -227,14 +229,15 @@ class _Placed:
     def read(self, *, logarithms: bool) -> Gaussians:
         """The Gaussians, turned to y down and in sRGB; `logarithms` says what their scales are."""
         rest = _REST_NAMES[: len(self.accessors) - len(_NEEDED)]
-        means, scales, sh0 = (np.empty((self.count, 3), np.float32) for _ in range(3))
+        scales, sh0 = (np.empty((self.count, 3), np.float32) for _ in range(2))
+        centres = np.empty((self.count, 3), np.float64)
         quats = np.empty((self.count, 4), np.float32)
         opacities = np.empty(self.count, np.float32)
         shN = np.empty((self.count, len(rest), 3), np.float32)
         position, rotation, scale, opacity, color = (self.accessors[name] for name in _NEEDED)
         turn = _TURN[:, None] * self.rotation
         for part, values in position.blocks():
-            means[part] = values @ (turn * self.scale).T + _TURN * self.translation
+            centres[part] = values @ (turn * self.scale).T + _TURN * self.translation
         product = _left_product(turn)
         for part, values in rotation.blocks():
             quats[part] = unit(values[:, [3, 0, 1, 2]]) @ product.T
@@ -250,13 +253,15 @@ class _Placed:
                 shN[part, k] = values * _REST_SIGNS[k]
         if self.linear:
             sh0, shN = to_srgb(sh0[:, None], shN)
+        origin = origin_of_scene(torch.from_numpy(centres), torch.from_numpy(scales))
         return Gaussians(
-            means=torch.from_numpy(means),
+            means=torch.from_numpy((centres - origin).astype(np.float32)),
             quats=torch.from_numpy(quats),
             scales=torch.from_numpy(scales),
             opacities=torch.from_numpy(opacities),
             sh0=torch.from_numpy(sh0).view(self.count, 1, 3),
             shN=torch.from_numpy(shN),
+            origin=origin,
         )
 
 
@@ -316,13 +321,14 @@ def _content(gaussians: Gaussians, attributes: list[_Attribute]) -> dict[str, An
         offset += size
     low, high = (corner.numpy().astype(np.float32) * _TURN for corner in gaussians.detach().to("cpu").bounds())
     accessors[0] |= {"min": np.minimum(low, high).tolist(), "max": np.maximum(low, high).tolist()}
+    origin = _TURN * gaussians.origin
     notes = {"antialiased": gaussians.antialiased, "comments": list(gaussians.comments)}
     return {
         "asset": {"version": "2.0", "generator": "leansplat", "extras": notes},
         "extensionsUsed": [_EXTENSION],
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
+        "nodes": [{"mesh": 0, **({} if gaussians.origin == WORLD else {"translation": origin.tolist()})}],
         "meshes": [
             {
                 "primitives": [

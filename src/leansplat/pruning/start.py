@@ -21,6 +21,7 @@ from leansplat.formats import inria_checkpoint
 from leansplat.formats.format import opened
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
+from leansplat.origin import settled
 from leansplat.render.packed import pack
 from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import Run, create_run, hash_capture, hash_file, open_run
@@ -153,11 +154,12 @@ def _fresh(gaussians: Gaussians, extent: float, seed: int, sha256: str | None, n
 
 def _from_3dgs(file: Path, seed: int) -> Start:
     checkpoint = inria_checkpoint.load(file)
-    _check(checkpoint.gaussians, str(file))
+    gaussians = settled(checkpoint.gaussians, file)
+    _check(gaussians, str(file))
     training = TrainingConfig(
         iterations=checkpoint.iteration,
         seed=seed,
-        sh_degree=checkpoint.gaussians.sh_degree,
+        sh_degree=gaussians.sh_degree,
         sh0_rate=checkpoint.rates["sh0"],
         shN_rate=checkpoint.rates["shN"],
         opacity_rate=checkpoint.rates["opacities"],
@@ -165,8 +167,8 @@ def _from_3dgs(file: Path, seed: int) -> Start:
         quat_rate=checkpoint.rates["quats"],
     )
     step = max(training.iterations, training.position_rate_steps)
-    state = TrainingState.begin(checkpoint.gaussians, training, checkpoint.extent, step=step)
-    order = morton_order(checkpoint.gaussians.means)
+    state = TrainingState.begin(gaussians, training, checkpoint.extent, step=step)
+    order = morton_order(gaussians.means)
     state.optimizer.first_moment = pack(checkpoint.first_moment[order]).data
     state.optimizer.second_moment = pack(checkpoint.second_moment[order]).data
     state.optimizer.steps = checkpoint.steps

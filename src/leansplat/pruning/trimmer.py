@@ -17,6 +17,7 @@ from typing import Any
 from leansplat.captures.capture import Capture
 from leansplat.errors import CaptureError
 from leansplat.gaussians import Gaussians
+from leansplat.origin import warn_if_apart
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
@@ -24,6 +25,7 @@ from leansplat.pruning.evidence import Evidence, gather_statistics
 from leansplat.pruning.quality import quality
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
 from leansplat.pruning.start import Start, check_scene, create_run_from, start_from
+from leansplat.render.packed import MEANS
 from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
@@ -90,7 +92,12 @@ def trim(
     if checkpoint is not None:
         trimming = _Trimming(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
     else:
-        trimming = _Trimming.begin(start_from(scene, capture.extent, config.seed), capture, config, run)
+        start = start_from(scene, capture.extent, config.seed)
+        packed = start.state.optimizer.packed
+        warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
+        if run is not None and start.sha256 is not None:
+            run.check_input("scene", start.sha256)
+        trimming = _Trimming.begin(start, capture, config, run)
     state = trimming.state
     loop.run_steps(
         state,

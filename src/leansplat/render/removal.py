@@ -74,7 +74,7 @@ class RemovalEffects:
         rendered = rasterizer.forward(
             packed.data.detach().numpy(),
             packed.count,
-            camera,
+            camera.relative_to(packed.origin),
             np.array(background, np.float32),
             packed.sh_degree,
             packed.antialiased,

@@ -90,7 +90,7 @@ class _Render(torch.autograd.Function):
         rendered = rasterizer.forward(
             data.detach().numpy(),
             packed.count,
-            camera,
+            camera.relative_to(packed.origin),
             background,
             sh_degree,
             packed.antialiased,

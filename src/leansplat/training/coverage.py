@@ -55,7 +55,7 @@ def warn_of_empty_views(gaussians: Gaussians, views: Sequence[View], background:
     """
     gaussians = gaussians.detach()
     drawn = gaussians.means[gaussians.opacities.sigmoid() >= _FAINTEST]
-    suspects = [view for view in views if fewer_seen_than(1, view.camera, drawn)]
+    suspects = [view for view in views if fewer_seen_than(1, view.camera.relative_to(gaussians.origin), drawn)]
     if not suspects:
         return
     packed = pack(gaussians)

@@ -137,7 +137,7 @@ def training_step(
     rendered = rasterizer.forward(
         optimizer.values.numpy(),
         len(optimizer),
-        view.camera,
+        view.camera.relative_to(optimizer.packed.origin),
         np.array(background, np.float32),
         min(schedule.sh_degree(config, state.step), optimizer.packed.sh_degree),
         optimizer.packed.antialiased,

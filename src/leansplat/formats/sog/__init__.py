@@ -140,5 +140,12 @@ def files(path: Path) -> tuple[Path, ...]:
 
 
 FORMAT = Format(
-    name="SOG", suffixes=(_BUNDLE, META), recognises=recognises, read=read, write=write, loses=losses, files=files
+    name="SOG",
+    suffixes=(_BUNDLE, META),
+    recognises=recognises,
+    read=read,
+    write=write,
+    loses=losses,
+    files=files,
+    notes_origin=True,
 )
