@@ -1,5 +1,5 @@
-"""Writes docs/results.md and the tables of the README from the JSON files in benchmarks/results, so that no number is
-copied by hand.
+"""Writes docs/results.md and tables of the README and of docs/training.md from the JSON files in benchmarks/results, so
+that no number is copied by hand.
 
     python benchmarks/results_page.py
 """
@@ -18,14 +18,16 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
-BETWEEN = re.compile(r"(<!-- (results|files): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
-"""What of the README is written here."""
+TRAINING = ROOT / "docs" / "training.md"
+BETWEEN = re.compile(r"(<!-- (results|files|schedules): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+"""What of these pages is written here."""
 
 HEAD = """# Results
 
 Written by `python benchmarks/results_page.py` from the files in `benchmarks/results/`; each of them names the command
 that made it. The machine has two cores and was shared with other work: trust ratios measured in one run more than
-seconds.
+seconds. Trainings are 30,000 steps long, which no change of how shorter schedules are scaled touches; they were made
+when a Gaussian was too large for one size anywhere, not only within reach ([training](training.md#other-lengths)).
 """
 
 
@@ -179,24 +181,6 @@ turn, median over {result["rounds"]} rounds.
 """
 
 
-def short_schedule() -> str:
-    result = read("short_schedule")
-    if result is None:
-        return ""
-    rows = [
-        [str(r["densify_every"]), f"{r['gaussians']:,}", f"{r['psnr']:.2f}", f"{r['ssim']:.4f}"] for r in result["rows"]
-    ]
-    return f"""## Fewer steps
-
-    {result["command"]}
-
-{result["capture"]}, trained for {result["rows"][0]["iterations"]:,} steps, the schedule scaled in proportion, with the
-interval between densifications scaled too, or left at 100 steps.
-
-{table(["densified every", "Gaussians", "PSNR", "SSIM"], rows)}
-"""
-
-
 def table2() -> str:
     """A section with a table for each results/table2_*.json."""
     tables = []
@@ -314,6 +298,24 @@ def readme_files() -> str:
     return table(["", "scene", "file", "MB", "times smaller", "PSNR", "SSIM", "LPIPS"], rows) if rows else ""
 
 
+def schedules() -> str:
+    """Short trainings by the old and by the present rule, side by side."""
+    result = read("schedules")
+    if result is None:
+        return ""
+    both: dict[tuple[int, str], list[str]] = {}
+    for row in sorted(result["rows"], key=lambda row: row["iterations"]):
+        cells = both.setdefault((row["iterations"], row["capture"]), [])
+        if "error" in row:
+            cells += ["no Gaussian left", "", ""]
+        else:
+            quality = f"{row['psnr']:.2f} dB, {row['ssim']:.3f}"
+            cells += [quality, f"{row['gaussians']:,}", f"{row['processor_seconds']:.0f} s"]
+    rows = [[f"{steps:,}", name.split("_")[0], *cells] for (steps, name), cells in both.items()]
+    head = ["steps", "capture", "in proportion", "Gaussians", "processor", "as it is", "Gaussians", "processor"]
+    return table(head, rows)
+
+
 def main() -> None:
     parts = [
         part
@@ -325,7 +327,6 @@ def main() -> None:
             viewers(),
             fox_time(),
             frames_per_second(),
-            short_schedule(),
             renderer(),
             reading(),
         )
@@ -333,11 +334,14 @@ def main() -> None:
     ]
     with replacing(PAGE, overwrite=True) as file:
         file.write("\n".join(parts).encode())
-    text = README.read_text(encoding="utf-8")
-    with replacing(README, overwrite=True) as file:
-        tables = {"results": readme_table(), "files": readme_files()}
-        file.write(BETWEEN.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text).encode())
-    print(PAGE.relative_to(ROOT), README.relative_to(ROOT), sep="\n")
+    for page, tables in (
+        (README, {"results": readme_table(), "files": readme_files()}),
+        (TRAINING, {"schedules": schedules()}),
+    ):
+        text = page.read_text(encoding="utf-8")
+        with replacing(page, overwrite=True) as file:
+            file.write(BETWEEN.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text).encode())  # noqa: B023
+    print(*(page.relative_to(ROOT) for page in (PAGE, README, TRAINING)), sep="\n")
 
 
 if __name__ == "__main__":

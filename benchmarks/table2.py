@@ -21,11 +21,11 @@ from typing import Any
 
 from leansplat.captures import load
 from leansplat.captures.capture import Capture
-from leansplat.commands.captures import BACKGROUNDS
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
-from leansplat.formats import read, scene_path, sog, write
+from leansplat.formats import read, scene_bytes, scene_path, sog, write
+from leansplat.provenance import BACKGROUNDS
 from leansplat.runs import open_run
 
 RESULTS = Path(__file__).parent / "results"
@@ -118,7 +118,7 @@ def main() -> None:
         "capture": options.capture.name,
         "downscale": options.downscale,
         "steps": options.steps,
-        "base_bytes": scene_path(options.base).stat().st_size,
+        "base_bytes": scene_bytes(options.base),
     }
     found: dict[str, Any] = {"command": f"python benchmarks/table2.py {' '.join(sys.argv[1:])}", **settings, "rows": {}}
     if path.exists():
@@ -133,7 +133,7 @@ def main() -> None:
             continue
         print(name, file=sys.stderr, flush=True)
         file = make()
-        scene, size = read(file), file.stat().st_size
+        scene, size = read(file), scene_bytes(file)
         quality = evaluate(scene, capture, fps=False)
         found["rows"][name] = {
             "gaussians": len(scene),

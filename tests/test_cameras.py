@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from captures.real import CAPTURES, needs
 
-from leansplat.cameras import Camera, look_at, scene_extent
+from leansplat.cameras import Camera, lone_cameras, look_at, scene_extent
+from leansplat.captures import load
 
 
 def intrinsics(fx=100.0, fy=120.0, cx=50.0, cy=40.0):
@@ -106,6 +108,81 @@ def test_the_scene_extent_is_the_largest_distance_from_the_mean_position_and_a_t
         pose[:3, 3] = -torch.tensor(position)
         views.append(camera(world_to_camera=pose))
     assert scene_extent(views) == pytest.approx(2.2)
+
+
+def at(positions):
+    """Cameras at positions (V, 3)."""
+    views = []
+    for position in torch.as_tensor(positions, dtype=torch.float64):
+        pose = torch.eye(4, dtype=torch.float64)
+        pose[:3, 3] = -position
+        views.append(camera(world_to_camera=pose))
+    return views
+
+
+def published(cameras):
+    """1.1 times the largest distance from the mean position."""
+    positions = torch.stack([view.position for view in cameras])
+    return 1.1 * float((positions - positions.mean(dim=0)).norm(dim=1).max())
+
+
+def ring(count, radius=2.0):
+    angles = [2 * math.pi * index / count for index in range(count)]
+    return [[radius * math.cos(a), radius * math.sin(a), 0.1 * (i % 3)] for i, a in enumerate(angles)]
+
+
+FAR = {
+    "one far away": [[3000.0, 0, 0]],
+    "one ten times as far": [[0.0, 0, 22.0]],
+    "two in opposite directions": [[3000.0, 0, 0], [-40.0, 900, 0]],
+    "two beside each other": [[3000.0, 0, 0], [3000.0, 1, 0]],
+    "one beyond the square of what a double holds": [[1e200, 0, 0]],
+}
+
+
+@pytest.mark.parametrize("count", [8, 40])
+@pytest.mark.parametrize("far", FAR.values(), ids=list(FAR))
+def test_cameras_far_from_all_others_do_not_move_the_scene_extent(far, count):
+    near = ring(count)
+    assert lone_cameras(at(far + near)) == list(range(len(far)))
+    assert scene_extent(at(near + far)) == published(at(near))
+
+
+LAYOUTS = {
+    "ring": ring(9),
+    "four": ring(4),
+    "row": [[0.3 * index, 0, 0] for index in range(50)],
+    "grid": [[float(x), float(y), 0] for x in range(8) for y in range(5)],
+    "two clusters": ring(30, 1.0) + [[x + 500, y, z] for x, y, z in ring(20, 1.0)],
+    "a few photos of four taken from far": ring(60, 1.0) + [[x + 80, y, z] for x, y, z in ring(4, 1.0)],
+    "approach": [[0.05 * 1.1**index, 0, 0] for index in range(40)],
+    "one four times as far": [*ring(12), [0.0, 0, 8.0]],
+    "three, one of them far": [[0.0, 0, 0], [1.0, 0, 0], [0.0, 3000, 0]],
+    "a third of them far, each elsewhere": [*ring(8), *([1000.0 * x, 1000 * y, 0] for x, y, _ in ring(4))],
+}
+
+
+@pytest.mark.parametrize("positions", LAYOUTS.values(), ids=list(LAYOUTS))
+def test_other_layouts_keep_the_published_extent_to_the_bit(positions):
+    assert lone_cameras(at(positions)) == []
+    assert scene_extent(at(positions)) == published(at(positions))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=needs(name)) for name in ("fox", "chair_blender", "south_building", "tumbler", "fruit")],
+)
+def test_real_captures_keep_the_published_extent_to_the_bit(name):
+    capture = load(CAPTURES / name, downscale=4, points=False)
+    assert capture.extent == published([view.camera for view in capture.train])
+
+
+def test_cameras_that_turn_in_one_place_have_the_extent_of_one_camera():
+    # Positions that a file gives as rotations and translations agree only up to rounding.
+    place = [40.0, 20.0, -7.0]
+    views = [look_at(place, [40 + math.cos(a), 20 + math.sin(a), -7.2], [0, 0, 1], 1.0, 20, 20) for a in range(12)]
+    assert float(torch.stack([view.position for view in views]).std(dim=0).max()) > 0
+    assert scene_extent(views) == 1.0
 
 
 def test_the_scene_extent_of_one_camera_is_usable():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,7 +103,7 @@ def test_info_draws_the_longest_bar_for_the_fullest_bin(scene: Path, capsys: pyt
 def test_info_of_a_scene_with_nonfinite_gaussians_counts_them(tmp_path, capsys) -> None:
     broken = cloud(10)
     broken.means[3, 0] = float("nan")
-    broken.opacities[5] = float("inf")
+    broken.opacities[5] = float("nan")
     write(broken, tmp_path / "broken.ply")
     values = run_json(capsys, "info", tmp_path / "broken.ply")
     assert (values["gaussians"], values["nonfinite"], sum(values["opacity_histogram"])) == (10, 2, 8)
@@ -165,6 +167,13 @@ def test_eval_prints_means_of_its_views(scene, capture, capsys) -> None:
     assert values["psnr"] == pytest.approx(np.mean([view["psnr"] for view in values["views"]]))
     assert values["bytes"] == scene.stat().st_size
     assert values["lpips"] is None
+
+
+def test_eval_counts_all_files_of_a_scene(scene, capture, tmp_path, capsys) -> None:
+    (tmp_path / "sog").mkdir()
+    write(read(scene), tmp_path / "sog" / "meta.json")
+    values = run_json(capsys, "eval", tmp_path / "sog" / "meta.json", "--capture", capture, "--lpips", "none")
+    assert values["bytes"] == sum(file.stat().st_size for file in (tmp_path / "sog").iterdir())
 
 
 def test_eval_prints_a_table_for_people(scene, capture, capsys) -> None:
@@ -356,7 +365,172 @@ def test_an_interrupted_command_says_how_to_go_on_and_exits_with_1(scene, monkey
     assert "--resume" in capsys.readouterr().err
 
 
+def test_ctrl_c_is_one_sentence_whatever_the_work_makes_of_it(scene, monkeypatch, capsys) -> None:
+    """A module of C that is interrupted while it is imported may raise an ImportError instead."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def hidden(*_: object, **__: object) -> None:
+        try:
+            interrupted()
+        except KeyboardInterrupt as error:
+            raise ImportError("core failed to import") from error
+
+    before = signal.getsignal(signal.SIGINT)
+    for function in (interrupted, hidden):
+        monkeypatch.setattr("leansplat.summary.summarize", function)
+        assert main(["info", str(scene)]) == 1
+        assert capsys.readouterr().err.startswith("leansplat: stopped; ")
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_too_little_memory_is_one_sentence(scene, monkeypatch, capsys) -> None:
+    for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1")):
+
+        def fails_to_allocate(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("leansplat.summary.summarize", fails_to_allocate)
+        assert main(["info", str(scene)]) == 1
+        assert "not enough memory" in capsys.readouterr().err
+
+
 def test_an_antialiased_scene_stays_one_through_convert(tmp_path, capsys) -> None:
     write(replace(cloud(5), antialiased=True), tmp_path / "mip.ply")
     run_json(capsys, "convert", tmp_path / "mip.ply", tmp_path / "copy.ply")
     assert run_json(capsys, "info", tmp_path / "copy.ply")["antialiased"] is True
+
+
+# numbers
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["train", "--iterations", "0"], "iterations is 0; give 1 or more"),
+        (["train", "--iterations", "-5"], "iterations is -5; give 1 or more"),
+        (["train", "--iterations", "9" * 400], "iterations is above 1,000,000,000"),
+        (["train", "--downscale", "0"], "--downscale is 0; give 1 to 1000"),
+        (["train", "--downscale", "9" * 30], "give 1 to 1000"),
+        (["train", "--threads", "0"], "--threads is 0"),
+        (["trim", "--keep", "50%", "--rounds", "0"], "rounds is 0; give 1 or more"),
+        (["trim", "--keep", "50%", "--every", "0"], "every is 0; give 1 or more"),
+        (["trim", "--keep", "50%", "--finetune", "-1"], "finetune is -1; give 0 or more"),
+        (["trim", "--keep", "50%", "--finetune", "9" * 30], "finetune is above 1,000,000,000"),
+        (["trim", "--count", "0"], "count is 0; give 1 or more"),
+        (["trim", "--gamma", "nan"], "gamma is nan"),
+        (["compress", "--steps", "-1"], "steps is -1; give 0 or more"),
+        (["compress", "--steps", "9" * 30], "steps is above 1,000,000,000"),
+        (["compress", "--palette-size", "0"], "palette_size is 0"),
+        (["compress", "--sh-loss", "inf"], "sh_loss is inf"),
+        (["compress", "--downscale", "0"], "--downscale is 0"),
+        (["eval", "--downscale", "0"], "--downscale is 0"),
+        (["render", "--orbit", "0"], "--orbit is 0; give 1 to 10,000"),
+        (["render", "--orbit", "9" * 30], "give 1 to 10,000"),
+        (["paper", "--iterations-scale", "0"], "scaled to 0"),
+        (["paper", "--iterations-scale", "1e300"], "above 1,000,000,000 steps"),
+        (["paper", "--tables", ""], "--tables names nothing"),
+        (["paper", "--seeds", ""], "no seed is given"),
+    ],
+)
+def test_nought_is_a_number_and_one_out_of_range_makes_nothing(
+    options, words, scene, capture, tmp_path, capsys
+) -> None:
+    command, *others = options
+    assert words in fails(capsys, *_whole_command(command, scene, capture, tmp_path), *others)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scene.ply"]
+
+
+@pytest.mark.parametrize("seed", ["-1", "18446744073709551616", "9" * 23, "-" + "9" * 23])
+@pytest.mark.parametrize("command", ["train", "trim", "compress", "demo", "paper"])
+def test_a_seed_out_of_range_is_told_before_anything_is_made(command, seed, scene, capture, tmp_path, capsys) -> None:
+    aim = {"trim": ["--keep", "50%"], "paper": ["--seeds", f"1,{seed}"]}.get(command, [])
+    option = [] if command == "paper" else ["--seed", seed]
+    sentence = fails(capsys, *_whole_command(command, scene, capture, tmp_path), *aim, *option)
+    assert f"seed is {seed}; give a whole number from 0 to 18446744073709551615" in sentence
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scene.ply"]
+
+
+def test_the_largest_seed_works(scene, capture, tmp_path, capsys) -> None:
+    options = ["--iterations", "1", "--seed", str(2**64 - 1)]
+    run_json(capsys, "train", capture, "-o", tmp_path / "run", *options)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 2**64 - 1
+
+
+def _whole_command(command: str, scene: Path, capture: Path, folder: Path) -> list[str | Path]:
+    """A command without a number that can be wrong."""
+    commands: dict[str, list[str | Path]] = {
+        "train": ["train", capture, "-o", folder / "out"],
+        "trim": ["trim", scene, "--capture", capture, "-o", folder / "out"],
+        "compress": ["compress", scene, "--capture", capture, "-o", folder / "out.sog", "--run", folder / "out"],
+        "eval": ["eval", scene, "--capture", capture],
+        "render": ["render", scene, "-o", folder / "out"],
+        "demo": ["demo", "-o", folder / "out"],
+        "paper": ["paper", "run", "--captures", "built-in=synthetic", "-o", folder / "out"],
+    }
+    return commands[command]
+
+
+# what a run knows
+
+
+def test_settings_of_a_run_go_along_from_command_to_command(capture, tmp_path, capsys) -> None:
+    def settings(run: str) -> tuple[object, object]:
+        recorded = json.loads((tmp_path / run / "config.json").read_text())["settings"]
+        return recorded["background"], recorded["downscale"]
+
+    photos = ["--capture", capture]
+    white = ["--background", "white", "--downscale", "2"]
+    run_json(capsys, "train", capture, "-o", tmp_path / "trained", "--iterations", "1", *white)
+    short = ["--count", "300", "--rounds", "1", "--every", "1", "--finetune", "0"]
+    run_json(capsys, "trim", tmp_path / "trained", *photos, "-o", tmp_path / "trimmed", *short)
+    target = tmp_path / "tuned" / "small.spz"
+    options = ["--steps", "1", "--run", tmp_path / "tuned", "--no-lpips"]
+    run_json(capsys, "compress", tmp_path / "trimmed" / "scene.ply", *photos, "-o", target, *options)
+    assert settings("trained") == settings("trimmed") == settings("tuned") == ("white", 2)
+    for scene in (tmp_path / "trimmed", tmp_path / "trimmed" / "scene.ply", target):
+        taken = run_json(capsys, "eval", scene, *photos, "--lpips", "none")["psnr"]
+        assert taken == run_json(capsys, "eval", scene, *photos, "--lpips", "none", *white)["psnr"]
+        assert main(["eval", str(scene), *map(str, photos), "--lpips", "none", "--background", "black"]) == 0
+        assert "trained on a white background, not black" in capsys.readouterr().err
+        assert main(["render", str(scene), *map(str, photos), "-o", str(tmp_path / "views"), "--overwrite"]) == 0
+        assert "background white and downscale 2, as in training" in capsys.readouterr().err
+        with Image.open(tmp_path / "views" / "view_000.png") as picture:
+            assert picture.size == (16, 16)
+
+
+def test_resuming_takes_what_the_run_began_with(capture, tmp_path, capsys) -> None:
+    white = ["--background", "white", "--downscale", "2", "--threads", "1"]
+    before = thread_count()
+    try:
+        run_json(capsys, "train", capture, "-o", tmp_path / "run", "--iterations", "2", *white)
+        scene = (tmp_path / "run" / "scene.ply").read_bytes()
+        set_thread_count(before)
+        run_json(capsys, "train", capture, "-o", tmp_path / "run", "--resume")
+        assert thread_count() == 1
+        assert (tmp_path / "run" / "scene.ply").read_bytes() == scene
+    finally:
+        set_thread_count(before)
+    if before > 1:
+        assert main(["train", str(capture), "-o", str(tmp_path / "run"), "--resume", "--threads", str(before)]) == 0
+        assert f"began on 1 threads and goes on with {before}" in capsys.readouterr().err
+
+
+def test_resuming_what_never_began_starts_from_the_beginning(capture, scene, tmp_path, capsys) -> None:
+    one_step = ["--keep", "50%", "--rounds", "1", "--every", "1", "--finetune", "0"]
+    for arguments in (
+        ["train", capture, "-o", tmp_path / "run", "--iterations", "1"],
+        ["trim", scene, "--capture", capture, "-o", tmp_path / "run", *one_step],
+        ["compress", scene, "--capture", capture, "-o", tmp_path / "a.spz", "--run", tmp_path / "run", "--steps", "1"],
+    ):
+        assert main([*map(str, arguments), "--resume"]) == 0
+        assert "starting from the beginning" in capsys.readouterr().err
+        shutil.rmtree(tmp_path / "run")
+
+
+def test_trimming_is_not_resumed_from_another_scene(capture, scene, tmp_path, capsys) -> None:
+    write(cloud(150), tmp_path / "other.ply")
+    options = ["--capture", capture, "-o", tmp_path / "run", "--keep", "50%", "--rounds", "1", "--every", "1"]
+    run_json(capsys, "trim", scene, *options, "--finetune", "0")
+    assert "another scene" in fails(capsys, "trim", tmp_path / "other.ply", *options, "--finetune", "0", "--resume")

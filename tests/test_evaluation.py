@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from dataclasses import replace
 
@@ -158,3 +159,18 @@ def test_a_run_on_a_capture_without_held_out_photos_gets_no_metrics(tmp_path) ->
     with pytest.raises(CaptureError):
         evaluate_run(run, wall(0.5), capture(), lpips=None)
     assert not run.metrics_path.exists()
+
+
+def test_views_that_show_nothing_of_the_scene_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    photo, black = view("a.png", flat(102)), view("b.png", flat(0))
+    behind = replace(wall(0.4), means=torch.tensor([[0.0, 0.0, -4000.0]]), scales=torch.zeros(1, 3))
+    with caplog.at_level(logging.WARNING, "leansplat"):
+        evaluate(behind, capture(photo, black), lpips=None, fps=False)
+    assert "1 of 2 test views show nothing of the scene (first: a.png)" in caplog.text
+    caplog.clear()
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[0, 0] = True
+    black_where_it_counts = replace(photo, photo=photo.photo * ~mask[..., None], mask=mask)
+    evaluate(behind, capture(black_where_it_counts, black), lpips=None, fps=False)
+    evaluate(wall(0.4), capture(photo, black), lpips=None, fps=False)
+    assert not caplog.text

@@ -1,13 +1,14 @@
 import errno
 import json
 import os
+import shutil
 import stat
 import sys
 
 import pytest
 
 from leansplat.errors import InputError
-from leansplat.files import replacing, write_json
+from leansplat.files import clear_abandoned, replacing, write_json
 
 
 def names(folder):
@@ -87,6 +88,28 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO])
+def test_a_disk_that_went_away_is_one_sentence(tmp_path, number):
+    def lose_disk():
+        with replacing(tmp_path / "a"):
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(InputError, match=rf"a cannot be written \({os.strerror(number)}\)"):
+        lose_disk()
+
+
+def test_a_folder_that_went_away_is_one_sentence(tmp_path):
+    (tmp_path / "out").mkdir()
+
+    def lose_folder():
+        with replacing(tmp_path / "out" / "a") as handle:
+            handle.write(b"x")
+            shutil.rmtree(tmp_path / "out")
+
+    with pytest.raises(InputError, match="its folder does not exist"):
+        lose_folder()
+
+
 def test_another_error_of_the_system_is_passed_on_as_it_is(tmp_path):
     def read_absent():
         with replacing(tmp_path / "a"):
@@ -134,3 +157,21 @@ def test_what_json_cannot_express_touches_no_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"x": object()}, overwrite=True)
     assert json.loads((tmp_path / "a.json").read_text()) == 1
+
+
+def test_only_what_a_killed_writer_left_is_cleared(tmp_path):
+    abandoned = tmp_path / ".leansplat-0123456789abcdef.tmp"
+    others = [
+        tmp_path / name for name in (".leansplat-mine.tmp", "0123456789abcdef.tmp", ".leansplat-0123456789abcdef")
+    ]
+    for path in (abandoned, *others):
+        path.write_bytes(b"half")
+    (tmp_path / ".leansplat-fedcba9876543210.tmp").mkdir()
+    with replacing(tmp_path / "a") as handle:
+        handle.write(b"whole")
+        clear_abandoned(tmp_path)
+        assert not abandoned.exists()
+        assert all(path.exists() for path in others)
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert len(names(tmp_path)) == 5
+    clear_abandoned(tmp_path / "nowhere")

@@ -175,3 +175,62 @@ def test_moving_to_a_device_moves_everything():
 def test_a_scene_cannot_be_changed_by_assignment():
     with pytest.raises(dataclasses.FrozenInstanceError):
         numbered().means = torch.zeros(5, 3)
+
+
+def plain_scene(count: int = 30) -> Gaussians:
+    random = torch.Generator().manual_seed(8)
+    shapes = ((3,), (4,), (3,), (), (1, 3), (3, 3))
+    return Gaussians(*(torch.randn(count, *shape, generator=random) for shape in shapes))
+
+
+def test_infinities_with_a_meaning_become_the_numbers_that_mean_the_same() -> None:
+    scene = plain_scene(6)
+    scene.opacities[:2] = torch.tensor([float("inf"), float("-inf")])
+    scene.scales[2, 1], scene.scales[3, 1], scene.means[4, 0] = float("-inf"), float("inf"), float("inf")
+    scene.opacities[5] = float("nan")
+    found = scene.finite_equivalent()
+    assert found.finite().tolist() == [True, True, True, False, False, False]
+    assert found.opacities[:2].sigmoid().tolist() == pytest.approx([1, 0], abs=1e-7)
+    assert 0 < found.scales[2, 1].exp() < 1e-37
+    for name in TENSOR_NAMES:
+        given, kept = getattr(scene, name), getattr(found, name)
+        assert torch.equal(kept[given.isfinite()], given[given.isfinite()]), name
+
+
+def test_a_finite_scene_is_its_own_finite_equivalent() -> None:
+    scene = plain_scene()
+    assert scene.finite_equivalent() is scene
+
+
+@pytest.mark.parametrize("quat", [(0.0, 0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)])
+def test_rows_of_zeros_are_padding_wherever_they_are(quat: tuple[float, ...]) -> None:
+    scene = plain_scene()
+    for row in (0, 7, 29):
+        for name in TENSOR_NAMES:
+            getattr(scene, name)[row] = 0
+        scene.quats[row] = torch.tensor(quat)
+    assert scene.padding().nonzero()[:, 0].tolist() == [0, 7, 29]
+
+
+@pytest.mark.parametrize("name", [name for name in TENSOR_NAMES if name != "quats"])
+def test_a_row_with_one_number_is_a_gaussian(name: str) -> None:
+    scene = plain_scene()
+    for other in TENSOR_NAMES:
+        getattr(scene, other)[3] = 0
+    getattr(scene, name).view(30, -1)[3, -1] = 1e-3
+    assert not scene.padding().any()
+
+
+def test_copies_in_a_row_are_padding_from_eight_on_and_the_first_is_kept() -> None:
+    scene = plain_scene()
+    rows = [0, 1, *[2] * 7, 3, *[4] * 8, 5, *[6] * 12]
+    expected = [False] * 11 + [True] * 7 + [False] * 2 + [True] * 11
+    assert scene[rows].padding().tolist() == expected
+    assert not plain_scene(0).padding().any()
+
+
+def test_a_quaternion_of_zeros_is_found() -> None:
+    scene = plain_scene()
+    scene.quats[4] = 0
+    scene.quats[5, :3] = 0
+    assert scene.without_rotation().nonzero()[:, 0].tolist() == [4]

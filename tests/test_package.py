@@ -17,13 +17,15 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
+    {"locks", "seeds"},
     {"gaussians"},
     {"cameras"},
-    {"files", "camera_paths", "summary", "ordering", "strays"},
+    {"files", "camera_paths", "summary", "ordering", "strays", "origin"},
     {"datasets"},
     {"simd"},
     {"clustering"},
     {"formats"},
+    {"provenance"},
     {"captures"},
     {"render"},
     {"metrics"},
@@ -37,6 +39,7 @@ LAYERS = [
     {"report"},
     {"progress"},
     {"commands"},
+    {"streams"},
     {"cli"},
 ]
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}

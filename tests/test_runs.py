@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from leansplat import runs
 from leansplat.cameras import look_at
 from leansplat.captures.capture import Capture, Points, View
 from leansplat.errors import RunError
-from leansplat.runs import Run, create_run, hash_capture, hash_file, open_run, package_versions
+from leansplat.runs import (
+    Run,
+    at_work,
+    create_run,
+    has_begun,
+    hash_capture,
+    hash_file,
+    open_run,
+    package_versions,
+    run_to_resume,
+)
 
 
 def make(folder: Path, **options: bool) -> Run:
@@ -136,6 +148,15 @@ def test_only_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     assert run.checkpoints() == [900, 1000]
 
 
+def test_the_end_of_a_run_is_not_told_twice(tmp_path: Path) -> None:
+    """It has the step of the last checkpoint, to which a run that was killed while it was evaluated goes back."""
+    run = make(tmp_path)
+    run.log("progress", 20)
+    run.log("finished", 20)
+    run.cut_log(20)
+    assert [event["event"] for event in run.events()] == ["progress"]
+
+
 def test_another_input_than_the_run_began_with_is_refused(tmp_path: Path) -> None:
     run = make(tmp_path)
     run.check_input("capture", "abc")
@@ -155,8 +176,9 @@ def test_a_captures_hash_depends_on_everything_training_sees_and_only_that() -> 
     other_photo = replace(base.train[0], photo=photo)
     other_camera = replace(base.train[0], camera=base.train[0].camera.resized(8, 6))
     other_name = replace(base.train[0], name="other.png")
+    masks = [replace(base.train[0], mask=torch.arange(12).reshape(3, 4) > number) for number in range(2)]
     assert base.points is not None
-    changed = [replace(base, train=(view, base.train[1])) for view in (other_photo, other_camera, other_name)]
+    changed = [replace(base, train=(view, base.train[1])) for view in (other_photo, other_camera, other_name, *masks)]
     changed += [
         replace(base, train=base.train[:1]),
         replace(base, train=(*base.train, *base.test), test=()),
@@ -170,3 +192,69 @@ def test_a_captures_hash_depends_on_everything_training_sees_and_only_that() -> 
 
 def test_versions_name_the_packages_that_decide_the_numbers() -> None:
     assert {"python", "leansplat", "torch", "numpy", "numba"} <= set(package_versions())
+
+
+# Where nothing has begun
+
+
+def stopped_before_it_began(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier run that was being overwritten when somebody stopped it."""
+    make(folder).log("progress", 1)
+    (folder / "scene.ply").write_bytes(b"old")
+
+    def stop(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_remove_run_files", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(folder, overwrite=True)
+
+
+@pytest.mark.parametrize("left", ["missing", "empty", "started", "overwritten"])
+def test_what_was_stopped_before_it_began_starts_over_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, left: str
+) -> None:
+    folder = tmp_path / "run"
+    if left == "overwritten":
+        stopped_before_it_began(folder, monkeypatch)
+    elif left != "missing":
+        folder.mkdir()
+    if left == "started":
+        (folder / "checkpoints").mkdir()
+        (folder / ".leansplat.lock").write_text("process 1 on a machine")
+        (folder / ".leansplat-0123456789abcdef.tmp").write_bytes(b"{")
+    assert not has_begun(folder)
+    with caplog.at_level(logging.WARNING, logger="leansplat"):
+        assert run_to_resume(folder) is None
+    assert caplog.messages == [f"{folder} holds no run that has begun; starting from the beginning"]
+    made = make(folder)  # without overwrite
+    assert open_run(folder) == made
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoints", "config.json"]
+    assert run_to_resume(folder) == open_run(folder)
+
+
+@pytest.mark.parametrize("name", ["scene.ply", "notes.txt", "checkpoints/step_5.safetensors"])
+def test_a_folder_with_anything_else_is_not_started_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RunError, match="not a run folder"):
+        run_to_resume(tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_run_that_was_stopped_before_it_began_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped_before_it_began(tmp_path, monkeypatch)
+    with pytest.raises(RunError, match=r"stopped before it began; start it again"):
+        open_run(tmp_path)
+
+
+def test_work_on_a_run_clears_what_a_kill_has_left_in_it(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    for place in (tmp_path, tmp_path / "checkpoints"):
+        (place / ".leansplat-0123456789abcdef.tmp").write_bytes(b"half")
+    for what in (run, tmp_path):
+        with at_work(what):
+            assert not list(tmp_path.rglob("*.tmp"))
+    with at_work(None):
+        pass

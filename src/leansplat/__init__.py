@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from leansplat.training import TrainingConfig, train
 
 # How long OpenMP's threads spin before they sleep. By default almost for ever, so that a thread that another process
-# keeps off its core holds up all others; a short spin still spares most sleeps. OpenMP reads this as it starts.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# keeps off its core holds up all others; a short spin still spares most sleeps. GNU counts the spins, LLVM and Intel
+# (macOS, conda) milliseconds. Both are read once, as OpenMP is loaded; see `leansplat.simd.openmp`.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("KMP_BLOCKTIME", "1")
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
+
+from leansplat.gaussians import WORLD, Origin
+
+_NEIGHBOURS = 3
+_ALONE = 5.0
+_ONE_PLACE = 0.02
+"""Cameras within this radius see the scene from one place: it is a tenth of the renderer's near plane."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,14 @@ class Camera:
         pixels = seen @ self.K.T
         return pixels[:, :2] / pixels[:, 2:], seen[:, 2]
 
+    def relative_to(self, origin: Origin) -> Camera:
+        """The same camera where `origin` is the zero of the world."""
+        if origin == WORLD:
+            return self
+        moved = self.world_to_camera.clone()
+        moved[:3, 3] += moved[:3, :3] @ torch.tensor(origin, dtype=torch.float64, device=moved.device)
+        return replace(self, world_to_camera=moved)
+
     def to(self, device: torch.device | str) -> Camera:
         return replace(self, world_to_camera=self.world_to_camera.to(device), K=self.K.to(device))
 
@@ -105,11 +121,32 @@ def look_at(
     return Camera(world_to_camera, K, width, height)
 
 
+def lone_cameras(cameras: Sequence[Camera]) -> list[int]:
+    """Indices of the cameras that stand far from all others, as one does whose pose is wrong.
+
+    Of such a camera the third nearest other one (the second or the first among fewer than seven) is over five times
+    further away than half of all cameras are from the median of their positions. So four or more far cameras beside
+    each other are part of the capture. Where over a quarter of the cameras, or any of fewer than four, stand like that,
+    there is no telling which are wrong, and none is returned.
+    """
+    count = len(cameras)
+    if count < 4:
+        return []
+    positions = torch.stack([camera.position for camera in cameras])
+    typical = float((positions - positions.median(dim=0).values).norm(dim=1).median())
+    neighbours = min(_NEIGHBOURS, (count - 1) // 2)
+    distances, _ = cKDTree(positions.numpy()).query(positions.numpy(), k=[neighbours + 1])
+    alone = (distances[:, 0] > _ALONE * max(typical, _ONE_PLACE)).nonzero()[0].tolist()
+    return alone if len(alone) <= count // 4 else []
+
+
 def scene_extent(cameras: Sequence[Camera]) -> float:
     """Radius of the cameras' positions around their mean, times 1.1 (3DGS scales position learning rates with it).
 
-    A single camera has no radius; 1.0 is returned so that learning rates stay usable.
+    `lone_cameras` are left out: a single one would otherwise set the rates and sizes of the whole scene. Cameras in one
+    place have no radius; 1.0 is returned so that learning rates stay usable.
     """
-    positions = torch.stack([camera.position for camera in cameras])
+    alone = set(lone_cameras(cameras))
+    positions = torch.stack([camera.position for index, camera in enumerate(cameras) if index not in alone])
     radius = float((positions - positions.mean(dim=0)).norm(dim=1).max())
-    return 1.1 * radius if radius > 0 else 1.0
+    return 1.1 * radius if radius > _ONE_PLACE else 1.0

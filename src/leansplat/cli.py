@@ -1,30 +1,67 @@
 """`leansplat COMMAND`: reads the command line, runs one command, prints its answer.
 
 Results go to standard output, everything else to standard error. The exit code is 0, 1 when something failed, or 2 when
-something the user gave is wrong; an error of that kind is one sentence.
+something the user gave is wrong; an error of that kind is one sentence. Where the reader of a pipe has gone it is 141,
+without a word, as for any program that SIGPIPE ends.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
-import tyro
-
-from leansplat.commands import COMMANDS
 from leansplat.errors import InputError, LeansplatError
+from leansplat.streams import OutputError, standard_streams
 
 _DESCRIPTION = """Make 3D Gaussian Splatting scenes small: train, trim and evaluate, on a CPU.
 
 Try `leansplat demo`, then `leansplat train photos/ -o runs/mine`. `leansplat COMMAND --help` explains a command."""
 
 _EPILOGUE_OF_INTERRUPT = "stopped; a training or trimming goes on with --resume, a download when started again"
+_READER_HAS_GONE = 141
+_NO_MEMORY = "can't allocate memory"
+"""What PyTorch says, in a `RuntimeError`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (without the program's name; by default the process's) and return the exit code."""
+    with standard_streams(), _interrupts() as interrupts:
+        try:
+            code = _run(arguments)
+            sys.stdout.flush()
+            return code
+        except OutputError as error:
+            if error.unread:
+                return _READER_HAS_GONE
+            return _fail(f"standard output cannot be written ({error}); send it somewhere else", 1)
+        except InputError as error:
+            return _fail(str(error), 2)
+        except LeansplatError as error:
+            return _fail(str(error), 1)
+        except KeyboardInterrupt:
+            return _stopped(interrupts)
+        except Exception as error:
+            if interrupts:  # what was interrupted may have made something else of it
+                return _stopped(interrupts)
+            if isinstance(error, OSError):
+                return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+            if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+                return _fail("there is not enough memory; use smaller photos (--downscale) or a smaller scene", 1)
+            raise
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    # Imported here, so that Ctrl-C is answered from the start.
+    import tyro
+
+    from leansplat.commands import COMMANDS
+
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="leansplat",
@@ -33,17 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
     )
     _send_log_to_stderr()
-    try:
-        _use_threads(getattr(command, "threads", None))
-        answer = command.run()
-    except InputError as error:
-        return _fail(str(error), 2)
-    except LeansplatError as error:
-        return _fail(str(error), 1)
-    except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
-    except KeyboardInterrupt:
-        return _fail(_EPILOGUE_OF_INTERRUPT, 1)
+    _use_threads(getattr(command, "threads", None))
+    answer = command.run()
     print(json.dumps(answer.values, allow_nan=False) if command.json else answer.text)
     return 0
 
@@ -61,6 +89,37 @@ def _send_log_to_stderr() -> None:
     logger = logging.getLogger("leansplat")
     logger.handlers = [handler]
     logger.propagate = False
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """The signals of Ctrl-C that arrive during this block, each of which also raises `KeyboardInterrupt`."""
+    seen: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield seen
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _stopped(interrupts: list[int]) -> int:
+    if interrupts:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough
+        exec(
+            ""
+        )  # An interrupt in code that was made from text would else end the interpreter by a signal, not our code.
+    return _fail(_EPILOGUE_OF_INTERRUPT, 1)
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -1,7 +1,8 @@
 """`evaluate`: how good a scene looks on photos it was not trained on, how big it is, and how fast it renders.
 
 Everything is measured as 3DGS papers do: renders clamped to [0, 1] against the 8-bit photos at the size the capture was
-loaded with, a number a view, and the plain mean over views. A number that cannot be measured is null with its reason.
+loaded with, a number a view, and the plain mean over views. Pixels that a view's mask hides are left out. A number that
+cannot be measured is null with its reason.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ import torch
 
 from leansplat.captures.capture import Capture, View
 from leansplat.errors import CaptureError, InputError
+from leansplat.formats import scene_bytes
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.lpips import SMALLEST, Lpips
 from leansplat.metrics.psnr import psnr
 from leansplat.metrics.ssim import ssim
+from leansplat.origin import warn_if_apart
 from leansplat.render import render
 from leansplat.render.packed import PackedGaussians, pack
 from leansplat.runs import Run
+from leansplat.training.coverage import warn_of_empty_views
 
 LpipsNet = Literal["vgg", "alex"]
 
@@ -107,6 +111,8 @@ def evaluate(
         raise CaptureError(
             f"capture {capture.name!r} has no {split} views to evaluate on; it needs at least one photo there"
         )
+    warn_if_apart(gaussians.means, gaussians.origin, [view.camera for view in (*capture.train, *capture.test)])
+    warn_of_empty_views(gaussians, views, capture.background, split)
     packed = pack(gaussians.detach())
     network, reason = _load_lpips(lpips, views)
     with torch.inference_mode():
@@ -132,7 +138,7 @@ def evaluate_run(run: Run, gaussians: Gaussians, capture: Capture, *, lpips: Lpi
     Raises:
         CaptureError: the capture holds no view out.
     """
-    evaluation = evaluate(gaussians, capture, lpips=lpips, file_size=run.scene_path.stat().st_size)
+    evaluation = evaluate(gaussians, capture, lpips=lpips, file_size=scene_bytes(run.scene_path))
     run.write_metrics(evaluation.to_json())
     return evaluation
 
@@ -154,7 +160,8 @@ def _score(
 ) -> ViewScore:
     image = render(packed, view.camera, background=background).image.clamp(0, 1)
     photo = view.photo.to(torch.float32) / 255
-    return ViewScore(view.name, psnr(image, photo), ssim(image, photo), network(image, photo) if network else None)
+    distance = network(image, photo, view.mask) if network else None
+    return ViewScore(view.name, psnr(image, photo, view.mask), ssim(image, photo, view.mask), distance)
 
 
 def _load_lpips(net: LpipsNet | None, views: Sequence[View]) -> tuple[Lpips | None, str | None]:

@@ -1,7 +1,8 @@
 """Writing files so that they appear whole or not at all.
 
 Everything leansplat writes goes to a temporary name in the target's folder, is flushed to the disk and then renamed
-over the target in one step, so that a reader, or a run that was killed, never meets half a file.
+over the target in one step, so that a reader, or a run that was killed, never meets half a file. What a kill leaves
+under a temporary name can be told from what is being written, and is cleared when work in that folder begins again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,8 +19,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from leansplat.errors import InputError
+from leansplat.locks import try_lock
 
+_TEMPORARY = re.compile(r"\.leansplat-[0-9a-f]{16}\.tmp")
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_LOST = {errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, getattr(errno, "ESTALE", errno.EIO)}
 
 
 @contextmanager
@@ -44,16 +49,22 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
         raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder you may write to.") from error
     try:
         with handle:
+            with suppress(OSError):
+                try_lock(handle.fileno())  # see `clear_abandoned`
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        _check_target(path, target, overwrite)  # something may have appeared there while the block ran
-        os.replace(temporary, target)
+            if os.name == "nt":  # where no open file can be renamed; elsewhere the lock lasts until it has been
+                handle.close()
+            _check_target(path, target, overwrite)  # something may have appeared there while the block ran
+            os.replace(temporary, target)
     except OSError as error:
         if error.errno in _DISK_FULL:
             raise InputError(
                 f"{path} cannot be written ({error.strerror}); free some space or choose another disk."
             ) from error
+        if error.errno in _DISK_LOST or str(error.filename) == str(temporary):
+            raise InputError(f"{path} cannot be written ({error.strerror}); check its folder and disk.") from error
         raise
     finally:
         with suppress(FileNotFoundError):
@@ -73,6 +84,27 @@ def write_json(path: str | os.PathLike[str], value: Any, *, overwrite: bool = Fa
     text = json.dumps(_without_nonfinite(value), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing(path, overwrite=overwrite) as handle:
         handle.write(text.encode() + b"\n")
+
+
+def clear_abandoned(folder: str | os.PathLike[str]) -> None:
+    """Delete what writers that were killed left in `folder`: temporary files of `replacing` that nobody has open.
+
+    Whoever writes such a file has it locked, on this machine or another one.
+    """
+    with suppress(OSError):  # no folder, or no right to: then there is nothing to tidy
+        for path in Path(folder).iterdir():
+            if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                with suppress(OSError):
+                    _delete_unless_locked(path)
+
+
+def _delete_unless_locked(path: Path) -> None:
+    if os.name == "nt":
+        path.unlink()  # fails while it is open
+        return
+    with open(path, "rb+") as handle:
+        if try_lock(handle.fileno()):
+            path.unlink()
 
 
 def _check_target(path: str | os.PathLike[str], target: Path, overwrite: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -10,12 +11,15 @@ from PIL import Image
 from torch import Tensor
 
 from leansplat.cameras import Camera
-from leansplat.captures.capture import Capture
+from leansplat.captures.capture import Capture, View
 from leansplat.errors import InputError
 from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
+from leansplat.origin import warn_if_apart
 from leansplat.render import render
 from leansplat.render.packed import pack
+
+_log = logging.getLogger("leansplat")
 
 _GAP = 4
 """Pixels of white between pictures that stand side by side."""
@@ -26,8 +30,15 @@ def to_bytes(image: Tensor) -> Tensor:
     return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
+def cut_out(view: View) -> Tensor:
+    """The photo of a view, (H, W, 3) uint8; (H, W, 4) with what its mask hides transparent where it has a mask."""
+    if view.mask is None:
+        return view.photo
+    return torch.cat([view.photo, 255 * view.mask[..., None].to(torch.uint8)], dim=2)
+
+
 def write_png(image: Tensor, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write an (H, W, 3) image, uint8 or float in [0, 1].
+    """Write an (H, W, 3) image, or one with alpha (H, W, 4), uint8 or float in [0, 1].
 
     Raises:
         InputError: the file exists and `overwrite` is false, or it cannot be written.
@@ -64,25 +75,44 @@ def render_views(
         paths = {name: Path(folder) / _relative_png(f"{name}.png") for name in cameras}
     if not overwrite:
         _refuse_existing(paths.values())
+    warn_if_apart(gaussians.means, gaussians.origin, list(cameras.values()))
     packed = pack(gaussians.detach())
+    empty = []
     for name in progress(cameras):
         paths[name].parent.mkdir(parents=True, exist_ok=True)
         with torch.inference_mode():
-            image = render(packed, cameras[name], background=background).image
+            image, alpha = render(packed, cameras[name], background=background)
+        if not bool(alpha.any()):
+            empty.append(name)
         write_png(image, paths[name], overwrite=overwrite)
+    if empty:
+        _log.warning(
+            "%d of %d views show nothing of the scene (first: %s); check that their cameras and it are in one frame",
+            len(empty),
+            len(cameras),
+            empty[0],
+        )
     return list(paths.values())
 
 
 def side_by_side(capture: Capture, scenes: Sequence[Gaussians], *, most: int = 4) -> Tensor:
-    """(H, W, 3) uint8: up to `most` test views, evenly chosen, a row each: the photo, then a render of every scene."""
+    """(H, W, 3) uint8: up to `most` test views, evenly chosen, a row each: the photo, then a render of every scene.
+
+    What a mask hides of a photo is shown at a quarter of its brightness.
+    """
     views = capture.test[:: max(1, -(-len(capture.test) // most))]
     packed = [pack(scene.detach()) for scene in scenes]
     rows = []
     with torch.inference_mode():
         for view in views:
             renders = [render(scene, view.camera, background=capture.background).image for scene in packed]
-            rows.append(_join([view.photo, *(to_bytes(image) for image in renders)], dim=1))
+            rows.append(_join([_shown(view), *(to_bytes(image) for image in renders)], dim=1))
     return _join(rows, dim=0)
+
+
+def _shown(view: View) -> Tensor:
+    """The photo of a view, dark where a mask hides it."""
+    return view.photo if view.mask is None else torch.where(view.mask[..., None], view.photo, view.photo // 4)
 
 
 def _join(pictures: Sequence[Tensor], dim: int) -> Tensor:

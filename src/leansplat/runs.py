@@ -5,37 +5,53 @@
     checkpoints/step_N.safetensors  the last two states to resume from
     scene.ply                       the result
     metrics.json                    how good it is
+    .leansplat.lock                 while somebody is at work there, see `leansplat.locks`
 
 Every file but the log appears whole or not at all. The log grows by a line at a time; resuming cuts it back to the
-checkpoint, so that nothing is told twice.
+checkpoint, so that nothing is told twice. Whoever changes a run is `at_work` on it, which keeps all others out.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import inspect
 import json
+import logging
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor
 
 from leansplat import formats
 from leansplat.captures.capture import Capture
 from leansplat.errors import RunError
-from leansplat.files import replacing, write_json
+from leansplat.files import clear_abandoned, replacing, write_json
 from leansplat.gaussians import Gaussians
+from leansplat.locks import NAME as LOCK
+from leansplat.locks import alone_in
 from leansplat.simd.threads import thread_count
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 _CHECKPOINTS_KEPT = 2
 _CHECKPOINT_NAME = re.compile(r"step_(\d+)\.safetensors")
 _PACKAGES = ("leansplat", "torch", "numpy", "numba", "llvmlite", "scipy", "safetensors")
+_RUN_FILES = (
+    "log.jsonl", "scene.ply", "metrics.json", "report.html",
+    "plain.npz", "plain.sog", "plain.spz", "plain.compressed.ply",
+)  # fmt: skip
+_NOT_BEGUN = {"command": None}
+"""What config.json holds while the files of an earlier run are being removed."""
+_log = logging.getLogger("leansplat")
 _CONFIG_ENTRIES = {"command": str, "settings": dict, "seed": int, "threads": int, "versions": dict, "inputs": dict}
 
 
@@ -74,7 +90,9 @@ class Run:
             with open(self.log_path, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
         except OSError as error:
-            raise RunError(f"{self.log_path} cannot be written ({error.strerror}); free the disk and resume") from error
+            raise RunError(
+                f"{self.log_path} cannot be written ({error.strerror}); check its folder and disk, then resume"
+            ) from error
 
     def events(self) -> list[dict[str, Any]]:
         """The log. A last line without an end, left by a kill in the middle of writing, is not counted.
@@ -88,8 +106,11 @@ class Run:
         return [self._event(number, line) for number, line in enumerate(lines, start=1)]
 
     def cut_log(self, step: int) -> None:
-        """Drop the events after `step`, to go on from a checkpoint of that step."""
-        kept = [event for event in self.events() if event["step"] <= step]
+        """Drop the events after `step`, to go on from a checkpoint of that step.
+
+        "finished" is told after the last checkpoint though it has the same step; it will be told again.
+        """
+        kept = [event for event in self.events() if event["step"] <= step and event["event"] != "finished"]
         with replacing(self.log_path, overwrite=True) as file:
             file.write("".join(json.dumps(event) + "\n" for event in kept).encode())
 
@@ -154,24 +175,89 @@ def create_run(
         RunError: the folder is in use, or cannot be made.
     """
     folder = Path(folder)
-    try:
-        if folder.exists() and any(folder.iterdir()):
-            if not overwrite:
+    with at_work(folder):
+        try:
+            occupied = not _is_empty(folder)
+            if occupied and not (overwrite or _was_stopped(folder)):
                 raise RunError(f"{folder} is not empty; choose another folder or pass --overwrite (overwrite=True)")
-            _remove_run_files(folder)
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            if occupied:
+                write_json(folder / "config.json", _NOT_BEGUN, overwrite=True)
+                _remove_run_files(folder)
+            (folder / "checkpoints").mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{folder} cannot be used as a run folder ({error.strerror}); choose another one") from error
+        config = {
+            "command": command,
+            "settings": dict(settings),
+            "seed": seed,
+            "threads": thread_count(),
+            "versions": package_versions(),
+            "inputs": dict(inputs),
+        }
+        write_json(folder / "config.json", config, overwrite=True)
+        return open_run(folder)
+
+
+@contextmanager
+def at_work(run: Run | str | os.PathLike[str] | None) -> Iterator[None]:
+    """Keep all others from changing a run, or the folder that one is to be made in, during this block.
+
+    What an earlier one that was killed has left under temporary names is cleared.
+
+    Raises:
+        RunError: another process or thread is at work there, or has replaced this run by another one since.
+    """
+    if run is None:
+        yield
+        return
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    with alone_in(folder):
+        if isinstance(run, Run) and open_run(folder).config != run.config:
+            raise RunError(f"{folder} has been replaced by another run; choose another folder")
+        for place in (folder, folder / "checkpoints"):
+            clear_abandoned(place)
+        yield
+
+
+def alone_at_work(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Decorate a function so that all of it is `at_work` on what its argument `run` is."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def alone(*args: Parameters.args, **options: Parameters.kwargs) -> Result:
+        with at_work(signature.bind(*args, **options).arguments.get("run")):
+            return function(*args, **options)
+
+    return alone
+
+
+def run_to_resume(run: Run | str | os.PathLike[str] | None) -> Run | None:
+    """The run to go on with; None, and a word of warning, where none has begun in the folder and work starts over.
+
+    A run that is stopped early enough leaves no config.json, or one that says so. Where there is none and the folder
+    holds anything else, it may be somebody's data.
+
+    Raises:
+        RunError: no folder is given, or it holds something that is not a run.
+    """
+    if run is None:
+        raise RunError("there is no run folder to resume; name the one that was interrupted")
+    if isinstance(run, Run):
+        return run
+    folder = Path(run)
+    try:
+        begun = not _is_empty(folder) and not _was_stopped(folder)
     except OSError as error:
-        raise RunError(f"{folder} cannot be used as a run folder ({error.strerror}); choose another one") from error
-    config = {
-        "command": command,
-        "settings": dict(settings),
-        "seed": seed,
-        "threads": thread_count(),
-        "versions": package_versions(),
-        "inputs": dict(inputs),
-    }
-    write_json(folder / "config.json", config)
-    return Run(folder, config)
+        raise RunError(f"{folder} cannot be resumed ({error.strerror}); check the path") from error
+    if begun:
+        return open_run(folder)
+    _log.warning("%s holds no run that has begun; starting from the beginning", folder)
+    return None
+
+
+def has_begun(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder has a run's config.json, so that there is something to go on with."""
+    return (Path(folder) / "config.json").exists() and not _was_stopped(Path(folder))
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:
@@ -187,6 +273,8 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
         raise RunError(f"{folder} is not a run folder (it has no config.json); check the path") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error}); restore the file or start a new run") from error
+    if config == _NOT_BEGUN:
+        raise RunError(f"{folder} holds a run that was stopped before it began; start it again with --resume")
     for name, wanted in _CONFIG_ENTRIES.items():
         if not isinstance(config, dict) or type(config.get(name)) is not wanted:
             raise RunError(f"{path} has no valid entry {name!r}; restore the file or start a new run")
@@ -203,20 +291,21 @@ def package_versions() -> dict[str, str | None]:
     return versions
 
 
-def hash_file(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+def hash_file(*paths: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, or of those of several one after the other, in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 
 def hash_capture(capture: Capture) -> str:
-    """SHA-256 of a capture as training sees it: names, cameras and photos of all views, points and background.
+    """SHA-256 of a capture as training sees it: names, cameras, photos and masks of all views, points and background.
 
     It covers every byte in memory (about a second a gigabyte), so another downscale or an edited photo counts as
-    another capture; where the capture is stored does not matter.
+    another capture; where the capture is stored does not matter. Points count as float32.
     """
     digest = hashlib.sha256()
     for split, views in (("train", capture.train), ("test", capture.test)):
@@ -224,9 +313,11 @@ def hash_capture(capture: Capture) -> str:
             camera = view.camera
             digest.update(f"{split} {view.name!r} {camera.width}x{camera.height}\n".encode())
             _digest_tensors(digest, [camera.world_to_camera, camera.K, view.photo])
+            if view.mask is not None:
+                _digest_tensors(digest, [view.mask])
     digest.update(repr(tuple(map(float, capture.background))).encode())
     if capture.points is not None:
-        _digest_tensors(digest, [capture.points.positions, capture.points.colors])
+        _digest_tensors(digest, [capture.points.positions.float(), capture.points.colors])
     return digest.hexdigest()
 
 
@@ -236,9 +327,26 @@ def _digest_tensors(digest: Any, tensors: Sequence[Tensor]) -> None:
         digest.update(tensor.contiguous().cpu().numpy())
 
 
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder is missing, or holds nothing but what a run that was stopped before it began leaves."""
+    if not folder.exists():
+        return True
+    clear_abandoned(folder)
+    checkpoints = folder / "checkpoints"
+    return all(
+        path.name == LOCK or (path == checkpoints and path.is_dir() and not any(path.iterdir()))
+        for path in folder.iterdir()
+    )
+
+
+def _was_stopped(folder: Path) -> bool:
+    """Whether somebody was making a run in a folder and was stopped before it began."""
+    with suppress(FileNotFoundError, ValueError):
+        return bool(json.loads((folder / "config.json").read_bytes()) == _NOT_BEGUN)
+    return False
+
+
 def _remove_run_files(folder: Path) -> None:
-    # The config goes last: a kill in between leaves something that is still recognised as a run.
     checkpoints = [path for path in (folder / "checkpoints").glob("step_*") if _CHECKPOINT_NAME.fullmatch(path.name)]
-    names = ("log.jsonl", "scene.ply", "metrics.json", "report.html", "config.json")
-    for path in [*checkpoints, *(folder / name for name in names)]:
+    for path in [*checkpoints, *(folder / name for name in _RUN_FILES)]:
         path.unlink(missing_ok=True)

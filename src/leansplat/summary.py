@@ -18,12 +18,14 @@ class Summary:
 
     Args:
         gaussians: how many.
-        bytes: size of the scene's file on disk, None for a scene in no file.
+        bytes: size of the scene's files on disk, None for a scene in no file.
         sh_degree: degree of the spherical harmonics stored, 0 to 3.
         antialiased: whether the scene expects opacity compensation (Mip-Splatting).
         parameters: numbers stored in all.
-        nonfinite: Gaussians with a NaN or an infinite parameter; everything below leaves them out.
-        bounds_min, bounds_max: corners of the box around the centres, in world units; None without Gaussians.
+        padding: rows that hold no Gaussian (see `Gaussians.padding`).
+        without_rotation: Gaussians with a quaternion of zeros.
+        nonfinite: Gaussians with a NaN or an infinity that means nothing; everything below leaves them out.
+        bounds_min, bounds_max: corners of the box around the centres, in the world; None without Gaussians.
         middle_min, middle_max: the box between the 5th and the 95th percentile on each axis; None without Gaussians.
         median_size: the median of the geometric mean of a Gaussian's three standard deviations; None without Gaussians.
         opacity_histogram: how many Gaussians have an opacity in [0, 0.1), [0.1, 0.2), ... [0.9, 1].
@@ -36,6 +38,8 @@ class Summary:
     sh_degree: int
     antialiased: bool
     parameters: int
+    padding: int
+    without_rotation: int
     nonfinite: int
     bounds_min: tuple[float, ...] | None
     bounds_max: tuple[float, ...] | None
@@ -56,11 +60,13 @@ def summarize(gaussians: Gaussians, *, file_size: int | None = None) -> Summary:
     Args:
         file_size: bytes of the scene's file, handed on to the result.
     """
+    padding = gaussians.padding()
+    gaussians = gaussians.finite_equivalent()
     finite = gaussians[gaussians.finite()]
     opacity = torch.sigmoid(finite.opacities.double())
     bins = (opacity * _BINS).long().clamp(max=_BINS - 1)
     filled = len(finite) > 0
-    centres = finite.means.double().sort(dim=0).values
+    centres = finite.world_means().sort(dim=0).values
     low, high = int(0.05 * (len(finite) - 1)), round(0.95 * (len(finite) - 1))
     return Summary(
         gaussians=len(gaussians),
@@ -68,6 +74,8 @@ def summarize(gaussians: Gaussians, *, file_size: int | None = None) -> Summary:
         sh_degree=gaussians.sh_degree,
         antialiased=gaussians.antialiased,
         parameters=len(gaussians) * gaussians.parameters_per_gaussian,
+        padding=int(padding.sum()),
+        without_rotation=int((gaussians.without_rotation() & ~padding).sum()),
         nonfinite=len(gaussians) - len(finite),
         bounds_min=tuple(centres[0].tolist()) if filled else None,
         bounds_max=tuple(centres[-1].tolist()) if filled else None,

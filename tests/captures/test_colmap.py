@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from leansplat.captures import load
 from leansplat.captures.colmap_model import read_images, read_lenses, read_points
 from leansplat.captures.lens import Lens
 from leansplat.errors import CaptureError
+from leansplat.runs import hash_capture
 
 WIDTH, HEIGHT = 40, 30
 PINHOLE = CameraRow(1, "PINHOLE", WIDTH, HEIGHT, (50.0, 52.0, 19.5, 16.25))
@@ -260,6 +262,16 @@ def test_a_binary_file_cut_anywhere_or_grown_is_refused(
             read(path)
 
 
+@pytest.mark.parametrize("name", ["a\nb.png", "a\rb.png"])
+def test_a_name_with_a_line_break_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
+    write_binary(tmp_path, (PINHOLE,), [ImageRow(name, 1, (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0))], POINTS)
+    with pytest.raises(
+        CaptureError, match=r"images\.bin has a photo name with a zero byte or a line break; "
+    ) as raised:
+        read_images(tmp_path / "images.bin")
+    assert "\n" not in str(raised.value)
+
+
 def test_a_lying_count_inside_a_record_is_refused(tmp_path: Path) -> None:
     write_binary(tmp_path, (PINHOLE,), IMAGES[1:2], POINTS[1:])
     for file, read, what in (("images.bin", read_images, "keypoints"), ("points3D.bin", read_points, "track entries")):
@@ -298,11 +310,17 @@ def test_a_malformed_model_is_refused_in_one_sentence(tmp_path: Path, what: str,
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["../a.png", "/etc/a.png", "x/../../a.png"])
-def test_a_photo_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
-    write_binary(tmp_path / "sparse/0", (PINHOLE,), (ImageRow(name, 1, (1.0, 0, 0, 0), (0, 0, 0)),), POINTS)
-    with pytest.raises(CaptureError, match="leaves the folder images"):
-        load(tmp_path)
+@pytest.mark.parametrize("name", ["../../e.png", "{outside}/e.png", "x/../../../e.png"])
+def test_a_photo_name_that_leaves_the_capture_is_not_followed(tmp_path: Path, name: str) -> None:
+    name = name.format(outside=tmp_path)
+    folder = capture(tmp_path / "capture", images=IMAGES)
+    images = (*IMAGES, ImageRow(name, 1, (1.0, 0, 0, 0), (0, 0, 0)))
+    write_binary(folder / "sparse/0", (PINHOLE,), images, POINTS)
+    save_photos(tmp_path, [ImageRow("e.png", 1, (), ())])
+    assert os.path.isfile(os.path.normpath(folder / "images" / name))
+    loaded = load(folder)
+    assert sorted(view.name for view in (*loaded.train, *loaded.test)) == ["a.png", "b c.png", "d.png"]
+    assert f"lists 1 photos that do not exist (first: {name})" in loaded.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -315,6 +333,15 @@ def test_a_photo_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: st
         ("images.txt", "1 1 0 0 0 0 0 0 1\n\n", "line 1, is not an image"),
         ("images.txt", "1 1 0 0 x 0 0 0 1 a.png\n\n", "line 1, is not an image"),
         ("images.txt", "1 1 0 0 0 0 0 0 1 a.png\n1 2\n", "line 2, is not a list of keypoints"),
+        ("images.txt", "1 1 0 0 0 0 0 0 1 a.png\n1 2 3\n4 5 6\n", "line 3, is not an image, nor the first list"),
+        (
+            "images.txt",
+            "1 1 0 0 0 0 0 0 1 a.png\n2 1 0 0 0 0 3 4 1 5 6 7\n",
+            "line 2, is not surely a list of keypoints",
+        ),
+        ("images.txt", "1 2 3\n1 1 0 0 0 0 0 0 1 a.png\n", "line 1, is not an image, nor the first list"),
+        ("images.txt", "1 1 0 0 0 0 0 0 1 a.png\n1.5 1 0 0 0 0 0 0 1 b.png\n", "line 2, is not an image"),
+        ("cameras.txt", "1 PINHOLE 40.5 30 9 9 1 1\n", "line 1, is not a camera"),
         ("points3D.txt", "1 0 0 0 1 2\n", "line 1, is not a point"),
         ("points3D.txt", "1 0 0 0 1 2 3.x 0.5\n", "line 1, is not a point"),
         ("points3D.txt", "1 0 0 0 1 2 300 0.5\n", "colour outside 0 to 255"),
@@ -325,6 +352,81 @@ def test_a_malformed_text_line_is_named(tmp_path: Path, file: str, text: str, me
     (folder / "sparse/0" / file).write_text(text)
     with pytest.raises(CaptureError, match=f"{file}.*{message}"):
         load(folder)
+
+
+SPACED = ("a.png", "b  c.png", "one two three.png", "1 2 3 4 5 6.png", "x 1 2", "7.png")
+
+
+def spaced_capture(folder: Path, keypoints: Sequence[Sequence[tuple[float, float, int]]] | None = None) -> list[str]:
+    """Writes a text model whose names have spaces, and its photos; returns the lines of images.txt that are photos."""
+    images = [
+        ImageRow(name, 1, (1.0, 0.0, 0.0, 0.0), (0.5 * index, 0.0, 3.0), keypoints[index] if keypoints else ())
+        for index, name in enumerate(SPACED)
+    ]
+    write_text(folder / "sparse/0", (PINHOLE,), images, POINTS)
+    (folder / "images").mkdir(parents=True)
+    for index, name in enumerate(SPACED):
+        pixels = np.full((HEIGHT, WIDTH, 3), 40 * index, np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / name, format="PNG")
+    return [line for line in (folder / "sparse/0/images.txt").read_text().splitlines()[1::2] if line]
+
+
+def assert_all_spaced_photos_are_there(folder: Path) -> None:
+    found = views(folder)
+    assert sorted(found) == sorted(SPACED)
+    for index, name in enumerate(SPACED):  # each with its own pose and pixels
+        view = found[name]
+        assert float(view.camera.world_to_camera[0, 3]) == 0.5 * index
+        assert (view.photo == 40 * index).all()
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\n\n", " \t\n", "\n# a comment\n", "\n\n# a comment\n\n"])
+@pytest.mark.parametrize("end", ["", "\n", "\n\n\n"])
+def test_a_text_model_may_leave_out_the_lines_of_keypoints_whatever_the_names(
+    tmp_path: Path, separator: str, end: str
+) -> None:
+    lines = spaced_capture(tmp_path)
+    assert len(lines) == len(SPACED)
+    text = "\ufeff# Image list\n" + separator.join(lines) + end
+    (tmp_path / "sparse/0/images.txt").write_bytes(text.encode())
+    assert_all_spaced_photos_are_there(tmp_path)
+
+
+def test_lines_of_keypoints_are_told_from_photos_by_what_they_are_made_of(tmp_path: Path) -> None:
+    """Among them are lines that would also pass for photos whose names are numbers."""
+    keypoints = [
+        [(10.0, 20.0, 1), (3.5, 4.0, -1), (1.0, 1.0, 2), (7.25, 8.0, 5)],
+        [],
+        [(100.0, 0.0, 0), (0.0, 0.0, -1), (0.0, 0.0, 1), (1e-05, 3.0, 18446744073709551615)],
+        [(1.0, 2.0, 3)],
+        [],
+        [(2.0, 10.0, 0), (0.0, 0.0, 0), (3.0, 4.0, 1), (5.0, 6.0, 7)],
+    ]
+    spaced_capture(tmp_path, keypoints)
+    path = tmp_path / "sparse/0/images.txt"
+    text = path.read_text().replace(".0 ", " ")  # whole numbers, as some tools shorten them
+    for ending in (text, text.rstrip("\n"), text.replace("\n", "\r\n"), text.replace("\n\n", "\n")):
+        path.write_bytes(ending.encode())
+        assert_all_spaced_photos_are_there(tmp_path)
+
+
+def test_cameras_and_points_may_have_windows_line_ends_marks_comments_and_sizes_with_a_point(tmp_path: Path) -> None:
+    spaced_capture(tmp_path)
+    expected = load(tmp_path)
+    for name, old, new in (("cameras.txt", "40 30", "40.0 30.0"), ("points3D.txt", "255 0 51", "255.0 0.0 51.0")):
+        path = tmp_path / "sparse/0" / name
+        text = path.read_text()
+        assert old in text
+        changed = "\ufeff" + text.replace(old, new).rstrip("\n").replace("\n", "  \r\n\r\n  # more\r\n")
+        path.write_bytes(changed.encode())
+    assert hash_capture(load(tmp_path)) == hash_capture(expected)
+
+
+def test_photos_that_share_a_number_are_all_used(tmp_path: Path) -> None:
+    lines = spaced_capture(tmp_path)
+    text = "\n\n".join("5 " + line.split(" ", 1)[1] for line in lines)
+    (tmp_path / "sparse/0/images.txt").write_text(text)
+    assert_all_spaced_photos_are_there(tmp_path)
 
 
 @needs("fox")

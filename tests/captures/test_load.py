@@ -168,3 +168,21 @@ def test_undistorted_photos_of_two_calibrations_are_the_same_picture() -> None:
         scores.append(-10 * np.log10((error**2).mean() / 255**2))
     assert min(scores) > 29
     assert np.mean(scores) > 33
+
+
+def test_a_camera_far_from_all_others_is_named(tmp_path: Path) -> None:
+    shots = cameras(9)
+    frames = []
+    for index, camera in enumerate(shots):
+        save_photo(tmp_path / f"{index}.png", index)
+        frames.append(frame(camera, f"{index}.png"))
+    write(tmp_path / "transforms.json", frames, camera_angle_x=0.8)
+    assert load(tmp_path).warnings == ()
+    frames[4]["transform_matrix"][2][3] = 3000.0
+    write(tmp_path / "transforms.json", frames, camera_angle_x=0.8)
+    loaded = load(tmp_path)
+    (warning,) = loaded.warnings
+    assert "1 of 7 training cameras" in warning
+    assert "4.png at 2999 from the middle" in warning
+    assert "4.png" in [view.name for view in loaded.train]
+    assert loaded.extent < 5

@@ -191,6 +191,8 @@ BAD_FRAMES: dict[str, tuple[dict[str, Any], str]] = {
     "no photo": ({"file_path": None}, "frame 1 has no file_path"),
     "a photo that is a number": ({"file_path": 3}, "frame 1 has no file_path"),
     "a name with a zero byte": ({"file_path": "a\0b"}, "photo name with a zero byte"),
+    "a name with a line break": ({"file_path": "a\nb"}, "photo name with a zero byte or a line break"),
+    "a size without bounds": ({"w": 1e308, "h": None}, "a size without bounds|photo size"),
     "no pose": ({"transform_matrix": None}, "no 4x4 transform_matrix"),
     "a pose of words": ({"transform_matrix": [["a"] * 4] * 4}, "no 4x4 transform_matrix"),
     "a ragged pose": ({"transform_matrix": [[1, 2], [3]]}, "no 4x4 transform_matrix"),

@@ -66,10 +66,24 @@ def test_cameras_that_are_asked_for_go_before_the_folders(folder: Path, tmp_path
     assert "give one of --capture CAPTURE, --cameras FILE and --orbit N" in capsys.readouterr().err
 
 
-def test_another_background_than_that_of_training_is_pointed_out(folder: Path, tmp_path: Path, capsys) -> None:
+def test_a_scene_is_rendered_on_the_background_of_its_training(folder: Path, tmp_path: Path, capsys) -> None:
     (folder / "cfg_args").write_text("Namespace(white_background=True)")
-    arguments = ["render", str(folder), "--orbit", "1", "--overwrite", "-o", str(tmp_path / "views")]
-    assert main(arguments) == 0
-    assert "pass --background white" in capsys.readouterr().err
-    assert main([*arguments, "--background", "white"]) == 0
-    assert "--background" not in capsys.readouterr().err
+    corners = {}
+    for given in ([], ["--background", "white"], ["--background", "black"]):
+        arguments = ["render", str(folder), "--orbit", "1", "--overwrite", "-o", str(tmp_path / "views"), *given]
+        assert main(arguments) == 0
+        corner = np.asarray(Image.open(tmp_path / "views" / "orbit_000.png"))[0, 0].tolist()
+        corners[" ".join(given)] = corner, capsys.readouterr().err
+    assert corners[""][0] == corners["--background white"][0] == [255, 255, 255]
+    assert corners["--background black"][0] == [0, 0, 0]
+    assert "background white, as in training" in corners[""][1]
+    assert "trained on" not in corners["--background white"][1]
+    assert "trained on a white background, not black" in corners["--background black"][1]
+
+
+def test_pictures_without_anything_of_the_scene_are_pointed_out(folder: Path, tmp_path: Path, capsys) -> None:
+    cameras = json.loads((folder / "cameras.json").read_text())
+    cameras[1]["position"][2] += 500
+    (folder / "cameras.json").write_text(json.dumps(cameras))
+    assert main(["render", str(folder), "-o", str(tmp_path / "views")]) == 0
+    assert "1 of 3 views show nothing of the scene (first: photo_1" in capsys.readouterr().err

@@ -31,6 +31,19 @@ def test_that_of_colors_is_the_sum_over_views_of_absolute_gradients_for_each_pix
     assert relative_error(colors, expected.double() / PIXELS) < 1e-5
 
 
+def test_pixels_that_a_mask_hides_count_neither_in_the_gradients_nor_among_the_pixels() -> None:
+    gaussians = surfaces(300, seed=31)
+    mask = torch.rand(37, 52, generator=torch.Generator().manual_seed(33)) < 0.5
+    expected = torch.zeros(300, 48)
+    for view, kept in zip(CAMERAS, (mask, torch.ones(45, 31, dtype=torch.bool)), strict=True):
+        leaves = as_leaves(gaussians)
+        render(leaves, view, background=BACKGROUND).image[kept].sum().backward()
+        found = gradients_of(leaves)
+        expected += torch.cat([found["sh0"], found["shN"]], dim=1).flatten(1).abs()
+    colors = sensitivity(pack(gaussians), CAMERAS, BACKGROUND, masks=[mask, None]).colors
+    assert relative_error(colors, expected.double() / (int(mask.sum()) + 31 * 45)) < 1e-5
+
+
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_that_of_covariances_is_by_the_six_numbers_with_the_trace_held_fixed(antialiased: bool) -> None:
     gaussians = surfaces(60, seed=34, antialiased=antialiased)

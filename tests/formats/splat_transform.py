@@ -13,12 +13,17 @@ COMMAND = Path(__file__).parents[2] / "node_modules/@playcanvas/splat-transform/
 
 def convert(source: Path, target: Path, *options: str) -> None:
     """Write `source` to `target`, in the format of its suffix; skips the test where node or the tool is missing."""
+    run(str(source), str(target), *options)
+
+
+def run(*arguments: str) -> None:
+    """Run it with these arguments; skips the test where node or the tool is missing."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
     if not COMMAND.exists():
         pytest.skip("@playcanvas/splat-transform is not installed: run make node")
     finished = subprocess.run(
-        ["node", str(COMMAND), "--overwrite", "--quiet", str(source), str(target), *options],
+        ["node", str(COMMAND), "--overwrite", "--quiet", *arguments],
         capture_output=True,
         text=True,
         timeout=300,

@@ -185,6 +185,77 @@ def test_flat_gaussians_and_the_ends_of_opacity_stay_finite(tmp_path, caplog):
     assert not caplog.records
 
 
+def test_logarithms_are_said_once_a_file_and_taken_for_all_of_it(tmp_path, caplog):
+    """A primitive whose logarithms are all positive is of the same draft as the others."""
+    arrays = attributes(7)
+    scale = f"{KHR}:SCALE"
+    content, binary = document(arrays | {scale: np.log(arrays[scale])})
+    large = np.full((7, 3), 0.5, "<f4")
+    content["bufferViews"].append({"buffer": 0, "byteOffset": len(binary), "byteLength": large.nbytes})
+    content["accessors"].append(content["accessors"][2] | {"bufferView": 5})
+    content["buffers"][0]["byteLength"] += large.nbytes
+    (primitive,) = content["meshes"][0]["primitives"]
+    other = primitive | {"attributes": primitive["attributes"] | {scale: 5}}
+    content["meshes"][0]["primitives"] = [primitive, other, primitive, primitive]
+    found = read_bytes(tmp_path, glb(content, binary + large.tobytes()))
+    assert caplog.text.count("scales are taken as logarithms") == 1
+    assert_holds(found[:7], arrays)
+    assert found.scales[7:14].tolist() == [[0.5] * 3] * 7
+
+
+def linear(arrays):
+    content, binary = document(arrays)
+    content["meshes"][0]["primitives"][0]["extensions"][KHR]["colorSpace"] = "lin_rec709_display"
+    return content, binary
+
+
+def srgb(light):
+    """IEC 61966-2-1, number by number."""
+    encode = lambda each: 12.92 * each if each <= 0.0031308 else 1.055 * each ** (1 / 2.4) - 0.055  # noqa: E731
+    return torch.tensor([[encode(max(0.0, each)) for each in row] for row in light.tolist()], dtype=torch.float64)
+
+
+def test_colours_of_linear_light_become_srgb(tmp_path, caplog):
+    arrays = attributes(9)
+    as_stored = read_bytes(tmp_path, glb(*document(arrays)))
+    assert not caplog.records
+    found = read_bytes(tmp_path, glb(*linear(arrays)))
+    forward = (0.0, 0.0, 1.0)
+    expected = srgb(color(as_stored, forward) + 0.5)
+    torch.testing.assert_close(color(found, forward) + 0.5, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(found.means, as_stored.means)
+    assert caplog.text.count("of linear light, were turned into sRGB") == 1
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_colours_of_linear_light_become_srgb_in_every_direction(tmp_path, degree):
+    """As near as harmonics of that degree come: much nearer than colours that stay as they are."""
+    arrays = attributes(6, degree)
+    for name in arrays:
+        if ":SH_DEGREE_" in name:
+            arrays[name] *= 0.3 if "DEGREE_0" in name else 0.05
+    as_stored = read_bytes(tmp_path, glb(*document(arrays)))
+    found = read_bytes(tmp_path, glb(*linear(arrays)))
+    directions = torch.randn(40, 3, generator=torch.Generator().manual_seed(2))
+    errors, untouched = [], []
+    for direction in torch.nn.functional.normalize(directions, dim=1):
+        expected = srgb(color(as_stored, direction) + 0.5)
+        errors.append((color(found, direction) + 0.5 - expected).abs().mean())
+        untouched.append((color(as_stored, direction) + 0.5 - expected).abs().mean())
+    assert torch.stack(errors).mean() < 0.01
+    assert torch.stack(untouched).mean() > 0.1
+
+
+@pytest.mark.parametrize("name", ["KHR_materials_unlit", "KHR_texture_transform", "KHR_lights_punctual"])
+def test_extensions_that_say_nothing_about_gaussians_may_be_required(tmp_path, name):
+    arrays = attributes(3)
+    content, binary = document(arrays)
+    content["extensionsRequired"] = [name, KHR]
+    content["materials"] = [{"extensions": {name: {}}}]
+    content["meshes"][0]["primitives"][0]["material"] = 0
+    assert_holds(read_bytes(tmp_path, glb(content, binary)), arrays)
+
+
 NODES = {
     "moved": ([{"mesh": 0, "translation": [1, 2, 3]}], Rotation.identity(), 1, (1, 2, 3)),
     "scaled": ([{"mesh": 0, "scale": [0.5, 0.5, 0.5]}], Rotation.identity(), 0.5, (0, 0, 0)),
@@ -432,7 +503,7 @@ REFUSED = {
     "an empty scene": (changed("scenes", 0, "nodes", value=[]), "no Gaussians"),
     "a scene that is missing": (changed("scene", value=7), "no entry 7 in a list of 1"),
     "another kernel": (changed(*EXTENSION, "kernel", value="box"), "the kernel 'box'"),
-    "linear colours": (changed(*EXTENSION, "colorSpace", value="lin_rec709_display"), "'lin_rec709_display'"),
+    "colours of another kind": (changed(*EXTENSION, "colorSpace", value="lin_p3_display"), "'lin_p3_display'"),
     "a number for the kernel": (changed(*EXTENSION, "kernel", value=3), "'kernel'"),
     "no rotation": (changed(*PRIMITIVE, "attributes", f"{KHR}:ROTATION", value=None), "lack the attribute"),
     "half a degree": (changed(*PRIMITIVE, "attributes", f"{KHR}:SH_DEGREE_1_COEF_2", value=None), "COEF_2"),
@@ -461,7 +532,7 @@ REFUSED = {
     "a buffer above the folder, encoded": (changed("buffers", 0, "uri", value="%2e%2e/b.bin"), "outside its folder"),
     "a buffer that is damaged": (changed("buffers", 0, "uri", value="data:;base64,AAA"), "padding"),
     "a buffer that is not base64": (changed("buffers", 0, "uri", value="data:,AAAA"), "not base64"),
-    "a buffer with a name of zero bytes": (changed("buffers", 0, "uri", value="\0"), "null byte"),
+    "a buffer with a name of zero bytes": (changed("buffers", 0, "uri", value="\0"), "a buffer called"),
     "a node in itself": (changed("nodes", value=TWO_NODES), "node 0 has two parents"),
     "a node that is missing": (changed("scenes", 0, "nodes", value=["0"]), "no entry '0'"),
     "a node stretched": (changed("nodes", 0, "scale", value=[1, 2, 1]), "stretches, mirrors or flattens"),

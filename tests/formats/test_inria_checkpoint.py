@@ -216,7 +216,7 @@ def other_optimizer(**changes: Any) -> dict[str, Any]:
         ("xyz", torch.zeros(37, 3, device="meta"), "xyz is not a tensor"),
         ("xyz", torch.zeros(1, 3).expand(10**12, 3), "more numbers than the file has"),
         ("f_rest", torch.zeros(37, 4, 3), "shN has 4 coefficients"),
-        ("scaling", torch.zeros(37, 2), "scales has shape (37, 2)"),  # 2D Gaussian Splatting
+        ("scaling", torch.zeros(37, 1), "scales has shape (37, 1)"),
         ("opacity", torch.zeros(1, 37), "opacities has shape (1, 37)"),
         ("max_radii2D", torch.zeros(36), "max_radii2D has shape (36,)"),
         ("denom", torch.full((37, 1), -1.0), "denom has a value that is negative"),

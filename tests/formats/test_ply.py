@@ -264,9 +264,14 @@ def test_unnormalised_quaternions_are_kept(tmp_path):
     assert torch.equal(formats.read(tmp_path / "scene.ply").quats, gaussians.quats)
 
 
+MEANINGFUL = [("opacities", float("inf")), ("opacities", float("-inf")), ("scales", float("-inf"))]
+
+
 @pytest.mark.parametrize("name", TENSOR_NAMES)
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_rows_that_are_not_finite_are_counted_kept_and_dropped_on_request(tmp_path, caplog, name, number):
+    if (name, number) in MEANINGFUL:
+        pytest.skip("this infinity has a meaning")
     gaussians = random_scene(9)
     getattr(gaussians, name).view(9, -1)[[2, 6], -1] = number
     formats.write(gaussians, tmp_path / "scene.ply")

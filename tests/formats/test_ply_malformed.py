@@ -130,6 +130,8 @@ def test_nan_and_infinity_are_read_and_reported(tmp_path, caplog):
 
 @pytest.mark.parametrize("name", plain_ply.names(3, normals=False))
 def test_a_missing_property_is_named(tmp_path, name):
+    if name == "scale_2":
+        pytest.skip("2DGS has two scales")
     sentence = refusal(tmp_path, without(name))
     assert ("f_rest_" if name.startswith("f_rest") else f"lack the properties {name};") in sentence
 

@@ -13,7 +13,7 @@ from leansplat.training.loss import photometric_loss
 SIZES = [(37, 52), (5, 3), (1, 1), (16, 16), (64, 33)]
 
 
-def reference_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def reference_ssim_map(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Wang et al. 2004 with the window of 3DGS: 11 wide, sigma 1.5, zero padding; (H, W, 3) float64."""
     line = torch.exp(-((torch.arange(11, dtype=torch.float64) - 5) ** 2) / (2 * 1.5**2))
     line = line / line.sum()
@@ -27,7 +27,12 @@ def reference_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     covariance = blur(x * y) - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    return (similarity / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))).mean()
+    similarity = similarity / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
+    return similarity.permute(1, 2, 0)
+
+
+def reference_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return reference_ssim_map(x, y).mean()
 
 
 def pair(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:

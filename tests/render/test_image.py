@@ -267,9 +267,38 @@ def test_extreme_parameters_leave_image_and_gradients_finite(name: str, antialia
         assert gradient.isfinite().all(), tensor
 
 
+LIMITS = [("opacities", math.inf), ("opacities", -math.inf), ("scales", -math.inf)]
+"""Infinities that mean something: opaque, transparent, flat."""
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+@pytest.mark.parametrize(("tensor", "value"), LIMITS)
+def test_an_infinity_that_means_something_is_drawn_as_the_reference_draws_it(
+    tensor: str, value: float, antialiased: bool
+) -> None:
+    gaussians = surfaces(200, seed=44, antialiased=antialiased)
+    getattr(gaussians, tensor)[::3, ...] = value
+    if tensor == "scales":
+        getattr(gaussians, tensor)[::3, :2] = -2.0
+    pair = compare(gaussians, camera(), background=(0.2, 0.4, 0.6))
+    assert largest_difference(pair) < 1e-4
+    finite = render(gaussians.finite_equivalent(), camera(), background=(0.2, 0.4, 0.6)).image
+    assert torch.allclose(pair.ours.image, finite, atol=1e-5)
+    assert all(gradient.isfinite().all() for gradient in pair.our_gradients.values())
+
+
+def test_a_gaussian_of_infinite_opacity_hides_what_is_behind_it() -> None:
+    front = replace(one(opacity=0.5, size=3.0), opacities=torch.tensor([math.inf]))
+    behind = one(2 * FRONT, color=0.0)
+    image = render(concatenate([behind, front]), camera(), background=(0.0, 0.0, 0.0)).image
+    assert torch.allclose(image[18, 26], torch.full((3,), 0.99), atol=1e-3)  # alpha is at most 0.99
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("tensor", ["means", "quats", "scales", "opacities"])
+@pytest.mark.parametrize("tensor", ["means", "quats", "scales", "opacities", "sh0", "shN"])
 def test_a_gaussian_that_is_not_finite_is_left_out(tensor: str, value: float) -> None:
+    if (tensor, value) in LIMITS:
+        pytest.skip("this infinity has a meaning")
     gaussians = as_leaves(surfaces(60, seed=42))
     with torch.no_grad():
         getattr(gaussians, tensor)[5] = value

@@ -106,3 +106,19 @@ def test_the_sum_of_squared_gradients_by_log_opacity_is_the_change() -> None:
         total += (by_logit / (1 - leaf.detach().sigmoid())).square()
     effects = effects_of(gaussians, view, torch.zeros(7, 9, 3))
     assert relative_error(effects.change, total.double()) < 1e-4
+
+
+@each_view
+def test_pixels_that_a_mask_hides_have_no_part_in_the_effects(view: Camera) -> None:
+    """Each of the four is a sum over pixels, so a mask and its opposite share the whole between them."""
+    gaussians, target = scene(), photo(view)
+    mask = torch.rand(view.height, view.width, generator=torch.Generator().manual_seed(72)) < 0.4
+    parts = []
+    for kept in (mask, ~mask):
+        effects = RemovalEffects.zeros(len(gaussians))
+        unknown = torch.where(kept[..., None], target, torch.nan)
+        effects.add(pack(gaussians), view, unknown, BACKGROUND, kept)
+        parts.append(effects.sums)
+    whole = effects_of(gaussians, view, target).sums
+    assert relative_error(parts[0] + parts[1], whole.double()) < 1e-5
+    assert relative_error(parts[0], whole.double()) > 0.1

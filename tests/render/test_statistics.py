@@ -108,6 +108,20 @@ def test_weights_and_transmittance_share_out_all_light() -> None:
     assert float(statistics.weight_sum.sum()) == pytest.approx(float(alpha.sum()), rel=1e-5)
 
 
+def test_weights_in_pixels_that_a_mask_hides_do_not_count() -> None:
+    gaussians, view = surfaces(seed=51), camera()
+    mask = torch.rand(view.height, view.width, generator=torch.Generator().manual_seed(53)) < 0.4
+    whole, inside, outside = (ViewStatistics.zeros(len(gaussians), weights=True) for _ in range(3))
+    images = [
+        render(gaussians, view, statistics=statistics, mask=kept).image
+        for statistics, kept in ((whole, None), (inside, mask), (outside, ~mask))
+    ]
+    assert torch.equal(images[0], images[1])
+    torch.testing.assert_close(inside.weight_sum + outside.weight_sum, whole.weight_sum)
+    assert torch.equal(torch.maximum(inside.weight_max, outside.weight_max), whole.weight_max)
+    assert float(inside.weight_sum.sum()) == pytest.approx(float(render(gaussians, view).alpha[mask].sum()), rel=1e-5)
+
+
 def test_statistics_add_up_over_views() -> None:
     gaussians = surfaces(300, seed=52)
     together = ViewStatistics.zeros(len(gaussians), weights=True)

@@ -23,7 +23,7 @@ def test_defaults_are_the_published_ones() -> None:
     assert (config.scale_rate, config.quat_rate) == (5e-3, 1e-3)
     assert (config.densify_from, config.densify_until, config.densify_every) == (500, 15_000, 100)
     assert (config.densify_gradient, config.densify_size) == (2e-4, 0.01)
-    assert (config.prune_opacity, config.prune_size) == (0.005, 0.1)
+    assert (config.prune_opacity, config.prune_size, config.prune_large_after) == (0.005, 0.1, 25)
     assert (config.reset_opacities_every, config.reset_opacity) == (3000, 0.01)
 
 
@@ -34,33 +34,65 @@ def test_scaling_to_the_same_length_changes_nothing() -> None:
 def test_scaling_keeps_the_schedule_in_proportion() -> None:
     short = TrainingConfig().scaled(10_000)
     assert short.iterations == short.position_rate_steps == 10_000
-    assert (short.densify_from, short.densify_until, short.densify_every) == (167, 5000, 33)
+    assert (short.densify_from, short.densify_until) == (167, 5000)
     assert (short.reset_opacities_every, short.sh_degree_every) == (1000, 333)
     assert (short.position_rate, short.densify_gradient) == (1.6e-4, 2e-4)
 
 
-@pytest.mark.parametrize("iterations", [7500, 10_000, 60_000])
-def test_scaling_hardly_changes_how_often_things_happen(iterations: int) -> None:
-    def times(config: TrainingConfig) -> tuple[int, int]:
-        steps = range(1, config.iterations + 1)
-        densifications = sum(schedule.densifies(config, step) for step in steps)
-        return densifications, sum(schedule.resets_opacities(config, step) for step in steps)
+def densifications(config: TrainingConfig) -> int:
+    return sum(schedule.densifies(config, step) for step in range(1, config.iterations + 1))
 
-    densifications, resets = times(TrainingConfig().scaled(iterations))
-    expected_densifications, expected_resets = times(TrainingConfig())
-    assert resets == expected_resets
-    # An interval of 33.3 steps rounds to 33, hence a hundredth more; the ends of the span add one.
-    assert abs(densifications - expected_densifications) <= 0.01 * expected_densifications + 1
+
+def resets(config: TrainingConfig) -> int:
+    return sum(schedule.resets_opacities(config, step) for step in range(1, config.iterations + 1))
+
+
+@pytest.mark.parametrize("iterations", [8300, 10_000, 29_999])
+def test_scaling_leaves_the_interval_of_densification_where_it_gives_enough_of_them(iterations: int) -> None:
+    short = TrainingConfig().scaled(iterations)
+    assert short.densify_every == 100
+    assert densifications(short) >= 40
+
+
+@pytest.mark.parametrize("iterations", [3000, 5000, 7000])
+def test_a_shorter_schedule_densifies_40_times(iterations: int) -> None:
+    short = TrainingConfig().scaled(iterations)
+    assert 36 <= short.densify_every < 100
+    assert densifications(short) in (39, 40, 41)
+
+
+def test_the_shortest_schedules_still_densify_by_the_mean_over_36_views() -> None:
+    assert TrainingConfig().scaled(300).densify_every == 36
+    assert densifications(TrainingConfig().scaled(300)) == 4
+    assert TrainingConfig(densify_every=10).scaled(1000).densify_every == 10
+
+
+def test_a_longer_schedule_happens_as_often() -> None:
+    long = TrainingConfig().scaled(60_000)
+    assert (long.densify_every, long.reset_opacities_every) == (200, 6000)
+    assert densifications(long) == densifications(TrainingConfig())
+
+
+@pytest.mark.parametrize(("iterations", "times"), [(150, 0), (300, 1), (1000, 4), (3000, 4), (10_000, 4), (60_000, 4)])
+def test_opacities_are_reset_four_times_or_as_often_as_they_can_recover(iterations: int, times: int) -> None:
+    assert resets(TrainingConfig().scaled(iterations)) == times
+
+
+@pytest.mark.parametrize("iterations", [300, 1000, 3000, 7000, 10_000, 20_000, 30_000, 60_000])
+def test_large_gaussians_are_removed_only_after_as_many_densifications_as_in_the_published_schedule(
+    iterations: int,
+) -> None:
+    config = TrainingConfig().scaled(iterations)
+    steps = [step for step in range(1, config.iterations + 1) if schedule.densifies(config, step)]
+    first = next((index for index, step in enumerate(steps) if schedule.prunes_large(config, step)), None)
+    assert first is None or first >= 25
+    assert (first is None) == (len(steps) <= 25)
 
 
 def test_the_shortest_schedule_is_valid() -> None:
     short = TrainingConfig().scaled(1)
-    assert short.iterations == short.densify_until == short.reset_opacities_every == 1
-
-
-def test_short_schedules_still_densify_by_the_mean_over_25_views() -> None:
-    assert TrainingConfig().scaled(1000).densify_every == 25
-    assert TrainingConfig(densify_every=10).scaled(1000).densify_every == 10
+    assert short.iterations == short.densify_until == 1
+    assert densifications(short) == resets(short) == 0
 
 
 def test_every_field_has_a_sentence() -> None:
@@ -100,6 +132,7 @@ def test_json_of_an_older_version_means_what_it_did_then() -> None:
     [
         {"iterations": 0},
         {"densify_every": 0},
+        {"prune_large_after": -1},
         {"reset_opacities_every": -1},
         {"sh_degree": 4},
         {"ssim_weight": 1.5},

@@ -7,20 +7,25 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 from training.tiny import blobs
 
+from leansplat.captures.capture import Points
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.render.packed import OPACITIES, unpack_rows
 from leansplat.render.statistics import ViewStatistics
 from leansplat.training.config import TrainingConfig
-from leansplat.training.densification import DensificationCounts, densify, reset_opacities
+from leansplat.training.densification import DensificationCounts, densify, reset_opacities, too_large
+from leansplat.training.initialisation import gaussians_from_points
 from leansplat.training.optimizer import Adam
 
 CONFIG = TrainingConfig()
 EXTENT = 2.0
 SMALL, LARGE = math.log(0.019), math.log(0.021)
 """Log scales on both sides of `densify_size` times the extent."""
+CAMERAS = torch.zeros(1, 3, dtype=torch.float64)
+"""One, in the middle of `blobs`: none of them is farther away than the extent."""
 
 
 def statistics(gradients: list[float], seen: int = 4) -> ViewStatistics:
@@ -40,7 +45,7 @@ def run(
     gaussians: Gaussians,
     found: ViewStatistics,
     config: TrainingConfig = CONFIG,
-    prune_large: bool = False,
+    cameras: Tensor | None = None,
     seed: int = 0,
 ) -> tuple[Adam, DensificationCounts]:
     optimizer = Adam.fresh(gaussians, config)
@@ -50,7 +55,7 @@ def run(
         indices = torch.arange(len(gaussians))
         moment[indices // 16, :, indices % 16] = label
     generator = torch.Generator().manual_seed(seed)
-    counts, sources = densify(optimizer, found, config, EXTENT, generator, prune_large=prune_large)
+    counts, sources = densify(optimizer, found, config, EXTENT, generator, cameras=cameras)
     assert sorted(gaussians.sh0[sources, 0, 0].tolist()) == labels(optimizer)
     return optimizer, counts
 
@@ -62,14 +67,14 @@ def labels(optimizer: Adam) -> list[float]:
 def test_without_gradient_nothing_grows() -> None:
     start = scene([SMALL, LARGE, SMALL])
     optimizer, counts = run(start, statistics([1e-4, 1.9e-4, 0.0]))
-    assert counts == DensificationCounts(cloned=0, split=0, pruned=0, gaussians=3)
+    assert counts == DensificationCounts(cloned=0, split=0, pruned=0, large=0, gaussians=3)
     assert labels(optimizer) == sorted(start.sh0[:, 0, 0].tolist())
 
 
 def test_small_gaussians_with_gradient_are_cloned_as_they_are() -> None:
     start = scene([SMALL, SMALL, SMALL])
     optimizer, counts = run(start, statistics([0.0, 3e-4, 0.0]))
-    assert counts == DensificationCounts(cloned=1, split=0, pruned=0, gaussians=4)
+    assert counts == DensificationCounts(cloned=1, split=0, pruned=0, large=0, gaussians=4)
     result = optimizer.packed.unpack().detach()
     twins = result[result.sh0[:, 0, 0] == start.sh0[1, 0, 0]]
     assert len(twins) == 2
@@ -80,7 +85,7 @@ def test_small_gaussians_with_gradient_are_cloned_as_they_are() -> None:
 def test_large_gaussians_with_gradient_become_two_smaller_ones() -> None:
     start = scene([LARGE, SMALL])
     optimizer, counts = run(start, statistics([3e-4, 0.0]))
-    assert counts == DensificationCounts(cloned=0, split=1, pruned=0, gaussians=3)
+    assert counts == DensificationCounts(cloned=0, split=1, pruned=0, large=0, gaussians=3)
     result = optimizer.packed.unpack().detach()
     halves = result[result.sh0[:, 0, 0] == start.sh0[0, 0, 0]]
     torch.testing.assert_close(halves.scales.exp(), torch.full((2, 3), 0.021 / 1.6))
@@ -127,16 +132,23 @@ def test_the_mean_gradient_over_views_that_see_a_gaussian_decides() -> None:
 def test_transparent_gaussians_are_removed() -> None:
     start = scene([SMALL] * 3, opacities=[0.5, 0.0049, 0.0051])
     optimizer, counts = run(start, statistics([0.0] * 3))
-    assert counts == DensificationCounts(cloned=0, split=0, pruned=1, gaussians=2)
+    assert counts == DensificationCounts(cloned=0, split=0, pruned=1, large=0, gaussians=2)
     assert labels(optimizer) == sorted(start.sh0[[0, 2], 0, 0].tolist())
 
 
-@pytest.mark.parametrize(("prune_large", "left"), [(False, 2), (True, 1)])
-def test_huge_gaussians_are_removed_only_when_asked(prune_large: bool, left: int) -> None:
+@pytest.mark.parametrize(("cameras", "left"), [(None, 2), (CAMERAS, 1)])
+def test_huge_gaussians_are_removed_only_when_asked(cameras: Tensor | None, left: int) -> None:
     start = scene([math.log(0.21), math.log(0.19)])
-    optimizer, counts = run(start, statistics([0.0, 0.0]), prune_large=prune_large)
+    optimizer, counts = run(start, statistics([0.0, 0.0]), cameras=cameras)
     assert counts.gaussians == left
+    assert counts.large == counts.pruned == 2 - left
     assert start.sh0[1, 0, 0].item() in labels(optimizer)
+
+
+def test_what_is_removed_for_being_transparent_does_not_count_as_large() -> None:
+    start = scene([math.log(0.21)] * 3, opacities=[0.5, 0.001, 0.001])
+    _, counts = run(start, statistics([0.0] * 3), cameras=CAMERAS)
+    assert (counts.pruned, counts.large, counts.gaussians) == (3, 1, 0)
 
 
 @pytest.mark.parametrize(("radius", "left"), [(0.0, 2), (20.0, 1)])
@@ -144,9 +156,49 @@ def test_gaussians_large_on_screen_are_removed_only_with_a_limit(radius: float, 
     found = statistics([0.0, 0.0])
     found.max_radius.copy_(torch.tensor([21.0, 19.0]))
     start = scene([SMALL, SMALL])
-    optimizer, counts = run(start, found, replace(CONFIG, prune_radius=radius), prune_large=True)
+    optimizer, counts = run(start, found, replace(CONFIG, prune_radius=radius), cameras=CAMERAS)
     assert counts.gaussians == left
     assert start.sh0[1, 0, 0].item() in labels(optimizer)
+
+
+def test_within_the_extent_of_a_camera_the_limit_of_size_is_the_published_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cameras = torch.randn(5, 3, generator=generator)
+    near = (
+        cameras[:1] + torch.nn.functional.normalize(torch.randn(1000, 3, generator=generator), dim=1) * EXTENT * 0.999
+    )
+    size = torch.rand(1000, generator=generator)
+    assert torch.equal(too_large(near, size, cameras, CONFIG, EXTENT), size > 0.1 * EXTENT)
+
+
+@pytest.mark.parametrize("times", [1.5, 3.0, 10.0])
+def test_beyond_it_a_gaussian_may_be_as_large_as_it_is_away_from_what_cameras_reach(times: float) -> None:
+    cameras = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+    means = torch.tensor([[0.0, 0.0, times * EXTENT]] * 2)
+    limit = (times - 1) * EXTENT
+    assert too_large(means, torch.tensor([0.999, 1.001]) * limit, cameras, CONFIG, EXTENT).tolist() == [False, True]
+
+
+def test_no_unit_of_length_changes_what_is_too_large() -> None:
+    generator = torch.Generator().manual_seed(1)
+    means, cameras = 5 * torch.randn(500, 3, generator=generator), torch.randn(4, 3, generator=generator)
+    size = torch.rand(500, generator=generator) * 3
+    found = too_large(means, size, cameras, CONFIG, EXTENT)
+    assert 0 < int(found.sum()) < 500
+    assert torch.equal(found, too_large(1024 * means, 1024 * size, 1024 * cameras, CONFIG, 1024 * EXTENT))
+
+
+@pytest.mark.parametrize("spread", [5.0, 0.5, 0.01], ids=["walk", "arm's length", "tripod"])
+def test_a_start_that_is_sparse_and_distant_loses_nothing_for_its_size(spread: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    box = torch.tensor([40.0, 30.0, 25.0])
+    positions = box * torch.rand(200, 3, generator=generator) + torch.tensor([-20.0, -15.0, 20.0])
+    cameras = spread * torch.nn.functional.normalize(torch.randn(12, 3, generator=generator), dim=1)
+    extent = 1.1 * spread
+    start = gaussians_from_points(Points(positions, torch.rand(200, 3, generator=generator)), extent)
+    size = start.scales[:, 0].exp()
+    assert int((size > 0.1 * extent).sum()) == 200
+    assert not too_large(start.means, size, cameras, CONFIG, extent).any()
 
 
 def test_moments_stay_with_their_gaussians_and_new_ones_have_none() -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 
 import pytest
 import torch
-from training.tiny import ring_of_cameras, tiny_capture
+from training.tiny import tiny_capture
 
-from leansplat.cameras import Camera, look_at
+from leansplat.cameras import look_at
 from leansplat.captures.capture import Points
 from leansplat.training.initialisation import (
     gaussians_from_points,
     initial_gaussians,
     neighbour_distances,
-    scene_box,
 )
+from leansplat.training.random_start import scene_box
 
 
 def grid(side: int, spacing: float) -> torch.Tensor:
@@ -67,41 +68,14 @@ def test_points_that_are_not_finite_are_left_out() -> None:
     assert len(gaussians_from_points(grey(positions), extent=1.0)) == 7
 
 
-def test_the_box_around_an_object_is_where_the_cameras_look() -> None:
-    shift = torch.tensor([1.0, 2.0, 3.0])
-    directions = [(1, 0, 0.5), (0, 1, 0.5), (-1, 0, 0.5), (0.6, -0.8, -0.5)]
-    cameras = [
-        look_at([float(s) + 4 * d for s, d in zip(shift, direction, strict=True)], shift.tolist(), (0, 0, 1), 0.7, 8, 8)
-        for direction in directions
-    ]
-    centre, half_size = scene_box(cameras, extent=4.0)
-    torch.testing.assert_close(centre.float(), shift)
-    assert half_size == pytest.approx(4 * math.sqrt(1.25) * math.tan(0.35), rel=1e-2)
-
-
-def parallel() -> list[Camera]:
-    return [look_at((x, 0, 0), (x, 0, 5), (0, -1, 0), 0.7, 8, 8) for x in (0.0, 1.0, 2.0)]
-
-
-def outward() -> list[Camera]:
-    directions = [(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0)]
-    return [look_at(d, (3 * d[0], 3 * d[1], 0), (0, 0, 1), 0.7, 8, 8) for d in directions]
-
-
-@pytest.mark.parametrize("cameras", [parallel(), outward()], ids=["parallel", "outward"])
-def test_without_a_common_point_the_box_is_around_the_cameras(cameras: list[Camera]) -> None:
-    centre, half_size = scene_box(cameras, extent=2.0)
-    torch.testing.assert_close(centre, torch.stack([c.position for c in cameras]).mean(dim=0))
-    assert half_size == 6.0
-
-
 def test_random_points_fill_the_box_and_follow_the_seed() -> None:
     capture = replace(tiny_capture(views=4), points=None)
     first, again, other = (
         initial_gaussians(capture, torch.Generator().manual_seed(seed), random_points=500) for seed in (1, 1, 2)
     )
-    centre, half_size = scene_box([view.camera for view in capture.train], capture.extent)
-    offsets = (first.means - centre.float()) / half_size
+    box = scene_box([view.camera for view in capture.train])
+    assert box is not None
+    offsets = (first.means - box[0].float()) / box[1]
     assert len(first) == 500
     assert float(offsets.abs().max()) <= 1
     assert float(offsets.std()) == pytest.approx(1 / math.sqrt(3), rel=0.1)
@@ -116,6 +90,40 @@ def test_a_capture_with_points_starts_from_them() -> None:
     assert bool((scene.means == capture.points.positions).all())
 
 
-def test_the_ring_of_test_cameras_looks_at_the_origin() -> None:
-    centre, _ = scene_box(ring_of_cameras(6), 1.0)
-    torch.testing.assert_close(centre, torch.zeros(3, dtype=torch.float64), atol=1e-9, rtol=0)
+def test_points_that_no_view_sees_give_way_to_random_ones(caplog: pytest.LogCaptureFixture) -> None:
+    capture = tiny_capture(views=8)
+    assert capture.points is not None
+    elsewhere = Points(capture.points.positions + 500, capture.points.colors)
+    with caplog.at_level(logging.WARNING, "leansplat"):
+        scene = initial_gaussians(replace(capture, points=elsewhere), torch.Generator(), random_points=400)
+    assert "no training view of tiny sees its 30 points" in caplog.text
+    assert len(scene) == 400
+    assert float(scene.means.abs().max()) < 3
+    without = initial_gaussians(replace(capture, points=None), torch.Generator(), random_points=400)
+    assert torch.equal(scene.means, without.means)
+
+
+def test_a_few_points_that_are_seen_by_chance_do_not_count(caplog: pytest.LogCaptureFixture) -> None:
+    capture = tiny_capture(views=8)
+    elsewhere = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)) + 500
+    points = torch.cat([elsewhere, torch.zeros(4, 3)])
+    with caplog.at_level(logging.WARNING, "leansplat"):
+        scene = initial_gaussians(replace(capture, points=grey(points)), torch.Generator(), random_points=400)
+    assert "no training view" in caplog.text
+    assert len(scene) == 400
+
+
+def test_a_view_that_sees_no_points_gets_its_share_of_random_ones(caplog: pytest.LogCaptureFixture) -> None:
+    capture = tiny_capture(views=10)
+    assert capture.points is not None
+    away = look_at((4, 0, 0), (9, 0, 0), (0, 0, 1), 0.7, 40, 40)
+    turned = replace(capture.train[3], camera=away)
+    mixed = replace(capture, train=(*capture.train[:3], turned, *capture.train[4:]))
+    with caplog.at_level(logging.WARNING, "leansplat"):
+        scene = initial_gaussians(mixed, torch.Generator(), random_points=800)
+    assert f"1 of 8 training views of tiny see nearly none of its 30 points (first: {turned.name})" in caplog.text
+    assert torch.equal(scene.means[:30], capture.points.positions)
+    pixels, depths = away.project(scene.means[30:])
+    assert len(pixels) == 100
+    assert bool((depths > 0.2).all())
+    assert bool(((pixels > -0.01) & (pixels < 40.01)).all())

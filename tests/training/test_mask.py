@@ -19,7 +19,14 @@ from leansplat.training.mask import FIRST_MOMENT, LOGIT, drawn, fresh_mask, upda
 from leansplat.training.optimizer import Adam
 
 CAPTURE = tiny_capture()
-CONFIG = replace(TrainingConfig().scaled(90), sh_degree=1, densify_every=3, checkpoint_every=20)
+CONFIG = replace(
+    TrainingConfig().scaled(90),
+    sh_degree=1,
+    densify_every=3,
+    reset_opacities_every=9,
+    prune_large_after=3,
+    checkpoint_every=20,
+)
 MASKED = replace(CONFIG, mask_weight=5e-3, mask_rate=0.3, mask_threshold=0.1)
 
 

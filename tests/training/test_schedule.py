@@ -55,6 +55,13 @@ def test_large_gaussians_are_pruned_only_after_the_first_reset() -> None:
     assert schedule.prunes_large(CONFIG, 3100)
 
 
+def test_large_gaussians_are_pruned_only_after_densifications_that_could_split_them() -> None:
+    short = replace(CONFIG, densify_from=0, densify_every=100, reset_opacities_every=300)
+    assert not schedule.prunes_large(short, 2500)
+    assert schedule.prunes_large(short, 2600)
+    assert schedule.prunes_large(replace(short, prune_large_after=0), 400)
+
+
 def test_statistics_are_gathered_until_densification_ends() -> None:
     assert schedule.gathers_statistics(CONFIG, 1)
     assert schedule.gathers_statistics(CONFIG, 14_999)

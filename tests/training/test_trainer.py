@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import tiny_capture
+from training.tiny import blobs, distant_capture, tiny_capture
 
+from leansplat.cameras import look_at
 from leansplat.errors import CaptureError, RunError
+from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.render import render
 from leansplat.runs import open_run
@@ -22,7 +26,14 @@ from leansplat.training.loss import photometric_loss
 from leansplat.training.trainer import begin_training
 
 CAPTURE = tiny_capture()
-CONFIG = replace(TrainingConfig().scaled(90), sh_degree=1, densify_every=3, checkpoint_every=20)
+CONFIG = replace(
+    TrainingConfig().scaled(90),
+    sh_degree=1,
+    densify_every=3,
+    reset_opacities_every=9,
+    prune_large_after=3,
+    checkpoint_every=20,
+)
 
 
 def assert_same(first: Gaussians, second: Gaussians) -> None:
@@ -156,9 +167,43 @@ def test_a_capture_without_training_views_is_refused() -> None:
         train(replace(CAPTURE, train=()), CONFIG)
 
 
-def test_losing_every_gaussian_ends_the_run_with_a_sentence() -> None:
-    with pytest.raises(RunError, match="no Gaussian is left"):
-        train(CAPTURE, replace(CONFIG, prune_opacity=1.0))
+def test_losing_every_gaussian_ends_the_run_with_a_sentence_that_says_why() -> None:
+    with pytest.raises(RunError, match=r"no Gaussian is left after step 3: 0 .* too large .* and 30 .* transparent"):
+        train(CAPTURE, replace(CONFIG, prune_opacity=1.0, densify_gradient=1.0))
+    tiny = replace(CONFIG, prune_size=1e-6, prune_large_after=0, reset_opacities_every=1, densify_gradient=1.0)
+    with pytest.raises(RunError, match=r"no Gaussian is left after step 3: 30 .* too large .* and 0 .* transparent"):
+        train(CAPTURE, tiny)
+
+
+def test_losing_most_gaussians_for_their_size_warns(caplog: pytest.LogCaptureFixture) -> None:
+    start = begin_training(CAPTURE, CONFIG)
+    size = start.gaussians().scales.amax(dim=1).exp().sort().values
+    limit = float(size[5]) / CAPTURE.extent
+    config = replace(CONFIG, prune_size=limit, prune_large_after=0, reset_opacities_every=2, densify_gradient=1.0)
+    with caplog.at_level(logging.WARNING, "leansplat"):
+        train(CAPTURE, replace(config, densify_until=4), start=start)
+    assert len(caplog.messages) == 1
+    assert re.match(r"step 3 removed 2\d Gaussians for their size and left \d; ", caplog.messages[0])
+    caplog.clear()
+    train(CAPTURE, CONFIG)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("iterations", [300, 1000])
+def test_short_trainings_learn_a_sparse_distant_scene(iterations: int, tmp_path: Path) -> None:
+    capture = distant_capture()
+    config = TrainingConfig(sh_degree=0).scaled(iterations)
+    size = begin_training(capture, config).gaussians().scales.amax(dim=1).exp()
+    assert float(size.min()) > config.prune_size * capture.extent
+    scene = train(capture, config, tmp_path / "run").gaussians
+    assert len(scene) > len(size)
+    assert all(event.get("large", 0) == 0 for event in open_run(tmp_path / "run").events())
+    for view in capture.test:
+        photo = view.photo / 255
+        image = render(scene, view.camera).image.detach().clamp(0, 1)
+        # The mean colour is what is left to guess where a scene was deleted.
+        guess = ((photo - photo.mean(dim=(0, 1))) ** 2).mean()
+        assert ((photo - image) ** 2).mean() < 0.25 * guess
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,3 +290,30 @@ def test_pruning_by_opacity_goes_on_after_densification_where_asked(tmp_path: Pa
     assert all(event["step"] % config.densify_every == 0 for event in events)
     plain = train(CAPTURE, CONFIG)
     assert events[-1]["gaussians"] < len(plain.gaussians)
+
+
+def test_views_that_show_nothing_are_counted_after_training(caplog: pytest.LogCaptureFixture) -> None:
+    away = look_at((4, 0, 0), (9, 0, 0), (0, 0, 1), 0.7, 40, 40)
+    black = torch.zeros_like(CAPTURE.train[0].photo)
+    views = list(CAPTURE.train)
+    views[2] = replace(views[2], camera=away)
+    views[5] = replace(views[5], camera=away, photo=black)  # which is right to show nothing
+    scene = replace(CAPTURE, train=tuple(views))
+    start = TrainingState.begin(blobs(), CONFIG, CAPTURE.extent)
+    with caplog.at_level(logging.WARNING, "leansplat"):
+        train(scene, CONFIG.scaled(2), start=start)
+    assert f"1 of 8 training views show nothing of the scene (first: {views[2].name})" in caplog.text
+    caplog.clear()
+    train(CAPTURE, CONFIG.scaled(2))
+    assert "show nothing" not in caplog.text
+
+
+def test_one_camera_far_away_costs_little() -> None:
+    """It used to multiply every rate and size by hundreds."""
+    far = replace(CAPTURE.train[0], camera=look_at((3000, 0, 0), (0, 0, 0), (0, 0, 1), 0.7, 40, 40))
+    config = replace(CONFIG.scaled(200), densify_every=25)
+    scores = [
+        evaluate(train(capture, config).gaussians, CAPTURE, lpips=None, fps=False).psnr
+        for capture in (replace(CAPTURE, train=CAPTURE.train[1:]), replace(CAPTURE, train=(far, *CAPTURE.train[1:])))
+    ]
+    assert scores[1] > scores[0] - 0.5

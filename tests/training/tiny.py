@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -50,3 +51,30 @@ def tiny_capture(views: int = 10, background: tuple[float, float, float] = (0.0,
     positions = scene.means[::2] + 0.05 * torch.randn(30, 3, generator=generator)
     points = Points(positions, torch.full((30, 3), 0.5))
     return Capture("tiny", tuple(shots[2:]), tuple(shots[:2]), points, background)
+
+
+def distant_capture() -> Capture:
+    """11 photos, two of them held out, by cameras within 5 units, of what is 20 to 45 away; 200 points show where."""
+    generator = torch.Generator().manual_seed(7)
+
+    def within(half_size: tuple[float, float, float], count: int) -> torch.Tensor:
+        return (2 * torch.rand(count, 3, generator=generator) - 1) * torch.tensor(half_size)
+
+    means = within((20.0, 15.0, 12.5), 1500) + torch.tensor([0.0, 0.0, 32.5])
+    waves = torch.tensor([[0.2, -0.1, 0.15], [0.1, 0.25, -0.1], [0.05, 0.1, 0.1]])
+    colors = 0.5 + 0.45 * torch.sin(means @ waves)
+    scene = replace(
+        blobs(1500),
+        means=means,
+        scales=torch.full((1500, 3), math.log(1.2)),
+        sh0=((colors - 0.5) / 0.28209479177387814)[:, None, :],
+    )
+    shots = []
+    for index in range(11):
+        position = within((4.0, 2.5, 1.0), 1)[0].tolist()
+        target = (within((4.0, 3.0, 1.0), 1)[0] + torch.tensor([0.0, 0.0, 30.0])).tolist()
+        camera = look_at(position, target, (0, -1, 0), 0.9, 80, 60)
+        image = render(scene, camera).image.detach().clamp(0, 1)
+        shots.append(View(f"{index:03d}.png", camera, (image * 255).round().to(torch.uint8).contiguous()))
+    points = Points(means[:200].contiguous(), colors[:200].contiguous())
+    return Capture("distant", tuple(shots[2:]), tuple(shots[:2]), points)

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from leansplat.cameras import Camera
 from leansplat.captures import blender, colmap, nerfstudio
-from leansplat.captures.capture import Capture, Points, View, every_eighth
+from leansplat.captures.capture import Capture, Points, View, describe_lone_cameras, every_eighth
 from leansplat.captures.listing import Listing
+from leansplat.captures.mask_search import with_masks
+from leansplat.captures.photo_search import whereabouts
 from leansplat.captures.photos import load_views
 from leansplat.errors import CaptureError
+from leansplat.gaussians import WORLD
+from leansplat.origin import origin_of_capture
 
 __all__ = ["Capture", "Points", "View", "every_eighth", "load"]
 
@@ -33,51 +40,66 @@ def load(
 
     Layouts are tried in this order: a COLMAP model (`sparse/0`, `sparse` or the folder itself) with photos in
     `images`; `transforms_train.json`; `transforms.json`. Photos whose camera has distortion are undistorted and
-    cropped to what they cover. Test views are those of the capture's own list, else every 8th by name.
+    cropped to what they cover. Test views are those of the capture's own list, else every 8th by name. Masks are those
+    that a transforms file names (`mask_path`) or that lie in a folder `masks`, named after their photos: what is black
+    in them does not count.
 
     Args:
         path: a folder, or a transforms file of any name in one.
-        downscale: make photos this many times smaller on each side (a whole number, at least 1): from the folder
-            `images_{downscale}` where the capture has one, else by area resampling.
+        downscale: make photos this many times smaller on each side (a whole number, at least 1): from the copies in
+            the folder `images_{downscale}` that are what they say, else by area resampling.
         background: (r, g, b) in [0, 1] that photos with alpha are composed on; black unless given.
         max_memory: bytes that the photos may take; by default 80 % of the physical memory available.
         points: whether to read the sparse points, which only training needs.
 
     Raises:
-        CaptureError: the folder is no capture, one of its files is malformed, a photo cannot be read or does not
-            match its camera, fewer than two views are left, or the photos do not fit in memory.
+        CaptureError: the folder is no capture, one of its files is malformed, a photo or mask cannot be read, does not
+            match its camera or could be several files, fewer than two views are left, or the photos do not fit in
+            memory.
     """
     path = Path(path).absolute()
+    if ".." in path.parts:  # which photos' paths are compared without
+        path = path.resolve()
     background = _BLACK if background is None else background
     if isinstance(downscale, bool) or not isinstance(downscale, int) or downscale < 1:
         raise CaptureError(f"downscale is {downscale}; give a whole number of at least 1.")
     if len(background) != 3 or not all(math.isfinite(value) and 0 <= value <= 1 for value in background):
         raise CaptureError(f"background is {background}; give red, green and blue between 0 and 1.")
-    listing = _list(path, downscale, points)
+    folder = path if path.is_dir() else path.parent
+    listing = with_masks(_list(path, downscale, points), folder, downscale)
     warnings = list(listing.warnings)
     if not listing.shots and not listing.missing:
         raise CaptureError(f"{listing.source} lists no photos; make the capture again.")
     if listing.missing:
         first = min(listing.missing)
+        where = whereabouts(listing.missing[first])
         if not listing.shots:
             raise CaptureError(
-                f"{listing.source} lists {len(listing.missing)} photos and none exists (first: {first}); put the "
-                "photos where it says, or use the --downscale whose folder of photos is there."
+                f"{listing.source} lists {len(listing.missing)} photos and none exists (first: {first}) {where}; put "
+                "the photos where it says, or use the --downscale whose folder of photos is there."
             )
         warnings.append(
-            f"{listing.source} lists {len(listing.missing)} photos that do not exist (first: {first}); "
+            f"{listing.source} lists {len(listing.missing)} photos that do not exist (first: {first}) {where}; "
             "they are skipped."
         )
     train, test = _split(listing, warnings)
     shots = sorted((shot for shot in listing.shots if shot.name in train | test), key=lambda shot: shot.name)
     views, assumed = load_views(shots, downscale=downscale, background=background, max_memory=max_memory)
+    left = {view.name for view in views}
+    if len(left) < 2 or not left & train:
+        raise CaptureError(
+            f"{listing.source} leaves {len(left & train)} views for training and {len(left & test)} for testing once "
+            "those are out of which masks hide every pixel; black hides and white counts, so invert the masks if that "
+            "is not meant."
+        )
+    trained_on = tuple(view for view in views if view.name in train)
     return Capture(
         name=(path if path.is_dir() else path.parent).resolve().name,
-        train=tuple(view for view in views if view.name in train),
+        train=trained_on,
         test=tuple(view for view in views if view.name in test),
-        points=listing.points,
+        points=_as_exact_as_needed(listing.points, [view.camera for view in views if view.name in train]),
         background=background,
-        warnings=(*warnings, *assumed),
+        warnings=(*warnings, *assumed, *describe_lone_cameras(trained_on)),
     )
 
 
@@ -89,18 +111,25 @@ def _list(path: Path, downscale: int, points: bool) -> Listing:
         if path.suffix != ".json":
             raise CaptureError(f"{path} is not a capture; give a capture's folder or its transforms.json.")
         if path.name == blender.FILE:
-            return blender.read(path, downscale=downscale)
+            return blender.read(path, downscale=downscale, points=points)
         return nerfstudio.read(path, downscale=downscale, points=points)
     if colmap.find(path):
         return colmap.read(path, downscale=downscale, points=points)
     if file := blender.find(path):
-        return blender.read(file, downscale=downscale)
+        return blender.read(file, downscale=downscale, points=points)
     if file := nerfstudio.find(path):
         return nerfstudio.read(file, downscale=downscale, points=points)
     raise CaptureError(
         f"{path} is not a capture; give a folder with sparse/0 and images (COLMAP), transforms.json (nerfstudio, "
         "instant-ngp) or transforms_train.json (Blender)."
     )
+
+
+def _as_exact_as_needed(points: Points | None, cameras: Sequence[Camera]) -> Points | None:
+    """Points as float32, unless the capture lies too far from zero for that."""
+    if points is None or origin_of_capture(cameras, points.positions) != WORLD:
+        return points
+    return replace(points, positions=points.positions.float())
 
 
 def _split(listing: Listing, warnings: list[str]) -> tuple[set[str], set[str]]:

@@ -6,11 +6,13 @@ it. A `test.txt` beside the model lists test photos, one name a line.
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 
-from leansplat.captures.capture import Points
-from leansplat.captures.colmap_model import model_suffix, read_images, read_lenses, read_points
-from leansplat.captures.listing import Listing, Shot, find_photo
+from leansplat.captures.colmap_model import model_suffix, read_images, read_lenses
+from leansplat.captures.listing import Listing, Shot, find_copies
+from leansplat.captures.photo_search import called, listed_photos, locate, name_parts, shown
+from leansplat.captures.sparse_points import points_of_model
 from leansplat.errors import CaptureError
 
 _MODEL_FOLDERS = ("sparse/0", "sparse", ".")
@@ -33,50 +35,56 @@ def read(folder: Path, *, downscale: int = 1, points: bool = True) -> Listing:
         CaptureError: there is no model, one of its files is malformed, or an image's camera is not listed.
     """
     model = find(folder)
-    if model is None:
+    suffix = None if model is None else model_suffix(model)
+    if model is None or suffix is None:
         raise CaptureError(f"{folder} holds no COLMAP model; give the folder that holds sparse/0 and images.")
-    suffix = model_suffix(model)
     source = model / f"images{suffix}"
     lenses = read_lenses(model / f"cameras{suffix}")
-    shots, missing = [], []
-    for image in read_images(source):
+    images = read_images(source)
+    for image in images:
         if image.camera not in lenses:
             raise CaptureError(f"{source}: {image.name} has camera {image.camera}, which cameras{suffix} lacks.")
-        relative = PurePosixPath(image.name)
-        if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-            raise CaptureError(f"{source}: the photo name '{image.name}' leaves the folder {_PHOTO_FOLDER}; rename it.")
-        found = find_photo(folder / _PHOTO_FOLDER, image.name, downscale)
-        if found is None:
-            missing.append(image.name)
+    photos = folder / _PHOTO_FOLDER
+    others = (*filter(Path.is_dir, called(folder, _PHOTO_FOLDER)), model, folder)
+    located = locate(source, [image.name for image in images], (photos, *others))
+    names = {listed: shown(path.relative_to(located.folder)) for listed, path in located.files.items()}
+    copies = find_copies(source, folder, photos, [names.get(image.name, image.name) for image in images], downscale)
+    shots, missing = [], {}
+    for image in images:
+        photo = located.files.get(image.name)
+        copy = copies.files.get(names.get(image.name, image.name))
+        if photo is None and copy is not None:
+            names[image.name] = shown(copy.relative_to(copies.folder))
+        if image.name in names:
+            shots.append(Shot(names[image.name], photo, copy, lenses[image.camera], image.world_to_camera))
         else:
-            shots.append(Shot(image.name, *found, lenses[image.camera], image.world_to_camera))
-    warnings = []
+            missing[shown(image.name)] = located.folder.joinpath(*name_parts(image.name))
+    warnings = [*located.warnings(source), *copies.warnings(source)]
     if model.name == "0" and any(model_suffix(other) for other in model.parent.iterdir() if other != model):
         warnings.append(f"{model.parent} holds several models; only {model.name} is used.")
-    cloud = None
-    if points:
-        cloud = _points(model / f"points3D{suffix}")
-        if cloud is None:
-            warnings.append(f"{model} has no points; training starts from random ones.")
+    cloud, said = points_of_model(model, suffix, folder) if points else (None, None)
+    if said is not None:
+        warnings.append(said)
     return Listing(
         source,
         tuple(shots),
-        missing=tuple(missing),
-        test=_test_names(model / "test.txt"),
+        missing=missing,
+        test=_test_names(model / "test.txt", names),
         points=cloud,
         warnings=tuple(warnings),
     )
 
 
-def _points(path: Path) -> Points | None:
-    return read_points(path) if path.is_file() else None
+def _test_names(path: Path, names: Mapping[str, str]) -> frozenset[str] | None:
+    """Names that a list file gives to the test side, or None without such a file.
 
-
-def _test_names(path: Path) -> frozenset[str] | None:
-    """Names that a list file gives to the test side, or None without such a file."""
+    Args:
+        names: what each photo is called, by its name in the model.
+    """
     if not path.is_file():
         return None
     try:
-        return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CaptureError(f"{path} cannot be read ({error}); list one photo name a line in UTF-8.") from error
+    return listed_photos((line.strip() for line in lines if line.strip()), names)

@@ -40,6 +40,9 @@ _MODELS = {
 _PARAMETERS = dict(_MODELS.values())
 _SUPPORTED = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 
+_OTHER_BYTES = "surrogateescape"  # names of files need not be UTF-8: bytes that are not are kept, as Python's paths do
+_NUMERIC = "0123456789+-.eE \t"  # what lines of numbers are made of
+
 # Sizes in bytes of the smallest possible records.
 _CAMERA_BYTES = 24 + 3 * 8
 _IMAGE_BYTES = 64 + 1 + 8
@@ -81,11 +84,13 @@ def read_images(path: Path) -> list[PosedImage]:
     """Posed images from `images.bin` or `images.txt`, in the file's order.
 
     Raises:
-        CaptureError: the file is malformed, a pose is not finite, or a name is listed twice.
+        CaptureError: the file is malformed, a pose is not finite, or a name is listed twice or no file's.
     """
     images: list[PosedImage] = []
     names: set[str] = set()
     for name, camera, quaternion, translation in _text_images(path) if _is_text(path) else _binary_images(path):
+        if set(name) & set("\0\n\r"):
+            raise CaptureError(f"{path} has a photo name with a zero byte or a line break; rename the photo.")
         if name in names:
             raise CaptureError(f"{path} lists the photo {name} twice; export the model again.")
         names.add(name)
@@ -108,8 +113,8 @@ def read_points(path: Path) -> Points | None:
     if not rows:
         return None
     table = np.array(rows, dtype=np.float64)
-    positions, colors = table[:, :3].astype(np.float32), table[:, 3:]
-    if not np.isfinite(positions).all():
+    positions, colors = np.ascontiguousarray(table[:, :3]), table[:, 3:]
+    if not (np.abs(positions) <= np.finfo(np.float32).max).all():
         raise CaptureError(f"{path} has a point that is not finite; run the reconstruction again.")
     if colors.min() < 0 or colors.max() > 255:
         raise CaptureError(f"{path} has a colour outside 0 to 255; export the model again.")
@@ -185,10 +190,7 @@ class _Records:
             raise CaptureError(f"{self.path} ends in the middle of a record; copy or export the model again.")
         raw = self.data[self.offset : end]
         self.offset = end + 1
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise CaptureError(f"{self.path} has a photo name that is not UTF-8; export the model again.") from error
+        return raw.decode("utf-8", _OTHER_BYTES)
 
     def count(self, smallest: int, what: str) -> int:
         """The next count, which what is left of the file must be able to hold at `smallest` bytes a record."""
@@ -250,16 +252,15 @@ def _binary_points(path: Path) -> Iterator[tuple[float, ...]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line that is not a comment; empty lines are kept."""
+    """Number and text of each line that is neither empty nor a comment."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig", errors=_OTHER_BYTES) as file:
             for number, line in enumerate(file, start=1):
-                if not line.startswith("#"):
-                    yield number, line.strip()
+                text = line.strip()
+                if text and not text.startswith("#"):
+                    yield number, text
     except OSError as error:
         raise CaptureError(f"{path} cannot be read ({error.strerror}); check the file.") from error
-    except UnicodeDecodeError as error:
-        raise CaptureError(f"{path} is not UTF-8 text; export the model again.") from error
 
 
 def _malformed(path: Path, line: int, wanted: str) -> CaptureError:
@@ -268,41 +269,75 @@ def _malformed(path: Path, line: int, wanted: str) -> CaptureError:
 
 def _text_cameras(path: Path) -> Iterator[tuple[int, str, int, int, tuple[float, ...]]]:
     for line, text in _lines(path):
-        if text:
-            try:
-                number, model, width, height, *parameters = text.split()
-                yield int(number), model, int(width), int(height), tuple(map(float, parameters))
-            except ValueError as error:
-                raise _malformed(path, line, "a camera") from error
+        try:
+            number, model, width, height, *parameters = text.split()
+            yield int(number), model, _whole(width), _whole(height), tuple(map(float, parameters))
+        except ValueError as error:
+            raise _malformed(path, line, "a camera") from error
+
+
+def _whole(text: str) -> int:
+    """A whole number, which some tools write as "1080.0"."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(text)
+    return int(number)
 
 
 def _text_images(path: Path) -> Iterator[tuple[str, int, Sequence[float], Sequence[float]]]:
-    lines = _lines(path)
-    for line, text in lines:
-        if not text:
+    """Photos, a line each. A photo's keypoints follow on a line of their own; COLMAP leaves that line empty where there
+    are none, and other tools leave it out, so what a line is shows in what it is made of."""
+    keypoints_may_follow = False
+    for line, text in _lines(path):
+        if _is_keypoints(text):
+            if not keypoints_may_follow:
+                raise _malformed(path, line, "an image, nor the first list of keypoints after one")
+            if _is_pose(text):
+                raise _malformed(path, line, "surely a list of keypoints nor surely a photo with a name of numbers")
+            keypoints_may_follow = False
             continue
         try:
-            _, *pose, camera, name = text.split(maxsplit=9)
-            numbers = [float(number) for number in pose]
-            if len(numbers) != 7:
+            number, *pose, camera, name = text.split(maxsplit=9)
+            numbers = [float(value) for value in pose]
+            if len(numbers) != 7 or int(number) < 0:
                 raise _malformed(path, line, "an image")
             yield name, int(camera), numbers[:4], numbers[4:]
         except ValueError as error:
-            raise _malformed(path, line, "an image") from error
-        # The second line of a record, its keypoints, may be empty; three values each when it is not.
-        line, keypoints = next(lines, (line, ""))
-        if len(keypoints.split()) % 3:
-            raise _malformed(path, line, "a list of keypoints")
+            wanted = "a list of keypoints" if keypoints_may_follow and not text.strip(_NUMERIC) else "an image"
+            raise _malformed(path, line, wanted) from error
+        keypoints_may_follow = True
+
+
+def _is_keypoints(text: str) -> bool:
+    """Whether a line is numbers alone, three a keypoint: X, Y and the whole number of a point."""
+    if text.strip(_NUMERIC):  # something that is in no number, as in a photo's name
+        return False
+    values = text.split()
+    try:
+        for value in values:
+            float(value)
+        for point in values[2::3]:
+            int(point)
+    except ValueError:
+        return False
+    return len(values) % 3 == 0
+
+
+def _is_pose(text: str) -> bool:
+    """Whether a line of keypoints also has the number, rotation and camera of a photo whose name is numbers alone."""
+    values = text.split(maxsplit=9)
+    rotation = map(float, values[1:5])
+    is_rotation = abs(sum(value * value for value in rotation) - 1) < 1e-3
+    return len(values) == 10 and values[0].isdigit() and values[8].isdigit() and is_rotation
 
 
 def _text_points(path: Path) -> Iterator[tuple[float, ...]]:
     for line, text in _lines(path):
-        if text:
-            try:
-                _, *row = text.split(maxsplit=8)[:7]
-                numbers = tuple(map(float, row))
-            except ValueError as error:
-                raise _malformed(path, line, "a point") from error
-            if len(numbers) != 6:
-                raise _malformed(path, line, "a point")
-            yield numbers
+        try:
+            _, *row = text.split(maxsplit=8)[:7]
+            numbers = tuple(map(float, row))
+        except ValueError as error:
+            raise _malformed(path, line, "a point") from error
+        if len(numbers) != 6:
+            raise _malformed(path, line, "a point")
+        yield numbers

@@ -56,6 +56,11 @@ class Lens:
         """(3, 3) float64 intrinsics."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=np.float64)
 
+    @property
+    def off_centre(self) -> bool:
+        """Whether the principal point is in the outer half of the photo on some side, or outside it."""
+        return abs(self.cx / self.width - 0.5) > 0.25 or abs(self.cy / self.height - 0.5) > 0.25
+
     def fits(self, width: int, height: int) -> bool:
         """Whether a photo of this size has the lens's shape: some scale gives both sides to within a pixel."""
         smallest = max((width - 1) / self.width, (height - 1) / self.height)
@@ -135,3 +140,11 @@ class Undistortion:
     def __call__(self, photo: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 distorted -> (H', W', 3) uint8 as the pinhole lens would have taken it."""
         return cv2.remap(photo, self.columns, self.rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+    def touched(self, marked: np.ndarray) -> np.ndarray:
+        """(H, W) uint8, 0 or 1 -> (H', W'), 1 where a pixel of the new photo may be made of a marked one of the old.
+
+        Cubic interpolation takes pixels at most two away from the nearest one.
+        """
+        near = cv2.dilate(marked, np.ones((5, 5), np.uint8))
+        return cv2.remap(near, self.columns, self.rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)

@@ -6,14 +6,14 @@ file's: nerfstudio's `applied_transform` is already in its poses and in its poin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leansplat.captures.capture import Points
 from leansplat.captures.listing import Listing
-from leansplat.captures.point_cloud import read_point_cloud
-from leansplat.captures.transforms import list_shots, photo_names, photo_path, read_frames, read_json
+from leansplat.captures.photo_search import as_written, listed_photos
+from leansplat.captures.sparse_points import points_of_transforms
+from leansplat.captures.transforms import Frame, list_shots, photo_names, read_frames, read_json
 from leansplat.errors import CaptureError
 
 FILE = "transforms.json"
@@ -30,41 +30,32 @@ def read(path: Path, *, downscale: int = 1, points: bool = True) -> Listing:
     Args:
         path: a transforms file, whatever its name.
         downscale: photos in a sibling of the photo folder called `..._{downscale}` are used where they exist.
-        points: whether to read the point cloud that the file names.
+        points: whether to read the point cloud that the file names or has beside it.
 
     Raises:
         CaptureError: the file is malformed.
     """
     content = read_json(path)
-    frames = read_frames(path, content)
-    shots, missing = list_shots(frames, downscale)
-    names = photo_names(frames)
-    train = _listed(path, content, "train_filenames", names)
-    test = _listed(path, content, "test_filenames", names)
+    frames, warnings = read_frames(path, content)
+    shots, missing, assumed = list_shots(frames, downscale)
+    train = _listed(path, content, "train_filenames", frames)
+    test = _listed(path, content, "test_filenames", frames)
     if test is None:
-        test = _listed(path, content, "val_filenames", names)
-    cloud, warnings = _points(path, content) if points else (None, ())
-    return Listing(path, shots, missing, train, test, cloud, warnings)
+        test = _listed(path, content, "val_filenames", frames)
+    cloud, said = points_of_transforms(path, content, shots) if points else (None, None)
+    warnings = [*warnings, *assumed, *([] if said is None else [said])]
+    return Listing(path, shots, missing, train, test, cloud, tuple(warnings))
 
 
-def _listed(path: Path, content: Mapping[str, Any], key: str, names: Mapping[Path, str]) -> frozenset[str] | None:
+def _listed(path: Path, content: Mapping[str, Any], key: str, frames: Sequence[Frame]) -> frozenset[str] | None:
     """Names of the photos in one of the file's lists; a photo without a frame keeps its path as its name."""
     listed = content.get(key)
     if listed is None:
         return None
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+    if not isinstance(listed, list) or not all(isinstance(name, str) and "\0" not in name for name in listed):
         raise CaptureError(f"{path}: {key} is not a list of photo paths; write the file again.")
-    return frozenset(names.get(photo_path(path, name), name) for name in listed)
-
-
-def _points(path: Path, content: Mapping[str, Any]) -> tuple[Points | None, tuple[str, ...]]:
-    name = content.get("ply_file_path")
-    if name is None:
-        return None, ()
-    if not isinstance(name, str):
-        raise CaptureError(f"{path}: ply_file_path is not a path; write the file again.")
-    if not (path.parent / name).is_file():
-        return None, (
-            f"{path} names the point cloud {name}, which does not exist; training starts from random points.",
-        )
-    return read_point_cloud(path.parent / name), ()
+    by_file = photo_names(frames)
+    by_name = {frame.values["file_path"]: by_file[frame.photo] for frame in frames}
+    files = {name: as_written(path.parent, name) for name in listed}
+    found = frozenset(by_file[file] for file in files.values() if file in by_file)
+    return found | listed_photos((name for name, file in files.items() if file not in by_file), by_name)

@@ -1,4 +1,5 @@
-"""From shots to views: decode photos, compose alpha, undistort, downscale, and give each the camera that fits it.
+"""From shots to views: decode photos and masks, compose alpha, undistort, downscale, and give each the camera that
+fits it.
 
 Everything that can be refused is refused from file headers alone (sizes, shapes, total memory) before the first photo
 is decoded. Photos are used as stored: an EXIF orientation tag is followed only where the camera's shape demands it,
@@ -9,8 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import struct
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,27 +20,17 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.PpmImagePlugin import PpmImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.captures.lens import Lens, Undistortion
 from leansplat.captures.listing import Shot
+from leansplat.captures.masks import check_masks, hidden_in_photo, hidden_in_view, masks_said
 from leansplat.captures.memory import available_memory
+from leansplat.captures.photo_choice import Choice, choose
+from leansplat.captures.photo_header import FORMATS, UNREADABLE, has_alpha
 from leansplat.errors import CaptureError
 
-# Named, because Pillow would otherwise also try formats that run other programs (EPS).
-_FORMATS = [
-    str(file.format) for file in (JpegImageFile, PngImageFile, WebPImageFile, TiffImageFile, BmpImageFile, PpmImageFile)
-]
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-_ORIENTATION = 0x0112  # the EXIF tag
-_SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
 _WORKERS = 8
 _MEMORY_FRACTION = 0.8
 
@@ -51,18 +40,9 @@ class _Plan:
     """What will be done to one photo, known before it is decoded."""
 
     shot: Shot
-    turned: bool
+    choice: Choice
     lens: Lens
     camera: Camera
-
-
-def photo_size(path: Path) -> tuple[int, int]:
-    """Width and height of a photo as stored, from its header.
-
-    Raises:
-        CaptureError: the file is not a photo that can be read.
-    """
-    return _header(path)[0]
 
 
 def read_photo(
@@ -77,15 +57,15 @@ def read_photo(
         CaptureError: the file cannot be decoded, or has one 16- or 32-bit channel.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.load()
             upright = ImageOps.exif_transpose(image) if turned else image
             if upright.mode.startswith(("I", "F")):
                 raise CaptureError(f"{path} has {upright.mode} pixels; convert it to 8-bit RGB.")
-            if "A" in upright.getbands() or "a" in upright.getbands() or "transparency" in upright.info:
+            if has_alpha(upright):
                 return _composed(np.asarray(upright.convert("RGBA")), background)
             return np.array(upright.convert("RGB"))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CaptureError(f"{path} cannot be decoded ({error}); replace the photo or take it out.") from error
 
 
@@ -94,75 +74,102 @@ def load_views(
 ) -> tuple[list[View], list[str]]:
     """Decode shots into views, in their order, and say in sentences what was assumed.
 
+    Photos of which masks hide every pixel make no view.
+
     Args:
-        downscale: divide the size of photos by this; shots that are already downscaled copies keep theirs.
+        downscale: how many times smaller than its photo each view is.
         background: what photos with alpha are composed on.
         max_memory: bytes that the decoded photos may take; None for 80 % of the physical memory available.
 
     Raises:
-        CaptureError: a photo cannot be read, does not have its camera's shape, or the photos do not fit in memory.
+        CaptureError: a photo or mask cannot be read, does not have its camera's shape, or the photos do not fit in
+            memory.
     """
     with ThreadPoolExecutor(min(_WORKERS, os.cpu_count() or 1)) as pool:
-        headers = list(pool.map(_header, (shot.photo for shot in shots)))
-        plans = [_plan(shot, header, downscale) for shot, header in zip(shots, headers, strict=True)]
+        plans = list(pool.map(lambda shot: _plan(shot, downscale), shots))
         _check_memory(plans, downscale, max_memory)
         # Shared by the photos of a lens and gone when they are decoded. Two, because a map takes 8 bytes a pixel and
         # cameras of a rig follow one another by name.
         undistortion = lru_cache(maxsize=2)(Undistortion)
 
         def decode(plan: _Plan) -> View:
-            photo = read_photo(plan.shot.photo, background=background, turned=plan.turned)
+            source, masks = plan.choice.source, plan.shot.masks
+            photo = read_photo(source.file, background=background, turned=source.turned)
+            hidden = hidden_in_photo(masks, source.file, plan.lens, turned=source.turned) if masks else None
             try:
-                if plan.lens.distortion:
-                    photo = undistortion(plan.lens)(photo)
+                straighten = undistortion(plan.lens) if plan.lens.distortion else None
+                if straighten is not None:
+                    photo = straighten(photo)
                 size = (plan.camera.width, plan.camera.height)
                 if photo.shape[1::-1] != size:
                     photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+                if hidden is not None:
+                    hidden = hidden_in_view(hidden, straighten, size)
             except ValueError as error:
-                raise CaptureError(f"{plan.shot.photo} has a camera with {error}; calibrate it again.") from error
+                raise CaptureError(f"{source.file} has a camera with {error}; calibrate it again.") from error
             except cv2.error as error:
-                raise CaptureError(f"{plan.shot.photo} cannot be resampled ({error.err}); make it smaller.") from error
-            return View(plan.shot.name, plan.camera, torch.from_numpy(photo))
+                raise CaptureError(f"{source.file} cannot be resampled ({error.err}); make it smaller.") from error
+            mask = torch.from_numpy(hidden == 0) if hidden is not None and hidden.any() else None
+            return View(plan.shot.name, plan.camera, torch.from_numpy(photo), mask)
 
         views = list(pool.map(decode, plans))
-    turned = sum(plan.turned for plan in plans)
-    warnings = [
-        f"{turned} photos were turned by their EXIF orientation because only so they have their camera's shape."
-    ]
-    return views, warnings if turned else []
+    return [view for view in views if view.mask is None or view.mask.any()], [*_said(plans), *_masks_said(plans, views)]
 
 
-def _header(path: Path) -> tuple[tuple[int, int], bool]:
-    """Size as stored, and whether the EXIF orientation swaps width and height."""
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            return image.size, image.getexif().get(_ORIENTATION) in _SIDEWAYS
-    except _UNREADABLE as error:
-        raise CaptureError(f"{path} cannot be read as a photo ({error}); replace it or take it out.") from error
-
-
-def _plan(shot: Shot, header: tuple[tuple[int, int], bool], downscale: int) -> _Plan:
-    (width, height), sideways = header
-    turned = sideways and not shot.lens.fits(width, height) and shot.lens.fits(height, width)
-    if turned:
-        width, height = height, width
-    if not shot.lens.fits(width, height):
-        raise CaptureError(
-            f"{shot.photo} is {width}x{height} but its camera is {shot.lens.width}x{shot.lens.height}, another shape; "
-            "use the photos that the cameras were computed from."
-        )
-    lens = shot.lens.resized(width, height)
+def _plan(shot: Shot, downscale: int) -> _Plan:
+    choice = choose(shot, downscale)
+    source = choice.source
+    lens = shot.lens.resized(source.width, source.height)
     try:
         camera = lens.pinhole().camera(shot.world_to_camera)
     except ValueError as error:
-        raise CaptureError(f"{shot.photo} has a camera with {error}; calibrate it again.") from error
-    if not shot.reduced:
-        camera = camera.resized(max(1, round(camera.width / downscale)), max(1, round(camera.height / downscale)))
-    return _Plan(shot, turned, lens, camera)
+        raise CaptureError(f"{source.file} has a camera with {error}; calibrate it again.") from error
+    check_masks(shot.masks, source.file, lens, turned=source.turned)
+    size = (max(1, round(side / choice.reduction)) for side in (camera.width, camera.height))
+    return _Plan(shot, choice, lens, camera.resized(*size) if choice.reduction > 1 else camera)
+
+
+def _said(plans: Sequence[_Plan]) -> list[str]:
+    """What was assumed about photos, a sentence for each kind."""
+    said = []
+    if turned := sum(plan.choice.source.turned for plan in plans):
+        said.append(
+            f"{turned} photos were turned by their EXIF orientation because only so they have their camera's shape."
+        )
+    if faults := [plan.choice.fault for plan in plans if plan.choice.fault is not None]:
+        said.append(
+            f"{len(faults)} reduced copies of photos are not what they should be (first: {faults[0]}); these photos "
+            "are reduced here instead."
+        )
+    alone = [plan.shot.name for plan in plans if plan.shot.copy is None]
+    if 0 < len(alone) < len(plans):
+        said.append(
+            f"{len(alone)} of {len(plans)} photos have no reduced copy (first: {alone[0]}); they are reduced here."
+        )
+    if off := [plan for plan in plans if plan.lens.off_centre]:
+        lens = off[0].lens
+        said.append(
+            f"{len(off)} cameras have their principal point far from the middle of the photo (first: "
+            f"{off[0].shot.name} at {lens.cx:.0f}, {lens.cy:.0f} of {lens.width}x{lens.height}); unless the photos "
+            "were cropped, the numbers are for photos of another size."
+        )
+    return said
+
+
+def _masks_said(plans: Sequence[_Plan], views: Sequence[View]) -> list[str]:
+    """What masks hide, and which photos they hide whole."""
+    shares = [
+        (0.0 if view.mask is None else float((~view.mask).double().mean())) if plan.shot.masks else None
+        for plan, view in zip(plans, views, strict=True)
+    ]
+    said = masks_said([view.name for view in views], shares)
+    if gone := [view.name for view, share in zip(views, shares, strict=True) if share == 1]:
+        said.append(f"The masks of {len(gone)} photos hide all of them (first: {gone[0]}); these photos are left out.")
+    return said
 
 
 def _check_memory(plans: Sequence[_Plan], downscale: int, max_memory: int | None) -> None:
-    needed = sum(plan.camera.width * plan.camera.height * 3 for plan in plans)
+    needed = sum(plan.camera.width * plan.camera.height * (4 if plan.shot.masks else 3) for plan in plans)
     if max_memory is None:
         available = available_memory()
         if available is None:
@@ -171,7 +178,7 @@ def _check_memory(plans: Sequence[_Plan], downscale: int, max_memory: int | None
     if needed <= max_memory:
         return
     enough = math.ceil(downscale * math.sqrt(needed / max(max_memory, 1)))
-    folder = plans[0].shot.photo.parent
+    folder = plans[0].choice.source.file.parent
     raise CaptureError(
         f"{folder}: {len(plans)} photos need {needed / 1e6:.1f} MB of memory and {max_memory / 1e6:.1f} MB are "
         f"allowed; use --downscale {max(enough, downscale + 1)}."

@@ -36,7 +36,7 @@ def read_point_cloud(path: Path) -> Points | None:
             colored = types.keys() >= set(_COLOR)
             columns = (*_POSITION, *_COLOR) if colored else _POSITION
             blocks = [
-                np.stack([block[name] for name in columns], axis=1).astype(np.float32)
+                np.stack([block[name] for name in columns], axis=1, dtype=np.float64)
                 for block in vertex_blocks(file, header, path)
             ]
     except SceneFileError as error:
@@ -47,11 +47,11 @@ def read_point_cloud(path: Path) -> Points | None:
     if len(table) == 0:
         return None
     positions = np.ascontiguousarray(table[:, :3])
-    if not np.isfinite(positions).all():
+    if not (np.abs(positions) <= np.finfo(np.float32).max).all():
         raise CaptureError(f"{path} has a point that is not finite; export the point cloud again.")
     if not colored:
         return Points(torch.from_numpy(positions), torch.full(positions.shape, _GREY))
-    colors = table[:, 3:] / np.float32(1 if types["red"].startswith("f") else 255)
+    colors = table[:, 3:].astype(np.float32) / np.float32(1 if types["red"].startswith("f") else 255)
     if not ((colors >= 0) & (colors <= 1)).all():
         raise CaptureError(f"{path} has a colour outside its range; export the point cloud again.")
     return Points(torch.from_numpy(positions), torch.from_numpy(colors))

@@ -21,6 +21,7 @@ from leansplat.captures.capture import Capture, Points, View, every_eighth
 from leansplat.captures.synthetic_scene import Item, still_life
 from leansplat.captures.synthetic_shapes import Array
 from leansplat.errors import InputError
+from leansplat.seeds import check_seed
 
 # Samples along each side of a pixel, and pixels along each side of the square that is traced at once.
 SAMPLES = 3
@@ -63,10 +64,11 @@ def synthetic_capture(views: int = 60, size: int = 256, seed: int = 0) -> Captur
         radius of 2.3. The same arguments give the same bits on the same kind of processor.
 
     Raises:
-        InputError: `views` or `size` is too small.
+        InputError: `views` or `size` is too small, or the seed none.
     """
     if views < 2 or size < 1:
         raise InputError(f"A synthetic capture needs at least 2 views of 1 pixel, not {views} of {size}; ask for more.")
+    check_seed(seed)
     items = still_life(seed)
     names = [f"view_{number:03d}.png" for number in range(views)]
     cameras = _cameras(views, size, seed)

@@ -1,15 +1,15 @@
 """The `transforms.json` family (original NeRF, instant-ngp, nerfstudio): frames with a photo, a pose and intrinsics.
 
 Poses are camera-to-world matrices with OpenGL camera axes (x right, y up, z backward); they become our
-world-to-camera with OpenCV axes by turning y and z and inverting. Intrinsics are taken from the frame itself, then
-from the file, and each missing one from the next simplest rule.
+world-to-camera with OpenCV axes by turning y and z and inverting. A frame's own values go before those of the file.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,27 +17,26 @@ from typing import Any
 
 import numpy as np
 
-from leansplat.captures.lens import Lens
-from leansplat.captures.listing import Shot, find_photo
-from leansplat.captures.photos import photo_size
+from leansplat.captures.intrinsics import read_lens
+from leansplat.captures.listing import Mask, Shot, find_copies
+from leansplat.captures.mask_search import named_mask
+from leansplat.captures.photo_search import locate, name_parts, shown
 from leansplat.errors import CaptureError
 
-_SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".JPG", ".PNG")  # frames may leave the suffix out
-_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
-_DISTORTION = ("k1", "k2", "p1", "p2", "k3")
-_UNSUPPORTED_DISTORTION = ("k4", "k5", "k6")
 _RIGID = 1e-2  # how far rotations may be from orthonormal, in entries of R R^T: files round their numbers
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One entry of `frames` in the file `source`: where its photo should be, its pose, and its values.
+    """One entry of `frames` in the file `source`: its photo, its pose, and its values.
 
-    `values` are the frame's own over those that the file gives to all frames.
+    `photo` is the photo's file where `exists`, else where it should be; `values` are the frame's own over those that
+    the file gives to all frames.
     """
 
     source: Path
     photo: Path
+    exists: bool
     world_to_camera: np.ndarray
     values: Mapping[str, Any]
 
@@ -59,38 +58,42 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_frames(path: Path, content: Mapping[str, Any]) -> list[Frame]:
-    """Frames of a parsed file, photo paths resolved against the file's folder.
+def read_frames(path: Path, content: Mapping[str, Any]) -> tuple[list[Frame], list[str]]:
+    """Frames of a parsed file, photos looked for from the file's folder, and what was taken for what, in sentences.
 
     Raises:
-        CaptureError: a frame lacks a key, has a pose that is not rigid, or names a photo twice.
+        CaptureError: a frame lacks a key, has a pose that is not rigid, or names a photo twice or none for sure.
     """
     listed = content.get("frames")
     if not isinstance(listed, list):
         raise CaptureError(f"{path} has no list of frames; give a NeRF, instant-ngp or nerfstudio transforms file.")
-    shared = {key: value for key, value in content.items() if key != "frames"}
-    frames: dict[Path, Frame] = {}
     for index, entry in enumerate(listed):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str) or not entry["file_path"]:
             raise CaptureError(f"{path}: frame {index} has no file_path; write the file again.")
-        photo = photo_path(path, entry["file_path"])
+        if set(entry["file_path"]) & set("\0\n\r"):
+            raise CaptureError(f"{path} has a photo name with a zero byte or a line break; rename the photo.")
+    shared = {key: value for key, value in content.items() if key != "frames"}
+    names = [entry["file_path"] for entry in listed]
+    located = locate(path, names, (path.parent, path.parent / "images"), anywhere=True)
+    absent = _absent_photos(located.folder, [name for name in names if name not in located.files])
+    frames: dict[Path, Frame] = {}
+    for entry in listed:
+        name = entry["file_path"]
+        photo = located.files.get(name) or absent[name]
         if photo in frames:
-            raise CaptureError(f"{path} lists the photo {entry['file_path']} twice; remove one of the frames.")
-        pose = _world_to_camera(path, entry["file_path"], entry.get("transform_matrix"))
-        frames[photo] = Frame(path, photo, pose, {**shared, **entry})
-    return list(frames.values())
+            raise CaptureError(f"{path} lists the photo {name} twice; remove one of the frames.")
+        pose = _world_to_camera(path, name, entry.get("transform_matrix"))
+        frames[photo] = Frame(path, photo, name in located.files, pose, {**shared, **entry})
+    return list(frames.values()), located.warnings(path)
 
 
-def photo_path(path: Path, name: str) -> Path:
-    """Where the photo called `name` in transforms file `path` lies: as written, or with a suffix that exists.
-
-    Raises:
-        CaptureError: the name cannot be that of a file.
-    """
-    if "\0" in name:
-        raise CaptureError(f"{path} has a photo name with a zero byte; write the file again.")
-    plain = Path(os.path.normpath(path.parent / name))
-    return next((full for full in (Path(f"{plain}{suffix}") for suffix in _SUFFIXES) if full.is_file()), plain)
+def _absent_photos(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Where photos that do not exist should be: as written, and for another machine's paths from their last common
+    folder on, below this one."""
+    foreign = {name: name_parts(name) for name in names if re.match(r"([A-Za-z]:)?[\\/]", name)}
+    common = name_parts(posixpath.commonpath(["/".join(parts[:-1]) for parts in foreign.values()])) if foreign else []
+    absent = {name: Path(os.path.normpath(folder / name.replace("\\", "/"))) for name in names}
+    return absent | {name: folder.joinpath(*common[-1:], *parts[len(common) :]) for name, parts in foreign.items()}
 
 
 def photo_names(frames: Sequence[Frame]) -> dict[Path, str]:
@@ -99,29 +102,51 @@ def photo_names(frames: Sequence[Frame]) -> dict[Path, str]:
     So the same photos have the same names whichever file lists them.
     """
     folder = _photo_folder(frames)
-    return {frame.photo: frame.photo.relative_to(folder).as_posix() for frame in frames}
+    return {frame.photo: shown(frame.photo.relative_to(folder)) for frame in frames}
 
 
-def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """Shots of the frames whose photo exists, and the names of the others' photos.
+def list_shots(frames: Sequence[Frame], downscale: int) -> tuple[tuple[Shot, ...], dict[str, Path], list[str]]:
+    """Shots of the frames whose photo exists, where the others' photos should be by their names, and what was assumed.
 
     Raises:
         CaptureError: a frame's intrinsics are missing, malformed or of a camera model that is not supported.
     """
-    folder = _photo_folder(frames)
-    names = photo_names(frames)
-    shots, missing = [], []
+    if not frames:
+        return (), {}, []
+    source = frames[0].source
+    names, folder = photo_names(frames), _photo_folder(frames)
+    copies = find_copies(source, source.parent, folder, list(names.values()), downscale)
+    shots, missing = [], {}
+    assumptions: dict[str, list[str]] = {}
+    absent_masks: list[str] = []
     for frame in frames:
         name = names[frame.photo]
-        # A downscaled copy lies beside the photo folder; what lies beside the capture itself is somebody else's.
-        found = find_photo(folder, name, downscale if folder != frame.source.parent else 1)
-        if found is None:
-            missing.append(name)
+        photo, copy = frame.photo if frame.exists else None, copies.files.get(name)
+        if photo is None and copy is None:
+            missing[name] = frame.photo
             continue
-        measured = frame.photo if frame.photo.is_file() else found[0]
-        lens = _lens(frame.source, name, frame.values, measured)
-        shots.append(Shot(name, *found, lens, frame.world_to_camera))
-    return tuple(shots), tuple(missing)
+        lens, assumed = read_lens(frame.source, name, frame.values, photo, copy, downscale)
+        if assumed is not None:
+            assumptions.setdefault(assumed, []).append(name)
+        mask, absent = named_mask(frame.source, frame.values, frame.photo, downscale, reduced=copy is not None)
+        if absent is not None:
+            absent_masks.append(absent)
+        shots.append(Shot(name, photo, copy, lens, frame.world_to_camera, () if mask is None else (Mask(mask),)))
+    warnings = [
+        f"{source} has no w and h for {len(photos)} photos (first: {min(photos)}); its numbers in pixels are taken to "
+        f"be for photos {assumed}."
+        for assumed, photos in assumptions.items()
+    ]
+    if absent_masks:
+        warnings.append(
+            f"{source} names masks for {len(absent_masks)} photos that do not exist (first: {min(absent_masks)}); they "
+            "are skipped."
+        )
+    if downscale > 1 and re.fullmatch(r"images_\d+", folder.name):
+        warnings.append(
+            f"{source} lists the photos in {folder}, reduced ones, and they are reduced {downscale} times more."
+        )
+    return tuple(shots), missing, [*copies.warnings(source), *warnings]
 
 
 def _photo_folder(frames: Sequence[Frame]) -> Path:
@@ -150,55 +175,3 @@ def _world_to_camera(path: Path, name: str, matrix: Any) -> np.ndarray:
     world_to_camera[:3, :3] = rotation
     world_to_camera[:3, 3] = -rotation @ pose[:3, 3]
     return world_to_camera
-
-
-def _lens(path: Path, name: str, values: Mapping[str, Any], photo: Path) -> Lens:
-    """Intrinsics of a frame: focal lengths in pixels, else from the angle of view; centred unless cx, cy say else."""
-
-    def number(key: str) -> float | None:
-        value = values.get(key)
-        if value is None:
-            return None
-        try:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError
-            return float(value)
-        except (ValueError, OverflowError) as error:
-            raise CaptureError(f"{path}: {key} of {name} is not a finite number; write the file again.") from error
-
-    model = values.get("camera_model", "OPENCV")
-    if model not in _MODELS or values.get("is_fisheye") or any(number(key) for key in _UNSUPPORTED_DISTORTION):
-        raise CaptureError(
-            f"{path}: {name} has a camera model that is not one of {', '.join(_MODELS)} with k1, k2, p1, p2, k3; "
-            "undistort the photos first."
-        )
-    width, height = number("w"), number("h")
-    if width is None or height is None:
-        width, height = photo_size(photo)
-    fx, fy = number("fl_x"), number("fl_y")
-    if fx is None and fy is None:
-        fx, fy = _focal(number("camera_angle_x"), width), _focal(number("camera_angle_y"), height)
-    fx, fy = (fy if fx is None else fx), (fx if fy is None else fy)
-    if fx is None or fy is None:
-        raise CaptureError(f"{path}: {name} has neither fl_x nor a usable camera_angle_x; write the file again.")
-    cx, cy = number("cx"), number("cy")
-    distortion = tuple(number(key) or 0.0 for key in _DISTORTION)
-    try:
-        return Lens(
-            fx,
-            fy,
-            width / 2 if cx is None else cx,
-            height / 2 if cy is None else cy,
-            round(width),
-            round(height),
-            distortion,
-        )
-    except ValueError as error:
-        raise CaptureError(f"{path}: {name} has {error}; write the file again.") from error
-
-
-def _focal(angle: float | None, size: float) -> float | None:
-    """Focal length in pixels of an angle of view in radians."""
-    if angle is None or not 0 < angle < math.pi:
-        return None
-    return 0.5 * size / math.tan(0.5 * angle)

@@ -64,7 +64,9 @@ def megabytes(size: int | None) -> str:
 
 def describe_run(run: Run, seconds: float, evaluation: Evaluation | None) -> Answer:
     """The answer of a command that made a run: where it is, how long it took, how good the scene is."""
-    size = run.scene_path.stat().st_size
+    from leansplat.formats import scene_bytes
+
+    size = scene_bytes(run.scene_path)
     values: dict[str, Any] = {"run": str(run.folder), "scene": str(run.scene_path), "seconds": seconds, "bytes": size}
     lines = [f"{run.scene_path}: {megabytes(size)}, made in {seconds:,.0f} s"]
     if evaluation is None:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from leansplat.captures.capture import Capture
 
-BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
-"""What `--background` takes."""
-
 _log = logging.getLogger("leansplat")
 
 
-def load_capture(folder: Path, downscale: int, background: str, *, points: bool = False) -> Capture:
+def load_capture(
+    folder: Path, downscale: int, background: tuple[float, float, float], *, points: bool = False
+) -> Capture:
     """Load a capture and log each of its warnings, such as photos that are missing.
 
     Raises:
@@ -23,7 +22,7 @@ def load_capture(folder: Path, downscale: int, background: str, *, points: bool 
     """
     from leansplat.captures import load
 
-    capture = load(folder, downscale=downscale, background=BACKGROUNDS[background], points=points)
+    capture = load(folder, downscale=downscale, background=background, points=points)
     for warning in capture.warnings:
         _log.warning("%s", warning)
     return capture

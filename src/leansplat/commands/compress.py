@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,8 +11,9 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
-from leansplat.commands.cfg_args import warn_of_other_settings
 from leansplat.commands.options import Background, Downscale, Flag, Json, Overwrite, Scene, Seed, Threads
+from leansplat.commands.photo_options import photo_options
+from leansplat.commands.resuming import begun_run
 
 if TYPE_CHECKING:
     from leansplat.compression import CompressionReport, CompressionResult
@@ -47,8 +49,8 @@ class Compress:
     """Entries of a .sog's palette of spherical harmonics, up to 65536, instead of what --sh-loss finds."""
     drop_unseen: Flag = False
     """Remove the Gaussians that no training view sees."""
-    downscale: Downscale = 1
-    background: Background = "black"
+    downscale: Downscale = None
+    background: Background = None
     run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
     """Run folder to make: log, checkpoints, metrics, and as plain.* the file without fine-tuning."""
     resume: Flag = False
@@ -62,36 +64,42 @@ class Compress:
 
     def run(self) -> Answer:
         from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
+        from leansplat.locks import alone_in
         from leansplat.progress import Progress
         from leansplat.runs import open_run
 
         config = CompressionConfig(
             drop_unseen=self.drop_unseen,
-            fine_tuning=FineTuningConfig(steps=self.steps, seed=self.seed or 0),
+            fine_tuning=FineTuningConfig(steps=self.steps, seed=0 if self.seed is None else self.seed),
             sh_degree=self.sh_degree,
             sh_loss=self.sh_loss,
             palette_size=self.palette_size,
         )
-        capture = None
-        if self.capture is not None:
-            warn_of_other_settings(self.scene, self.background, self.downscale)
-            # With its points, so that the run records the same capture as a training on it does.
-            capture = load_capture(self.capture, self.downscale, self.background, points=True)
-        with Progress("compress") as progress:
+        capture, begun, settings = None, None, {}
+        alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
+        with alone, Progress("compress") as progress:
+            if self.resume:
+                begun = begun_run(self.run_folder, self.threads)
+            if self.capture is not None:
+                known = self.scene if begun is None or self.run_folder is None else self.run_folder
+                photos = photo_options(known, self.background, self.downscale, warn=False)
+                # With its points, so that the run records the same capture as a training on it does.
+                capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+                settings = {"capture": str(self.capture), **photos.to_json()}
             result = compress(
                 self.scene,
                 capture,
                 self.output,
                 config,
-                self.run_folder,
-                settings={"capture": str(self.capture), "downscale": self.downscale, "background": self.background},
-                resume=self.resume,
+                begun if begun is not None else self.run_folder,
+                settings=settings,
+                resume=begun is not None,
                 overwrite=self.overwrite,
                 progress=progress,
             )
-        found = report(result, capture, lpips=None if self.no_lpips else "vgg")
-        if self.run_folder is not None:
-            open_run(self.run_folder).write_metrics(found.to_json())
+            found = report(result, capture, lpips=None if self.no_lpips else "vgg")
+            if self.run_folder is not None:
+                open_run(self.run_folder).write_metrics(found.to_json())
         values = {"file": str(self.output), "seconds": result.seconds, **found.to_json()}
         return Answer(_describe(result, found), values)
 

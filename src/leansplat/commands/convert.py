@@ -16,9 +16,9 @@ from leansplat.commands.options import Flag, Json, Overwrite, Scene
 class Convert:
     """Write a scene to another file; the suffix says in which format.
 
-    Reads .ply, .compressed.ply, .spz, .sog, meta.json, .splat, .glb, .gltf, .npz and .pth, and writes all but .gltf and
-    .pth. A format that cannot hold all of a scene says what is lost, and what it moves or changes so that it shows. The
-    input is never touched.
+    Reads .ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf, .npz and .pth, and writes
+    all but lod-meta.json, .gltf and .pth. A format that cannot hold all of a scene says what is lost, and what it moves
+    or changes so that it shows. The input is never touched.
 
     Examples: leansplat convert scene.ply scene.spz
               leansplat convert scene.ply scene.sog
@@ -33,18 +33,22 @@ class Convert:
     spz_sh_bits: Annotated[tuple[int, int], arg(metavar="N N")] = (5, 4)
     """Bits for spherical harmonics in an .spz, 1 to 8: of degree 1, and above. More look better and take more bytes."""
     drop_nonfinite: Flag = False
-    """Leave out Gaussians with a value that is NaN or infinite."""
+    """Leave out Gaussians with a value that is NaN, or infinite where that means nothing."""
     drop_far: Flag = False
     """Leave out strays: Gaussians more than 100 extents of the scene away that are next to nothing of what it shows."""
+    drop_empty: Flag = False
+    """Leave out rows that hold no Gaussian but fill up a file: all zero, or eight and more with the same numbers."""
+    level: Annotated[int, arg(metavar="N")] = 0
+    """Level of detail to read from a lod-meta.json; 0 is the finest."""
     overwrite: Overwrite = False
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.formats import format_of, read, write
+        from leansplat.formats import format_of, read, scene_bytes, write
         from leansplat.strays import describe, strays
 
         target = format_of(self.output)  # a wrong suffix is told before anything is read
-        scene = read(self.scene, drop_nonfinite=self.drop_nonfinite)
+        scene = read(self.scene, drop_nonfinite=self.drop_nonfinite, drop_empty=self.drop_empty, level=self.level)
         dropped = ""
         if self.drop_far:
             far = strays(scene)
@@ -52,7 +56,7 @@ class Convert:
             scene = scene[~far]
         bits = self.spz_sh_bits
         count = write(scene, self.output, overwrite=self.overwrite, spz_version=self.spz_version, spz_sh_bits=bits)
-        size = self.output.stat().st_size
+        size = scene_bytes(self.output)
         lost = target.loses(scene)
         values = {"file": str(self.output), "gaussians": count, "bytes": size, "lost": list(lost)}
         if self.drop_far:

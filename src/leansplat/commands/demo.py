@@ -34,7 +34,12 @@ class Demo:
         from leansplat.progress import Progress
 
         with Progress("demo") as progress:
-            result = demo(self.output, DemoConfig(seed=self.seed or 0), overwrite=self.overwrite, progress=progress)
+            result = demo(
+                self.output,
+                DemoConfig(seed=0 if self.seed is None else self.seed),
+                overwrite=self.overwrite,
+                progress=progress,
+            )
         return Answer(_describe(result), result.to_json())
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
-from leansplat.commands.cfg_args import warn_of_other_settings
 from leansplat.commands.options import Background, CaptureFolder, Downscale, Json, Scene, Threads
+from leansplat.commands.photo_options import photo_options
 
 if TYPE_CHECKING:
     from leansplat.evaluation import Evaluation
@@ -23,8 +23,8 @@ class Eval:
 
     scene: Scene
     capture: CaptureFolder
-    downscale: Downscale = 1
-    background: Background = "black"
+    downscale: Downscale = None
+    background: Background = None
     lpips: Literal["vgg", "alex", "none"] = "vgg"
     """Network of the LPIPS distance; vgg is what 3DGS papers report, none leaves LPIPS out, which is much faster."""
     split: Literal["test", "train"] = "test"
@@ -34,14 +34,14 @@ class Eval:
 
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate
-        from leansplat.formats import read, scene_path
+        from leansplat.formats import read, scene_bytes, scene_path
 
         file = scene_path(self.scene)
         scene = read(file)
-        warn_of_other_settings(self.scene, self.background, self.downscale)
-        capture = load_capture(self.capture, self.downscale, self.background)
+        photos = photo_options(self.scene, self.background, self.downscale)
+        capture = load_capture(self.capture, photos.downscale, photos.background)
         lpips = None if self.lpips == "none" else self.lpips
-        evaluation = evaluate(scene, capture, lpips=lpips, split=self.split, file_size=file.stat().st_size)
+        evaluation = evaluate(scene, capture, lpips=lpips, split=self.split, file_size=scene_bytes(file))
         return Answer(_describe(evaluation), evaluation.to_json())
 
 

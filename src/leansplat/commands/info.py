@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,11 +28,11 @@ class Info:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.formats import read, scene_path
+        from leansplat.formats import read, scene_bytes, scene_path
         from leansplat.summary import summarize
 
         file = scene_path(self.scene)
-        summary = summarize(read(file), file_size=file.stat().st_size)
+        summary = summarize(read(file), file_size=scene_bytes(file))
         return Answer(_describe(summary), {"file": str(file), **summary.to_json()})
 
 
@@ -46,6 +47,10 @@ def _describe(summary: Summary) -> str:
         lines.append("trained with opacity compensation (Mip-Splatting)")
     if summary.nonfinite:
         lines.append(f"{summary.nonfinite:,} Gaussians have a value that is not finite; convert can drop them")
+    if summary.padding:
+        lines.append(f"{summary.padding:,} rows hold no Gaussian, all zero or all the same; convert can drop them")
+    if summary.without_rotation:
+        lines.append(f"{summary.without_rotation:,} Gaussians have a rotation of zeros, which counts as none")
     if summary.extras:
         lines.append(f"extras      {', '.join(summary.extras)}")
     if summary.bounds_min and summary.bounds_max and summary.middle_min and summary.middle_max:
@@ -56,7 +61,14 @@ def _describe(summary: Summary) -> str:
 
 
 def _box(low: Sequence[float], high: Sequence[float]) -> str:
-    return ", ".join(f"{a:.4g} to {b:.4g}" for a, b in zip(low, high, strict=True))
+    return ", ".join(_range(a, b) for a, b in zip(low, high, strict=True))
+
+
+def _range(low: float, high: float) -> str:
+    """Two numbers in four digits, or as many as tell them apart where they lie far from zero."""
+    times = max(abs(low), abs(high)) / (high - low) if high > low else 1.0
+    digits = 4 + max(0, math.floor(math.log10(times)))
+    return f"{low:.{digits}g} to {high:.{digits}g}"
 
 
 def _bars(counts: Sequence[int]) -> list[str]:

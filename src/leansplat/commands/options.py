@@ -13,8 +13,8 @@ Scene = Annotated[
     Positional[Path],
     arg(
         metavar="SCENE",
-        help="Scene file (.ply, .compressed.ply, .spz, .sog, meta.json, .splat, .glb, .gltf, .npz, .pth), run "
-        "folder, or output folder of 3DGS.",
+        help="Scene file (.ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf, .npz, "
+        ".pth), run folder, or output folder of 3DGS.",
     ),
 ]
 
@@ -24,10 +24,19 @@ CaptureFolder = Annotated[
 
 RunFolder = Annotated[Path, arg(aliases=["-o"], metavar="RUN", help="Run folder to make: scene, log, checkpoints.")]
 
-Downscale = Annotated[int, arg(metavar="N", help="Use the photos at 1/N of their size.")]
+_AS_TRAINED = "(default: as the scene was trained, else {})"
+
+Downscale = Annotated[
+    int | None,
+    arg(metavar="N", help="Use the photos at 1/N of their size.", help_behavior_hint=_AS_TRAINED.format("1")),
+]
 
 Background = Annotated[
-    Literal["black", "white"], arg(help="Colour behind the scene, on which photos with transparency are composed.")
+    Literal["black", "white"] | None,
+    arg(
+        help="Colour behind the scene, on which photos with transparency are composed.",
+        help_behavior_hint=_AS_TRAINED.format("black"),
+    ),
 ]
 
 Overwrite = Annotated[bool, arg(help="Replace what is already at the output.", help_behavior_hint="")]

@@ -78,9 +78,13 @@ class PaperRun:
         return _describe(self.output, results_path(self.output), results)
 
     def _experiments(self) -> list[str]:
-        names = [f"table {name}" for name in _words(self.tables)]
-        names += [f"figure {name}" for name in _words(self.figures)]
-        return names + _words(self.also)
+        names = []
+        for option, kind in (("tables", "table "), ("figures", "figure "), ("also", "")):
+            text = getattr(self, option)
+            if text is not None and not _words(text):
+                raise InputError(f"--{option} names nothing; leave it out to run everything")
+            names += [f"{kind}{name}" for name in _words(text)]
+        return names
 
 
 @dataclass(frozen=True, kw_only=True)

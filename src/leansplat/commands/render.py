@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from leansplat.commands.answer import Answer
-from leansplat.commands.captures import BACKGROUNDS, load_capture
-from leansplat.commands.cfg_args import warn_of_other_settings
+from leansplat.commands.captures import load_capture
 from leansplat.commands.options import Background, Count, Downscale, Json, Overwrite, Scene, Threads
+from leansplat.commands.photo_options import photo_options
 from leansplat.errors import InputError
+
+_MOST_VIEWS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +33,8 @@ class Render:
     """Which of the capture's views: those held out, those trained on, or both."""
     cameras: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Render from all cameras of a cameras.json of 3DGS; an output folder of 3DGS as SCENE brings its own."""
-    downscale: Downscale = 1
-    background: Background = "black"
+    downscale: Downscale = None
+    background: Background = None
     orbit: Count = None
     """Render N views from a circle around the scene, for scenes without a capture."""
     up: Literal["x", "y", "z", "minus-x", "minus-y", "minus-z"] = "minus-y"
@@ -55,20 +57,26 @@ class Render:
             raise InputError(
                 "give one of --capture CAPTURE, --cameras FILE and --orbit N, which say where to render from"
             )
+        if self.orbit is not None and not 1 <= self.orbit <= _MOST_VIEWS:
+            raise InputError(f"--orbit is {self.orbit}; give 1 to {_MOST_VIEWS:,} views")
         scene = read(self.scene)
-        warn_of_other_settings(self.scene, self.background, self.downscale if self.capture is not None else None)
-        background = BACKGROUNDS[self.background]
+        photos = photo_options(self.scene, self.background, self.downscale, photos=self.capture is not None)
         if self.capture is not None:
-            capture = load_capture(self.capture, self.downscale, self.background)
+            capture = load_capture(self.capture, photos.downscale, photos.background)
             views = {"test": capture.test, "train": capture.train, "all": capture.train + capture.test}[self.split]
             cameras = {view.name: view.camera for view in views}
         elif file is not None:
-            cameras = read_cameras(file, downscale=self.downscale)
+            cameras = read_cameras(file, downscale=photos.downscale)
         else:
-            around = orbit(scene, self.orbit or 0, up=self.up)
+            around = orbit(scene, self.orbit or 1, up=self.up)
             cameras = {f"orbit_{number:03}": camera for number, camera in enumerate(around)}
         with Progress("render") as progress:
             paths = render_views(
-                scene, cameras, self.output, background=background, overwrite=self.overwrite, progress=progress.each
+                scene,
+                cameras,
+                self.output,
+                background=photos.background,
+                overwrite=self.overwrite,
+                progress=progress.each,
             )
         return Answer(f"{len(paths)} views in {self.output}", {"files": [str(path) for path in paths]})

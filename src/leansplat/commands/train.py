@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, describe_run
 from leansplat.commands.captures import load_capture
 from leansplat.commands.options import (
-    Background,
     CaptureFolder,
-    Downscale,
     Flag,
     Json,
     Overwrite,
@@ -21,6 +19,8 @@ from leansplat.commands.options import (
     Seed,
     Threads,
 )
+from leansplat.commands.photo_options import photo_options
+from leansplat.commands.resuming import begun_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,11 @@ class Train:
     capture: Positional[CaptureFolder]
     output: RunFolder
     iterations: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 30000)")] = None
-    """Training steps; any other number than 30000 scales the whole schedule in proportion."""
-    downscale: Downscale = 1
-    background: Background = "black"
+    """Training steps; any other number than 30000 scales the whole schedule with it."""
+    downscale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
+    """Use the photos at 1/N of their size."""
+    background: Annotated[Literal["black", "white"] | None, arg(help_behavior_hint="(default: black)")] = None
+    """Colour behind the scene, on which photos with transparency are composed."""
     seed: Seed = None
     antialiased: Flag = False
     """Train with opacity compensation, for scenes that are looked at from far closer or farther than the photos."""
@@ -46,20 +48,22 @@ class Train:
 
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate_run
+        from leansplat.locks import alone_in
         from leansplat.progress import Progress
-        from leansplat.runs import open_run
         from leansplat.training import TrainingConfig, create_training_run, train
 
-        capture = load_capture(self.capture, self.downscale, self.background, points=True)
+        recipe = TrainingConfig(seed=0 if self.seed is None else self.seed, antialiased=self.antialiased)
+        config = recipe.scaled(recipe.iterations if self.iterations is None else self.iterations)
         changed = self.iterations is not None or self.seed is not None or self.antialiased
-        config = TrainingConfig(seed=self.seed or 0, antialiased=self.antialiased).scaled(self.iterations or 30_000)
-        if self.resume:
-            run = open_run(self.output)
-        else:
-            settings = {"capture": str(self.capture), "downscale": self.downscale, "background": self.background}
-            run = create_training_run(self.output, capture, config, settings=settings, overwrite=self.overwrite)
-        with Progress("train") as progress:
-            keep_settings = self.resume and not changed
-            result = train(capture, None if keep_settings else config, run, resume=self.resume, progress=progress)
-        evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
-        return describe_run(run, result.seconds, evaluation)
+        with alone_in(self.output), Progress("train") as progress:
+            begun = begun_run(self.output, self.threads) if self.resume else None
+            photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
+            capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+            run = begun
+            if run is None:
+                settings = {"capture": str(self.capture), **photos.to_json()}
+                run = create_training_run(self.output, capture, config, settings=settings, overwrite=self.overwrite)
+            keep_settings = begun is not None and not changed
+            result = train(capture, None if keep_settings else config, run, resume=begun is not None, progress=progress)
+            evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
+            return describe_run(run, result.seconds, evaluation)

@@ -10,7 +10,6 @@ from tyro.extras import literal_type_from_choices
 
 from leansplat.commands.answer import Answer, describe_run
 from leansplat.commands.captures import load_capture
-from leansplat.commands.cfg_args import warn_of_other_settings
 from leansplat.commands.options import (
     Background,
     CaptureFolder,
@@ -26,6 +25,8 @@ from leansplat.commands.options import (
     Share,
     Threads,
 )
+from leansplat.commands.photo_options import photo_options
+from leansplat.commands.resuming import begun_run
 from leansplat.pruning.criteria import CRITERIA
 
 _CRITERIA_HELP = "What a Gaussian is judged by. " + " ".join(
@@ -69,8 +70,8 @@ class Trim:
     """Prune nothing but train as long, to see what the extra training alone gives."""
     unseen: Literal["opacity", "keep", "prune"] = "opacity"
     """Gaussians that no training view sees: rank them by opacity, keep them to the last, or prune them first."""
-    downscale: Downscale = 1
-    background: Background = "black"
+    downscale: Downscale = None
+    background: Background = None
     seed: Seed = None
     resume: Resume = False
     overwrite: Overwrite = False
@@ -79,9 +80,9 @@ class Trim:
 
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate_run
+        from leansplat.locks import alone_in
         from leansplat.progress import Progress
         from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
-        from leansplat.runs import open_run
 
         config = TrimmingConfig(
             keep=self.keep,
@@ -95,19 +96,20 @@ class Trim:
             rounds=self.rounds,
             every=self.every,
             finetune=self.finetune,
-            seed=self.seed or 0,
+            seed=0 if self.seed is None else self.seed,
         )
-        warn_of_other_settings(self.scene, self.background, self.downscale)
-        # With its points, so that the run records the same capture as a training on it does.
-        capture = load_capture(self.capture, self.downscale, self.background, points=True)
-        if self.resume:
-            run = open_run(self.output)
-        else:
-            settings = {"capture": str(self.capture), "downscale": self.downscale, "background": self.background}
-            run = create_trimming_run(
-                self.output, self.scene, capture, config, settings=settings, overwrite=self.overwrite
-            )
-        with Progress("trim") as progress:
-            result = trim(self.scene, capture, config, run, resume=self.resume, progress=progress)
-        evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
-        return describe_run(run, result.seconds, evaluation)
+        with alone_in(self.output), Progress("trim") as progress:
+            begun = begun_run(self.output, self.threads) if self.resume else None
+            known = self.scene if begun is None else self.output
+            photos = photo_options(known, self.background, self.downscale, warn=False)
+            # With its points, so that the run records the same capture as a training on it does.
+            capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+            run = begun
+            if run is None:
+                settings = {"capture": str(self.capture), **photos.to_json()}
+                run = create_trimming_run(
+                    self.output, self.scene, capture, config, settings=settings, overwrite=self.overwrite
+                )
+            result = trim(self.scene, capture, config, run, resume=begun is not None, progress=progress)
+            evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
+            return describe_run(run, result.seconds, evaluation)

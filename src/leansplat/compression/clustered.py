@@ -19,11 +19,12 @@ from torch import Tensor
 
 from leansplat.compression.covariance import log_size, rotation_and_scales
 from leansplat.compression.fake_quantisation import MovingRange, fake_quantise, half_precision
+from leansplat.compression.state import said_origin
 from leansplat.compression.unit_rows import unit_rows
 from leansplat.compression.vector_quantisation import Table
 from leansplat.formats import c3dgs_npz
 from leansplat.formats.c3dgs_coding import QUANTISED, WIDEST, ClusteredGaussians, Encoded, encode
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians, Origin
 from leansplat.render.packed import PackedGaussians, pack
 from leansplat.training.config import TrainingConfig
 
@@ -43,10 +44,11 @@ class ClusteredQuantiser:
         self._feature_indices = colors.indices if colors is not None else None
         self._gaussian_indices = shapes.indices if shapes is not None else None
         self._antialiased = False
+        self._origin: Origin = WORLD
         self._ranges = _ranges({})
 
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
-        self._antialiased = gaussians.antialiased
+        self._antialiased, self._origin = gaussians.antialiased, gaussians.origin
         count = len(gaussians)
         sizes = log_size(gaussians.scales)[:, None]
         colors = torch.cat([gaussians.sh0, gaussians.shN], dim=1)
@@ -107,7 +109,8 @@ class ClusteredQuantiser:
         c3dgs_npz.pack(self.encode(latents), path, overwrite=overwrite)
 
     def tensors(self) -> dict[str, Tensor]:
-        found = {"antialiased": torch.tensor(self._antialiased)}
+        origin = torch.tensor(self._origin, dtype=torch.float64)
+        found = {"antialiased": torch.tensor(self._antialiased), "origin": origin}
         found |= {name: moving.bounds for name, moving in self._ranges.items() if moving.bounds is not None}
         for name in ("feature_indices", "gaussian_indices"):
             indices = getattr(self, f"_{name}")
@@ -116,7 +119,7 @@ class ClusteredQuantiser:
         return found
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        self._antialiased = bool(tensors["antialiased"])
+        self._antialiased, self._origin = bool(tensors["antialiased"]), said_origin(tensors)
         self._ranges = _ranges(tensors)
         self._feature_indices = tensors.get("feature_indices")
         self._gaussian_indices = tensors.get("gaussian_indices")
@@ -136,6 +139,7 @@ class ClusteredQuantiser:
             feature_indices=self._feature_indices,
             gaussian_indices=self._gaussian_indices,
             antialiased=self._antialiased,
+            origin=self._origin,
         )
 
 

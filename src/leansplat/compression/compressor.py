@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,11 +24,15 @@ from leansplat.compression.config import CompressionConfig
 from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.format_quantiser import SUFFIXES
 from leansplat.compression.preparation import kept_degrees, prepared
-from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
+from leansplat.errors import CaptureError, InputError, SceneFileError
+from leansplat.files import clear_abandoned
 from leansplat.formats import c3dgs_npz
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import warn_if_apart
+from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.start import create_run_from, start_from
-from leansplat.runs import Run, open_run
+from leansplat.render.packed import MEANS
+from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.loop import Progress
 
@@ -56,6 +60,7 @@ class CompressionResult:
     seconds: float
 
 
+@alone_at_work
 def compress(
     scene: Gaussians | str | os.PathLike[str],
     capture: Capture | None,
@@ -78,7 +83,7 @@ def compress(
         run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
             by `create_compression_run`, or a folder to make one in.
         settings: further ones to record in a run that is made, see `create_compression_run`.
-        resume: go on from the last checkpoint of `run` (from the start when it has none yet).
+        resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
         progress: of finding what the photos show, of clustering, and of fine-tuning, one after the other; see
             `training.loop.Progress`.
@@ -97,22 +102,26 @@ def compress(
         return _encode(scene, path, config, overwrite=overwrite)
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
+    if not isinstance(scene, Gaussians):
+        warn_of_another_background(trained_with(scene), capture.background)
     start = start_from(scene, capture.extent, config.fine_tuning.seed)
-    if resume:
-        if run is None:
-            raise RunError("there is no run folder to resume; name the one that was interrupted")
-        run = run if isinstance(run, Run) else open_run(run)
+    packed = start.state.optimizer.packed
+    warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
+    begun = run_to_resume(run) if resume else None
+    if begun is not None:
+        run = begun
+        clear_abandoned(path.resolve().parent)
         loop.check_resumable(run, "compress", {"compression": config}, capture)
-        if start.sha256 is not None:
-            run.check_input("scene", start.sha256)
-        if not run.checkpoints():
-            run.cut_log(-1)
     elif run is not None and not isinstance(run, Run):
         run = create_compression_run(run, scene, capture, config, settings=settings, overwrite=overwrite)
+    if run is not None and start.sha256 is not None:
+        run.check_input("scene", start.sha256)
+    if begun is not None and not begun.checkpoints():
+        begun.cut_log(-1)
 
     with TemporaryDirectory() as temporary:
         plain = (run.folder if run is not None else Path(temporary)) / f"plain{suffix}"
-        begins = not (resume and run is not None and run.checkpoints())
+        begins = begun is None or not begun.checkpoints()
         gaussians, quantiser = prepared(start, capture, config, run, suffix, progress, begins=begins)
 
         def write_plain(latents: Mapping[str, Tensor]) -> None:
@@ -128,18 +137,20 @@ def compress(
             config.fine_tuning,
             run,
             recipe=start.training,
-            resume=resume,
+            resume=begun is not None,
             progress=progress,
             begun=write_plain,
         )
         quantiser.write(tuned.latents, path, overwrite=overwrite)
+        original = start.state.gaussians()
+        formats.say_losses(original, path)
         result = CompressionResult(
-            gaussians=formats.read(path),
+            gaussians=_read(path, original),
             path=path,
-            bytes=path.stat().st_size,
-            original=start.state.gaussians(),
-            plain=formats.read(plain),
-            plain_bytes=plain.stat().st_size,
+            bytes=formats.scene_bytes(path),
+            original=original,
+            plain=_read(plain, original),
+            plain_bytes=formats.scene_bytes(plain),
             seconds=tuned.seconds,
         )
     if run is not None:
@@ -172,6 +183,12 @@ def create_compression_run(
     )
 
 
+def _read(path: Path, original: Gaussians) -> Gaussians:
+    """The scene in a file, which may have no place for the origin that it has in common with the original."""
+    scene = formats.read(path)
+    return replace(scene, origin=original.origin) if scene.origin == WORLD else scene
+
+
 def _suffix(path: Path) -> str:
     for suffix in (*c3dgs_npz.FORMAT.suffixes, *SUFFIXES):
         if path.name.lower().endswith(suffix):
@@ -193,7 +210,7 @@ def _encode(
     scene: Gaussians | str | os.PathLike[str], path: Path, config: CompressionConfig, *, overwrite: bool
 ) -> CompressionResult:
     original = scene if isinstance(scene, Gaussians) else formats.read(scene)
-    rounded = kept_degrees(original, config)
+    rounded = kept_degrees(original.finite_equivalent(), config)
     formats.write(rounded, path, overwrite=overwrite, sog_palette_size=config.palette_size)
-    read, size = formats.read(path), path.stat().st_size
+    read, size = _read(path, original), formats.scene_bytes(path)
     return CompressionResult(read, path, size, original, read, size, 0.0)

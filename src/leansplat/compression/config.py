@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from leansplat.errors import InputError
+from leansplat.seeds import check_seed
+from leansplat.training.config import MOST_STEPS
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class FineTuningConfig:
         for name, least in (("steps", 0), ("checkpoint_every", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give {least} or more")
+            if getattr(self, name) > MOST_STEPS:
+                raise InputError(f"setting {name} is above {MOST_STEPS:,}; give less")
+        check_seed(self.seed)
         if not (math.isfinite(self.position_rate) and self.position_rate >= 0):
             raise InputError(
                 f"setting position_rate is {self.position_rate}; give a finite number that is not negative"

@@ -158,7 +158,7 @@ def _step(
 ) -> float:
     """Render a view of the decoded scene, compare it with its photo, update every latent; returns the loss."""
     image = render(quantiser.render_parameters(state.latents), view.camera, background=background).image
-    loss = photometric_loss(image, view.photo, ssim_weight)
+    loss = photometric_loss(image, view.photo, ssim_weight, view.mask)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise RunError(f"the loss is {value} at step {state.step + 1}, view {view.name}; check that photo")

@@ -19,9 +19,10 @@ from torch import Tensor
 from leansplat.clustering import nearest_codes
 from leansplat.compression.fake_quantisation import straight_through
 from leansplat.compression.fine_tuning import Quantiser
+from leansplat.compression.state import said_origin
 from leansplat.formats import compressed_ply, sog, spz
 from leansplat.formats.fidelity import report_rows
-from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, Origin
 from leansplat.render.packed import PackedGaussians, pack
 from leansplat.training.config import TrainingConfig
 
@@ -94,6 +95,7 @@ class RowQuantiser:
     def __init__(self, coding: Any) -> None:
         self._coding = coding
         self._antialiased = False
+        self._origin: Origin = WORLD
         # Named so that another format's checkpoint is not taken for this one's.
         self._tag = f"{coding.FORMAT.name}.antialiased"
 
@@ -103,12 +105,12 @@ class RowQuantiser:
         return self._begin(filled, torch.from_numpy(order))
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
-        self._antialiased = gaussians.antialiased
+        self._antialiased, self._origin = gaussians.antialiased, gaussians.origin
         ordered = gaussians[order]
         return {name: getattr(ordered, name).detach().clone() for name in TENSOR_NAMES}
 
     def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
-        return pack(_straight_through(latents, self._coding.decode(self._encoded(latents))))
+        return pack(self._straight_through(latents, self._coding.decode(self._encoded(latents))))
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
         return {
@@ -123,16 +125,32 @@ class RowQuantiser:
         pass
 
     def tensors(self) -> dict[str, Tensor]:
-        return {self._tag: torch.tensor(self._antialiased)}
+        origin = torch.tensor(self._origin, dtype=torch.float64)
+        return {self._tag: torch.tensor(self._antialiased), "origin": origin}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        self._antialiased = bool(tensors[self._tag])
+        self._antialiased, self._origin = bool(tensors[self._tag]), said_origin(tensors)
 
     def write(self, latents: Mapping[str, Tensor], path: Path, *, overwrite: bool = False) -> None:
         self._coding.write_encoded(self._encoded(latents), path, overwrite=overwrite)
 
     def _encoded(self, latents: Mapping[str, Tensor]) -> Any:
-        return self._coding.encode(_gaussians(latents, self._antialiased), order=np.arange(len(latents["means"])))
+        return self._coding.encode(self._gaussians(latents), order=np.arange(len(latents["means"])))
+
+    def _gaussians(self, latents: Mapping[str, Tensor]) -> Gaussians:
+        tensors: dict[str, Any] = {name: latents[name].detach() for name in TENSOR_NAMES}
+        return Gaussians(**tensors, antialiased=self._antialiased, origin=self._origin)
+
+    def _straight_through(self, latents: Mapping[str, Tensor], decoded: Gaussians) -> Gaussians:
+        """`decoded`, with gradients going to the latents."""
+        # Rotations are coded without their length and sign, which the gradient has to know.
+        quats = torch.nn.functional.normalize(latents["quats"], dim=1)
+        sign = torch.where((quats.detach() * decoded.quats).sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
+        towards = {**latents, "quats": quats * sign}
+        rounded: dict[str, Any] = {
+            name: straight_through(towards[name], getattr(decoded, name)) for name in TENSOR_NAMES
+        }
+        return replace(decoded, **rounded, origin=self._origin)  # which a file may have no place for
 
 
 class SpzQuantiser(RowQuantiser):
@@ -161,7 +179,7 @@ class SpzQuantiser(RowQuantiser):
 
     def _encoded(self, latents: Mapping[str, Tensor]) -> spz.Encoded:
         order = np.arange(len(latents["means"]))
-        return spz.encode(_gaussians(latents, self._antialiased), sh_steps=self._sh_steps, order=order)
+        return spz.encode(self._gaussians(latents), sh_steps=self._sh_steps, order=order)
 
 
 class SogQuantiser(RowQuantiser):
@@ -192,7 +210,7 @@ class SogQuantiser(RowQuantiser):
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
         latents = super()._begin(gaussians, order)
-        scene = _gaussians(latents, self._antialiased)
+        scene = self._gaussians(latents)
         weights = sog.importance(scene) if self._weights is None else self._weights[order.numpy()]
         fitted = sog.fit(scene, palette_size=self._palette_size, weights=weights, seed=self._seed)
         self._codebooks = fitted
@@ -205,7 +223,7 @@ class SogQuantiser(RowQuantiser):
         codes = nearest_codes(entries.detach().numpy(), self._codebooks.shN)
         palette = straight_through(entries, torch.from_numpy(self._codebooks.shN[codes]))
         decoded = sog.decode(self._encoded({**latents, "shN": entries[:, :0]}))
-        rounded = _straight_through({**latents, "shN": decoded.shN}, decoded)
+        rounded = self._straight_through({**latents, "shN": decoded.shN}, decoded)
         return pack(rounded, {"shN": (palette, torch.from_numpy(self._labels.astype(np.int64)))})
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
@@ -238,24 +256,9 @@ class SogQuantiser(RowQuantiser):
         count = len(self._labels)
         rows = {**latents, "shN": torch.zeros(count, *palette.shape[1:])}
         return sog.encode(
-            _gaussians(rows, self._antialiased),
+            self._gaussians(rows),
             replace(self._codebooks, palette=palette),
             labels=self._labels,
             order=np.arange(count),
             rotation_step=_ROTATION_STEP,
         )
-
-
-def _gaussians(latents: Mapping[str, Tensor], antialiased: bool) -> Gaussians:
-    tensors: dict[str, Any] = {name: latents[name].detach() for name in TENSOR_NAMES}
-    return Gaussians(**tensors, antialiased=antialiased)
-
-
-def _straight_through(latents: Mapping[str, Tensor], decoded: Gaussians) -> Gaussians:
-    """`decoded`, with gradients going to the latents."""
-    # Rotations are coded without their length and sign, which the gradient has to know.
-    quats = torch.nn.functional.normalize(latents["quats"], dim=1)
-    sign = torch.where((quats.detach() * decoded.quats).sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
-    towards = {**latents, "quats": quats * sign}
-    rounded: dict[str, Any] = {name: straight_through(towards[name], getattr(decoded, name)) for name in TENSOR_NAMES}
-    return replace(decoded, **rounded)

@@ -53,7 +53,8 @@ def loss_on_photos(gaussians: Gaussians, capture: Capture) -> Loss:
     def mean_psnr(scene: Gaussians) -> float:
         packed = pack(scene)
         images = (render(packed, view.camera, background=capture.background).image for view in views)
-        return statistics.fmean(psnr(image, view.photo / 255) for image, view in zip(images, views, strict=True))
+        pairs = zip(images, views, strict=True)
+        return statistics.fmean(psnr(image, view.photo / 255, view.mask) for image, view in pairs)
 
     before = mean_psnr(gaussians)
     return lambda scene: before - mean_psnr(scene)

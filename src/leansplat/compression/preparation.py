@@ -56,7 +56,13 @@ def prepared(
     gaussians = kept_degrees(start.state.gaussians(), config)
     before = len(gaussians)
     said: dict[str, Any] = {}
-    found = sensitivity(pack(gaussians), [view.camera for view in capture.train], capture.background, progress)
+    found = sensitivity(
+        pack(gaussians),
+        [view.camera for view in capture.train],
+        capture.background,
+        progress,
+        masks=[view.mask for view in capture.train],
+    )
     if config.drop_unseen:
         seen = found.of_color > 0
         gaussians, found = gaussians[seen], found[seen]

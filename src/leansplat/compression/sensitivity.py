@@ -2,8 +2,9 @@
 
     S(p) = 1 / (sum of P_v) * sum over views v of |dE_v / dp|
 
-with E_v the sum of all values of image v and P_v its pixels: Niedermayr et al. 2024, Eq. 4. One backward pass a view,
-no photo needed. p goes through the colour coefficients and the six entries of the covariance normalised by its trace.
+with E_v the sum of all values of image v and P_v its pixels: Niedermayr et al. 2024, Eq. 4, of the pixels that no mask
+hides. One backward pass a view, no photo needed. p goes through the colour coefficients and the six entries of the
+covariance normalised by its trace.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def sensitivity(
     cameras: Sequence[Camera],
     background: tuple[float, float, float],
     progress: Progress | None = None,
+    *,
+    masks: Sequence[Tensor | None] | None = None,
 ) -> Sensitivity:
     """Sensitivity of the images of at least one camera.
 
@@ -62,23 +65,28 @@ def sensitivity(
         packed: the scene of N Gaussians.
         background: (r, g, b) it is rendered on.
         progress: told after each camera, of "gaussians" only.
+        masks: of each camera's photo, (H, W) bool, true where a pixel counts, or None where all do.
     """
+    masks = [None] * len(cameras) if masks is None else masks
     data = packed.data.detach()
     sums = torch.zeros_like(data)
-    for done, camera in enumerate(cameras, start=1):
+    pixels = 0
+    for done, (camera, mask) in enumerate(zip(cameras, masks, strict=True), start=1):
         rendered = rasterizer.forward(
             data.numpy(),
             packed.count,
-            camera,
+            camera.relative_to(packed.origin),
             np.array(background, np.float32),
             packed.sh_degree,
             packed.antialiased,
         )
-        gradient = rasterizer.covariance_gradient(rendered, np.ones(rendered.image.shape, np.float32))
+        counted = torch.ones(camera.height, camera.width) if mask is None else mask.to(torch.float32)
+        gradient = rasterizer.covariance_gradient(rendered, counted.expand(3, -1, -1).contiguous().numpy())
         sums += torch.from_numpy(gradient).abs_()
+        pixels += int(counted.count_nonzero())
         if progress is not None:
             progress(done, len(cameras), {"gaussians": packed.count})
-    rows = unpack_rows(sums, packed.count) / sum(camera.width * camera.height for camera in cameras)
+    rows = unpack_rows(sums, packed.count) / pixels
     # Sigma = trace * normalised, and the trace counts as a parameter of its own.
     trace = (2 * log_size(packed.attribute(SCALES).detach())).exp()
     return Sensitivity(rows[:, SH0.start :].contiguous(), rows[:, :COVARIANCE_ROWS] * trace[:, None])

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from leansplat.errors import RunError
 from leansplat.files import replacing
+from leansplat.gaussians import WORLD, Origin
 from leansplat.training.adam_kernel import BETA1, BETA2, EPSILON
 from leansplat.training.state import next_view
 
@@ -110,6 +111,18 @@ def read_state(path: Path) -> tuple[FineTuningState, dict[str, Tensor]]:
         return _state(tensors, int(counters["step"]), int(counters["count"]), float(counters["seconds"]))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise RunError(f"{path} is damaged ({error}); delete it to resume from the checkpoint before it") from error
+
+
+def said_origin(tensors: Mapping[str, Tensor]) -> Origin:
+    """The origin of a scene among a quantiser's tensors; older checkpoints have none.
+
+    Raises:
+        ValueError: it is no point.
+    """
+    if "origin" not in tensors:
+        return WORLD
+    x, y, z = tensors["origin"].tolist()
+    return x, y, z
 
 
 def _state(

@@ -18,7 +18,7 @@ from leansplat.errors import RunError
 from leansplat.experiments.jobs import Job
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.trimmer import create_trimming_run, trim
-from leansplat.runs import Run, open_run
+from leansplat.runs import Run, has_begun, open_run
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.loop import Progress
@@ -54,12 +54,12 @@ class Task:
         return open_run(self.jobs / str(self.job.base))
 
     def run(self, create: Callable[[], Run]) -> Run:
-        """The job's run, made by `create` unless it exists.
+        """The job's run, made by `create` unless it has begun.
 
         Raises:
             RunError: the folder holds a run of other settings.
         """
-        if not (self.folder / "config.json").exists():
+        if not has_begun(self.folder):
             return create()
         run = open_run(self.folder)
         if run.config["settings"].get("job") != self.job.to_json():

@@ -36,7 +36,7 @@ def measure(run: Run, file: Path, capture: Capture) -> None:
     """
     view = pictured(capture)
     gaussians = formats.read(file)
-    evaluation = evaluate(gaussians, capture, file_size=file.stat().st_size)
+    evaluation = evaluate(gaussians, capture, file_size=formats.scene_bytes(file))
     with torch.inference_mode():
         image = render(gaussians, view.camera, background=capture.background).image
     write_png(image, picture_path(run.folder), overwrite=True)

@@ -14,7 +14,8 @@ from leansplat.errors import InputError
 from leansplat.experiments.jobs import Job, Plan
 from leansplat.experiments.sources import Source
 from leansplat.pruning.criteria import CRITERIA
-from leansplat.training.config import TrainingConfig
+from leansplat.seeds import check_seed
+from leansplat.training.config import MOST_STEPS, TrainingConfig
 
 BASE, SHORT, CONTROL = "base", "7k", "control"
 """Variants: the 3DGS baseline of 30,000 steps, its schedule cut off after 7,000, and trimming that removes nothing."""
@@ -277,8 +278,12 @@ def make_plan(
         raise InputError(f"there is no experiment {unknown[0]!r}; choose from {', '.join(EXPERIMENTS)}")
     if not 0 < scale < float("inf"):
         raise InputError(f"the schedule cannot be scaled to {scale}; give a number above 0, such as 0.1")
-    if not seeds or min(seeds) < 0:
-        raise InputError("seeds must be whole numbers that are not negative; give at least one, such as 1")
+    if not seeds:
+        raise InputError("no seed is given; give at least one, such as 1")
+    for seed in seeds:
+        check_seed(seed)
+    if scale > MOST_STEPS / TrainingConfig().iterations:
+        raise InputError(f"a schedule scaled to {scale:g} is above {MOST_STEPS:,} steps; give less")
     names = [source.name for source in sources]
     if len(set(names)) < len(names):
         raise InputError(f"two captures are called {max(names, key=names.count)}; give them names, as in NAME=FOLDER")

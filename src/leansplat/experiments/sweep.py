@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,14 @@ from leansplat.experiments.results import (
     write_results,
 )
 from leansplat.experiments.sources import Source, load_source
-from leansplat.pictures import write_png
+from leansplat.files import clear_abandoned
+from leansplat.locks import alone_in
+from leansplat.pictures import cut_out, write_png
 from leansplat.runs import Run, open_run
 from leansplat.training.loop import Progress
+
+_PLAN_SECONDS = 10.0
+"""How long to wait for another process that is writing the plan."""
 
 _log = logging.getLogger("leansplat")
 
@@ -74,16 +80,29 @@ def run_sweep(
     A job that fails is recorded and tried again by the next sweep; jobs that need it are left out.
 
     Args:
-        folder: of the sweep; made if needed. One process at a time may run the jobs of a capture in it.
+        folder: of the sweep; made if needed. Several processes may run jobs in it, each those of other captures.
         wanted: added to the folder's plan; None runs everything in that.
         begin: see `Begin`.
         load: loads captures, each when its first job starts.
 
     Raises:
         InputError: there is no plan, it contradicts what is wanted, or the folder cannot be written.
+        RunError: another process runs jobs of one of the captures.
     """
     plan = _remember(folder, wanted)
     jobs = _by_capture((wanted or plan).jobs)
+    with ExitStack() as alone:
+        for capture in dict.fromkeys(job.capture for job in jobs):
+            alone.enter_context(alone_in(folder / "jobs" / capture))
+        for place in (folder, folder / "photos"):
+            clear_abandoned(place)
+        return _run_jobs(folder, jobs, plan, begin, load)
+
+
+def _run_jobs(
+    folder: Path, jobs: Sequence[Job], plan: Plan, begin: Begin | None, load: Callable[[Source], Capture]
+) -> dict[str, Any]:
+    """`run_sweep`, while nobody else runs jobs of these captures."""
     captures = _Captures(plan, folder, load)
     results = write_results(folder)
     for number, job in enumerate(jobs, start=1):
@@ -107,15 +126,16 @@ def _remember(folder: Path, wanted: Plan | None) -> Plan:
     """The folder's plan with what is wanted."""
     if wanted is None:
         return open_plan(folder)
-    before = read_plan(folder)
-    plan = wanted if before is None else before.extended(wanted, folder)
-    try:
-        (folder / "jobs").mkdir(parents=True, exist_ok=True)
-        (folder / "photos").mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be used for a sweep ({error.strerror}); choose another one") from error
-    write_plan(plan, folder)
-    return plan
+    with alone_in(folder, wait=_PLAN_SECONDS):  # others that add to it do so before or after
+        before = read_plan(folder)
+        plan = wanted if before is None else before.extended(wanted, folder)
+        try:
+            (folder / "jobs").mkdir(parents=True, exist_ok=True)
+            (folder / "photos").mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder} cannot be used for a sweep ({error.strerror}); choose another one") from error
+        write_plan(plan, folder)
+        return plan
 
 
 class _Captures:
@@ -126,6 +146,11 @@ class _Captures:
         self._name = ""
         self._capture: Capture | None = None
 
+    def source(self, name: str) -> dict[str, Any]:
+        """Where a capture is from and how it is loaded, as a run records it."""
+        source = self._plan.source(name)
+        return {"capture": source.folder, "downscale": source.downscale, "background": source.background}
+
     def get(self, name: str) -> Capture:
         if self._capture is None or self._name != name:
             self._capture = None
@@ -134,18 +159,29 @@ class _Captures:
                 raise CaptureError(f"capture {name} holds no photo out, so nothing can be measured; check its split")
             for warning in capture.warnings:
                 _log.warning("%s", warning)
-            write_png(pictured(capture).photo, photo_path(self._folder, name), overwrite=True)
+            write_png(cut_out(pictured(capture)), photo_path(self._folder, name), overwrite=True)
             self._name, self._capture = name, capture
         return self._capture
 
 
 def _run(folder: Path, job: Job, captures: _Captures, progress: Progress | None) -> None:
-    """Run a job to its end; what goes wrong is recorded in its folder."""
-    clear_failure(folder, job)
+    """Run a job to its end; what goes wrong is recorded in its folder.
+
+    Raises:
+        RunError: somebody else is at work in its folder.
+    """
+    with alone_in(job_folder(folder, job.name)):
+        clear_abandoned(job_folder(folder, job.name))
+        clear_failure(folder, job)
+        _run_or_record(folder, job, captures, progress)
+
+
+def _run_or_record(folder: Path, job: Job, captures: _Captures, progress: Progress | None) -> None:
     try:
         capture = captures.get(job.capture)
         camera = pictured(capture).camera
         settings = {
+            **captures.source(job.capture),
             "job": job.to_json(),
             "photos": {
                 "train": len(capture.train),

@@ -23,9 +23,11 @@ from leansplat.formats import (
     sog,
     splat,
     spz,
+    streamed_sog,
 )
-from leansplat.formats.format import HEAD_SIZE, Format, Written, opened
-from leansplat.gaussians import Gaussians
+from leansplat.formats.format import HEAD_SIZE, Format, Written, opened, report_padding
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import described, settled
 
 FORMATS: tuple[Format, ...] = (
     compressed_ply.FORMAT,
@@ -34,6 +36,7 @@ FORMATS: tuple[Format, ...] = (
     splat.FORMAT,
     gltf.FORMAT,
     inria_checkpoint.FORMAT,
+    streamed_sog.FORMAT,
     sog.FORMAT,
     c3dgs_npz.FORMAT,
 )
@@ -45,29 +48,34 @@ RUN_SCENE = "scene.ply"
 _log = logging.getLogger("leansplat")
 
 
-def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
+def read(
+    path: str | os.PathLike[str], *, drop_nonfinite: bool = False, drop_empty: bool = False, level: int = 0
+) -> Gaussians:
     """Read a scene file of any known format, or the scene of a folder.
 
-    Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger.
+    Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger, rows that only fill
+    a file up in another. Infinities that mean something (see `Gaussians.finite_equivalent`) become finite. A scene too
+    far from zero for float32 is held relative to an origin; where the file has it in float32, a warning says how
+    coarsely.
 
     Args:
         path: a scene file, or a folder as `scene_path` takes it.
         drop_nonfinite: remove Gaussians with NaN or infinite parameters instead of keeping them.
+        drop_empty: remove rows that hold no Gaussian (see `Gaussians.padding`) instead of keeping them.
+        level: of detail, in a lod-meta.json; 0 is the finest.
 
     Raises:
-        SceneFileError: there is no such file, its format is unknown, or it is damaged.
+        SceneFileError: there is no such file, its format is unknown, it is damaged, or it has no such level.
     """
     path = scene_path(path)
-    with opened(path) as handle:
-        head = handle.read(HEAD_SIZE)
-    by_content = [known for known in FORMATS if known.recognises(head)]
-    by_suffix = _with_suffix(path)
-    # Several formats may share magic bytes (gzip, zip); the suffix then decides, but never against the content.
-    both = [known for known in by_content if known in by_suffix]
-    for candidates in (both, by_content, by_suffix):
-        if candidates:
-            return candidates[0].read(path, drop_nonfinite=drop_nonfinite)
-    raise SceneFileError(f"{path} is not a scene file of a known format; known are {_known()}.")
+    found = _format_in(path)
+    if found is streamed_sog.FORMAT:
+        gaussians = streamed_sog.read(path, drop_nonfinite=drop_nonfinite, level=level)
+    elif level == 0:
+        gaussians = found.read(path, drop_nonfinite=drop_nonfinite)
+    else:
+        raise SceneFileError(f"{path} has no levels of detail; leave --level (level={level}) out.")
+    return settled(report_padding(gaussians, path, drop=drop_empty), path)
 
 
 def write(
@@ -102,6 +110,7 @@ def write(
             out of range.
     """
     path = Path(path)
+    gaussians = gaussians.finite_equivalent()
     chosen = format_of(path)
     written: Written | None
     if chosen is spz.FORMAT:
@@ -110,13 +119,46 @@ def write(
         written = sog.write(gaussians, path, overwrite=overwrite, palette_size=sog_palette_size)
     else:
         written = chosen.write(gaussians, path, overwrite=overwrite)
-    lost = chosen.loses(gaussians)
-    if lost:
-        _log.warning("%s: %s cannot hold %s; lost", path, chosen.name, " or ".join(lost))
+    say_losses(gaussians, path)
     if written is None:
         return len(gaussians)
     fidelity.report(gaussians, written, path)
     return len(written.order)
+
+
+def say_losses(gaussians: Gaussians, path: Path) -> None:
+    """Warn of what a file just written does not have of its scene, or not where every program would look for it."""
+    written = format_of(path)
+    lost = written.loses(gaussians)
+    if lost:
+        _log.warning("%s: %s cannot hold %s; lost", path, written.name, " or ".join(lost))
+    if written.notes_origin and gaussians.origin != WORLD:
+        _log.warning(
+            "%s: positions are relative to %s, as viewers hold them in float32; leansplat reads them back in place",
+            *(path, described(gaussians.origin)),
+        )
+
+
+def scene_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """All files that a scene is made of: one for most formats, a meta.json and its images, a .gltf and its buffers.
+
+    Args:
+        path: as `read` takes it; the file it stands for comes first.
+
+    Raises:
+        SceneFileError: as `read` does, though less of the files is looked at.
+    """
+    path = scene_path(path)
+    return _format_in(path).files(path)
+
+
+def scene_bytes(path: str | os.PathLike[str]) -> int:
+    """Bytes on disk of all `scene_files`; raises as that does."""
+    total = 0
+    for file in scene_files(path):
+        with opened(file) as handle:
+            total += os.fstat(handle.fileno()).st_size
+    return total
 
 
 def format_of(path: str | os.PathLike[str]) -> Format:
@@ -149,6 +191,20 @@ def scene_path(path: str | os.PathLike[str]) -> Path:
             "output folder of 3DGS."
         )
     return found
+
+
+def _format_in(path: Path) -> Format:
+    """The format of a file by its content, and by its suffix where that leaves a choice or says nothing."""
+    with opened(path) as handle:
+        head = handle.read(HEAD_SIZE)
+    by_content = [known for known in FORMATS if known.recognises(head)]
+    by_suffix = _with_suffix(path)
+    # Several formats may share magic bytes (gzip, zip); the suffix then decides, but never against the content.
+    both = [known for known in by_content if known in by_suffix]
+    for candidates in (both, by_content, by_suffix):
+        if candidates:
+            return candidates[0]
+    raise SceneFileError(f"{path} is not a scene file of a known format; known are {_known()}.")
 
 
 def _with_suffix(path: Path) -> list[Format]:

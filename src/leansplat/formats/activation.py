@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from leansplat.gaussians import LEAST_OPACITY, LEAST_SCALE
+
 _SH_C0 = 0.28209479177387814
 """1 / (2 sqrt(pi)), the spherical harmonic of degree 0."""
 
-_LEAST_OPACITY = 2.0**-24
-"""The distance of the largest float32 below 1 from 1."""
-
-_LEAST_SCALE = float(np.finfo(np.float32).tiny)
 _LARGEST_SCALE = float(np.finfo(np.float32).max)
 
 
@@ -27,7 +25,7 @@ def opacity_of(logits: np.ndarray) -> np.ndarray:
 
 def logit_of(opacities: np.ndarray) -> np.ndarray:
     """Logits of opacities, which are first kept 2^-24 away from 0 and 1."""
-    inside = np.clip(opacities.astype(np.float64), _LEAST_OPACITY, 1 - _LEAST_OPACITY)
+    inside = np.clip(opacities.astype(np.float64), LEAST_OPACITY, 1 - LEAST_OPACITY)
     return np.log(inside / (1 - inside))
 
 
@@ -44,13 +42,13 @@ def sh0_of(colors: np.ndarray) -> np.ndarray:
 def scale_of(logarithms: np.ndarray) -> np.ndarray:
     """Standard deviations, kept within what float32 can hold without losing precision."""
     with np.errstate(over="ignore"):
-        return np.clip(np.exp(logarithms.astype(np.float64)), _LEAST_SCALE, _LARGEST_SCALE)
+        return np.clip(np.exp(logarithms.astype(np.float64)), LEAST_SCALE, _LARGEST_SCALE)
 
 
 def log_of(scales: np.ndarray) -> np.ndarray:
     """Logarithms of standard deviations, where 0 counts as the smallest normal float32; NaN of negative ones."""
     with np.errstate(invalid="ignore"):
-        return np.log(np.where(scales == 0, _LEAST_SCALE, scales.astype(np.float64)))
+        return np.log(np.where(scales == 0, LEAST_SCALE, scales.astype(np.float64)))
 
 
 def unit(quats: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from leansplat.formats import reach
 from leansplat.formats.affine import Affine
-from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, Origin
 from leansplat.ordering import morton_order
 
 BY_FEATURE = ("features_dc", "features_rest")
@@ -60,7 +60,7 @@ class ClusteredGaussians:
         rotation: (G, 4) as w, x, y, z, of length 1.
         feature_indices, gaussian_indices: (N,) int64, the row of each Gaussian in the tables of colours and of shapes;
             None where each has its own, in order.
-        antialiased: see `Gaussians`.
+        antialiased, origin: see `Gaussians`.
     """
 
     xyz: Tensor
@@ -73,6 +73,7 @@ class ClusteredGaussians:
     feature_indices: Tensor | None = None
     gaussian_indices: Tensor | None = None
     antialiased: bool = False
+    origin: Origin = WORLD
 
     @classmethod
     def of(cls, gaussians: Gaussians, *, sizes_apart: bool = True) -> ClusteredGaussians:
@@ -87,6 +88,7 @@ class ClusteredGaussians:
             scaling=(gaussians.scales - factor).exp() if sizes_apart else gaussians.scales,
             rotation=_unit(gaussians.quats),
             antialiased=gaussians.antialiased,
+            origin=gaussians.origin,
         )
 
     def gaussians(self) -> Gaussians:
@@ -104,6 +106,7 @@ class ClusteredGaussians:
             sh0=_rows(self.features_dc, self.feature_indices),
             shN=_rows(self.features_rest, self.feature_indices),
             antialiased=self.antialiased,
+            origin=self.origin,
         )
 
 
@@ -117,7 +120,7 @@ class Encoded:
             be missing.
         ranges: by the same names, what the codes mean.
         feature_indices, gaussian_indices: (N,) int32, or None.
-        antialiased: see `Gaussians`.
+        antialiased, origin: see `Gaussians`.
         order: (N,) int64: row i of the file holds Gaussian order[i] of what was encoded, which may have more.
     """
 
@@ -128,6 +131,7 @@ class Encoded:
     gaussian_indices: Tensor | None
     antialiased: bool
     order: Tensor
+    origin: Origin = WORLD
 
 
 def encode(scene: Gaussians | ClusteredGaussians, ranges: Mapping[str, Affine] | None = None) -> Encoded:
@@ -164,6 +168,7 @@ def encode(scene: Gaussians | ClusteredGaussians, ranges: Mapping[str, Affine] |
         gaussian_indices=gaussian_indices,
         antialiased=clustered.antialiased,
         order=order,
+        origin=clustered.origin,
     )
 
 
@@ -179,6 +184,7 @@ def decode(encoded: Encoded, rows: Tensor | None = None) -> Gaussians:
         sh0=torch.empty(count, 1, 3),
         shN=torch.empty(count, coefficients, 3),
         antialiased=encoded.antialiased,
+        origin=encoded.origin,
     )
     for start in range(0, count, _ROWS_AT_A_TIME):
         part = slice(start, start + _ROWS_AT_A_TIME)

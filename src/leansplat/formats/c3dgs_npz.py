@@ -11,6 +11,7 @@
     gaussian_indices     (N,) int32         row of scaling and rotation; likewise with G
     *_scale, *_zero_point (1,) float32, int32 for each int8 array: value = (code - zero_point) * scale
     quantization         () bool            true: the arrays above are codes
+    origin               (3,) float64       ours, where xyz are relative to a point of the world
 
 Without `scaling_factor`, `scaling` holds logs of standard deviations. `mip_splatting` (bool) and `kernel_size` (float)
 say that a scene was trained with opacity compensation and which dilation; they come from the authors' web viewer, and
@@ -42,7 +43,7 @@ from leansplat.formats.c3dgs_coding import (
 )
 from leansplat.formats.format import Format, Written, losses, opened, refuse_nonfinite, report_nonfinite
 from leansplat.formats.npz import Archive, opened_archive, recognises, write_arrays
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians, Origin
 
 _KERNEL_SIZE = 0.3
 _COEFFICIENTS = ((0,), (3,), (8,), (15,))
@@ -116,6 +117,7 @@ FORMAT = Format(
     read=read,
     write=write,
     loses=lambda gaussians: losses(gaussians, comments=False),
+    notes_origin=True,
 )
 
 
@@ -132,6 +134,8 @@ def _arrays(encoded: Encoded) -> dict[str, np.ndarray[Any, Any]]:
     if encoded.antialiased:
         arrays["mip_splatting"] = np.array([True])
         arrays["kernel_size"] = np.array([_KERNEL_SIZE], "<f4")
+    if encoded.origin != WORLD:
+        arrays["origin"] = np.array(encoded.origin, "<f8")
     return arrays
 
 
@@ -165,8 +169,20 @@ def _encoded(archive: Archive, file_size: int) -> Encoded:
         ranges={name: _range(archive, name) for name in names},
         antialiased="mip_splatting" in archive and bool(_number(archive, "mip_splatting", "|b1")),
         order=torch.arange(count),
+        origin=_origin(archive),
         **indices,
     )
+
+
+def _origin(archive: Archive) -> Origin:
+    if "origin" not in archive:
+        return WORLD
+    if archive.shape("origin") != (3,):
+        raise ValueError(f"origin has shape {archive.shape('origin')} where (3,) is expected")
+    x, y, z = archive.read("origin", "<f8").tolist()
+    if not math.isfinite(x + y + z):
+        raise ValueError("its origin is not finite")
+    return x, y, z
 
 
 def _rows(archive: Archive, name: str) -> int:

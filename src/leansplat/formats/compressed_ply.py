@@ -42,9 +42,9 @@ from leansplat.formats.format import (
     row_blocks,
 )
 from leansplat.formats.ply_body import row_type, vertex_readers
-from leansplat.formats.ply_comments import comment_lines, say_antialiased
+from leansplat.formats.ply_comments import comment_lines, say_antialiased, say_origin
 from leansplat.formats.ply_header import LARGEST_HEADER, Element, Header, is_compressed, read_header
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians, Origin
 
 _RANGES = tuple(
     f"{end}_{part}{axis}"
@@ -83,7 +83,7 @@ class Encoded:
         rotations: (N, 3) uint16, the other components in 10 bits.
         colors: (N, 4) uint8: red, green and blue within the chunk's range, and opacity in [0, 1].
         shN: (N, K - 1, 3) uint8, coefficients of degree 1 and up, K = (degree + 1)^2.
-        antialiased, comments: as in `Gaussians`.
+        antialiased, comments, origin: as in `Gaussians`.
     """
 
     order: np.ndarray
@@ -96,12 +96,15 @@ class Encoded:
     shN: np.ndarray
     antialiased: bool
     comments: tuple[str, ...]
+    origin: Origin = WORLD
 
     def __len__(self) -> int:
         return len(self.order)
 
     @classmethod
-    def empty(cls, count: int, coefficients: int, *, antialiased: bool, comments: tuple[str, ...]) -> Encoded:
+    def empty(
+        cls, count: int, coefficients: int, *, antialiased: bool, comments: tuple[str, ...], origin: Origin
+    ) -> Encoded:
         """Memory for `count` Gaussians with `coefficients` of degree 1 and up per colour, in the file's own order."""
         return cls(
             order=np.arange(count),
@@ -114,6 +117,7 @@ class Encoded:
             shN=np.empty((count, coefficients, 3), np.uint8),
             antialiased=antialiased,
             comments=comments,
+            origin=origin,
         )
 
 
@@ -126,7 +130,13 @@ def encode(gaussians: Gaussians, *, order: np.ndarray | None = None) -> Encoded:
     if order is None:
         gaussians, order = arranged(gaussians)
     count, coefficients = gaussians.shN.shape[:2]
-    encoded = Encoded.empty(count, coefficients, antialiased=gaussians.antialiased, comments=gaussians.comments)
+    encoded = Encoded.empty(
+        count,
+        coefficients,
+        antialiased=gaussians.antialiased,
+        comments=gaussians.comments,
+        origin=gaussians.origin,
+    )
     encoded.order[:] = order
     parameters = gaussians.detach().to("cpu")
     for part in blocks(count):  # each of whole chunks
@@ -179,6 +189,7 @@ def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
         shN=torch.from_numpy(shN),
         antialiased=encoded.antialiased,
         comments=encoded.comments,
+        origin=encoded.origin,
     )
 
 
@@ -195,7 +206,7 @@ def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False) -> N
         *([f"element sh {count}"] if coefficients else []),
         *(f"property uchar f_rest_{k}" for k in range(3 * coefficients)),
         # After the elements, so that what tells this layout from others stays at the start of the file.
-        *comment_lines(encoded.comments, encoded.antialiased),
+        *comment_lines(encoded.comments, encoded.antialiased, encoded.origin),
         "end_header",
     ]
     header = "".join(line + "\n" for line in lines).encode("utf-8", errors="backslashreplace")
@@ -226,11 +237,13 @@ def unpack(path: Path) -> Encoded:
         elements = _elements(header, path)
         vertex_readers(handle, header, path, most=1)  # refuses a file of another size than its header says
         rest = len(elements["sh"].properties) if "sh" in elements else 0
+        origin, comments = say_origin(header.comments)
         encoded = Encoded.empty(
             elements["vertex"].count,
             rest // 3,
             antialiased=say_antialiased(header.comments),
-            comments=header.comments,
+            comments=comments,
+            origin=origin,
         )
         encoded.ranges[:, 2, 0], encoded.ranges[:, 2, 1] = 0, 1  # where a file has no ranges of colours
         ranges = encoded.ranges.reshape(-1, len(_RANGES))
@@ -273,6 +286,7 @@ FORMAT = Format(
     read=read,
     write=write,
     loses=losses,
+    notes_origin=True,
 )
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from leansplat.errors import SceneFileError
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import described
 
 HEAD_SIZE = 4096
 """Bytes from the start of a file that `Format.recognises` is given (fewer when the file is shorter)."""
@@ -53,6 +55,10 @@ class Recogniser(Protocol):
     def __call__(self, head: bytes) -> bool: ...
 
 
+class Lister(Protocol):
+    def __call__(self, path: Path) -> tuple[Path, ...]: ...
+
+
 class Losses(Protocol):
     def __call__(self, gaussians: Gaussians) -> tuple[str, ...]: ...
 
@@ -70,6 +76,9 @@ class Format:
             or None where the file holds its numbers as they were.
         loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
             not the precision of its numbers. Nothing by default.
+        files: all files that the scene at a path is made of, itself first; itself alone by default.
+        notes_origin: whether a file has a scene's positions relative to its origin, with a note of it that only
+            leansplat reads.
     """
 
     name: str
@@ -78,6 +87,8 @@ class Format:
     read: Reader
     write: Writer
     loses: Losses = lambda gaussians: ()
+    files: Lister = lambda path: (path,)
+    notes_origin: bool = False
 
 
 @contextmanager
@@ -87,13 +98,13 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     Raises:
         SceneFileError: there is no such file, it is a folder or a device, or the system refuses to open or read it.
     """
-    if not path.exists():
-        raise SceneFileError(f"{path} does not exist; check the name.")
-    if path.is_dir():
-        raise SceneFileError(f"{path} is a folder; name a scene file in it.")
-    if not path.is_file():  # opening a pipe would wait for its writer
-        raise SceneFileError(f"{path} is not a regular file; copy the scene to one.")
     try:
+        if not path.exists():
+            raise SceneFileError(f"{path} does not exist; check the name.")
+        if path.is_dir():
+            raise SceneFileError(f"{path} is a folder; name a scene file in it.")
+        if not path.is_file():  # opening a pipe would wait for its writer
+            raise SceneFileError(f"{path} is not a regular file; copy the scene to one.")
         with open(path, "rb") as handle:
             yield handle
     except OSError as error:
@@ -121,15 +132,46 @@ def row_blocks(handle: BinaryIO, kind: np.dtype, count: int, path: Path) -> Iter
 def report_nonfinite(gaussians: Gaussians, finite: Tensor, path: Path, *, drop: bool) -> Gaussians:
     """Log how many Gaussians of a file hold NaN or infinite parameters, and remove them if asked to.
 
+    Infinities that have a meaning are not among them: they become finite, as in `Gaussians.finite_equivalent`.
+
     Args:
         finite: (N,) bool on the CPU, as `Gaussians.finite` gives it.
     """
-    bad = len(gaussians) - int(np.count_nonzero(finite.numpy()))
-    if bad == 0:
+    suspects = torch.from_numpy(np.flatnonzero(~finite.numpy()))
+    if len(suspects) == 0:
+        return gaussians
+    gaussians = gaussians.finite_equivalent()
+    bad = suspects[~gaussians[suspects].finite()]
+    if len(bad) == 0:
         return gaussians
     fate = "they were dropped" if drop else "they were kept, drop_nonfinite=True removes them"
-    _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, bad, len(gaussians), fate)
-    return gaussians[finite] if drop else gaussians
+    _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, len(bad), len(gaussians), fate)
+    if not drop:
+        return gaussians
+    kept = torch.ones(len(gaussians), dtype=torch.bool)
+    kept[bad] = False
+    return gaussians[kept]
+
+
+def report_padding(gaussians: Gaussians, path: Path, *, drop: bool) -> Gaussians:
+    """Log how many rows of a file hold no Gaussian or no rotation, and remove the former if asked to."""
+    padding = gaussians.padding()
+    rows = int(padding.sum())
+    if rows:
+        fate = "they were dropped" if drop else "they were kept, --drop-empty (read(drop_empty=True)) removes them"
+        _log.warning(
+            "%s: %d of %d rows hold no Gaussian, all of them zero or all the same, as exporters fill up files; %s",
+            *(path, rows, len(gaussians), fate),
+        )
+        if drop:
+            gaussians = gaussians[~padding]
+            padding = padding[~padding]
+    unturned = int((gaussians.without_rotation() & ~padding).sum())
+    if unturned:
+        _log.warning(
+            "%s: %d of %d Gaussians have a rotation of zeros, which counts as none", path, unturned, len(gaussians)
+        )
+    return gaussians
 
 
 def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:
@@ -147,7 +189,7 @@ def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:
 
 
 def losses(
-    gaussians: Gaussians, *, sh_degree: int = 3, antialiasing: bool = True, comments: bool = True
+    gaussians: Gaussians, *, sh_degree: int = 3, antialiasing: bool = True, comments: bool = True, origin: bool = True
 ) -> tuple[str, ...]:
     """`Format.loses` of a format without extras: what a scene has beyond `sh_degree` and what else the format holds.
 
@@ -155,6 +197,7 @@ def losses(
         sh_degree: the highest degree of spherical harmonics that a file may have.
         antialiasing: whether a file can say that a scene is antialiased.
         comments: whether a file has room for comments.
+        origin: whether a file can say what its positions are relative to.
     """
     lost = []
     if gaussians.sh_degree > sh_degree:
@@ -165,6 +208,8 @@ def losses(
         lost.append(_counted(len(gaussians.extras), "extra property", "extra properties"))
     if gaussians.comments and not comments:
         lost.append(_counted(len(gaussians.comments), "comment", "comments"))
+    if gaussians.origin != WORLD and not origin:
+        lost.append(f"its origin {described(gaussians.origin)}, which its positions are relative to")
     return tuple(lost)
 
 

@@ -6,7 +6,8 @@ with w last, opacities in [0, 1], and a vector of red, green and blue for every 
 
 glTF has y up, scenes of 3DGS have y down. As PlayCanvas's splat-transform does, `write` turns a scene by 180 degrees
 about z and `read` turns it back: signs change and nothing is rounded, since the spherical harmonics of odd order change
-their sign (Y_lm(-x, -y, z) = (-1)^m Y_lm(x, y, z)) and the others stay. COLOR_0 is for viewers that know points only.
+their sign (Y_lm(-x, -y, z) = (-1)^m Y_lm(x, y, z)) and the others stay. COLOR_0 is for viewers that know points only. A
+scene's origin is the translation of its node.
 
 The specification is github.com/KhronosGroup/glTF, extensions/2.0/Khronos/KHR_gaussian_splatting. Drafts of it, until
 April 2026, had logarithms instead of standard deviations; a negative one, which it forbids, tells such a file.
@@ -43,10 +44,15 @@ from leansplat.formats.gltf_document import (
     field,
     opened_document,
 )
-from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
+from leansplat.formats.linear_light import to_srgb
+from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, concatenate
+from leansplat.origin import origin_of_scene
 
 _EXTENSION = "KHR_gaussian_splatting"
 _UNDERSTOOD = {_EXTENSION, "KHR_mesh_quantization"}
+_BESIDE = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_")
+"""How extensions start that say something about materials, textures and lights, which Gaussians have none of."""
+_SRGB, _LINEAR = "srgb_rec709_display", "lin_rec709_display"
 _LARGEST_FILE = 2**32 - 1
 _ARRAY_BUFFER = 34962
 _BYTE_FRACTIONS = {"componentType": UNSIGNED_BYTE, "normalized": True}
@@ -84,7 +90,7 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
     """
     with opened_document(path) as document:
         for name in field(document.json, "extensionsRequired", list, []):
-            if not isinstance(name, str) or name not in _UNDERSTOOD:
+            if not isinstance(name, str) or not (name in _UNDERSTOOD or name.startswith(_BESIDE)):
                 raise ValueError(f"it needs the extension {ascii(name)[:80]}, which is not known here")
         placed = [
             _Placed.of(document, primitive, transform)
@@ -98,7 +104,18 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
         if count * _LEAST_BYTES > document.size:
             raise ValueError(f"it names {count:,} Gaussians, which its {document.size:,} bytes cannot hold")
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported
-            scenes = [each.read(path) for each in placed]
+            logarithms = any(each.has_negative_scales() for each in placed)
+            scenes = [each.read(logarithms=logarithms) for each in placed]
+        if logarithms:
+            _log.warning(
+                "%s: scales are taken as logarithms, which drafts of the format had, since some are negative", path
+            )
+        if any(each.linear for each in placed):
+            _log.warning(
+                "%s: its colours, of linear light, were turned into sRGB, each Gaussian for itself; where many overlap "
+                "a viewer that blends light may draw them a little differently",
+                path,
+            )
         notes = document.json["asset"].get("extras")
     gaussians = scenes[0] if len(scenes) == 1 else concatenate(scenes)
     if isinstance(notes, dict):
@@ -145,7 +162,15 @@ def recognises(head: bytes) -> bool:
     return head.startswith(GLB_MAGIC)
 
 
-FORMAT = Format(name="glTF", suffixes=(".glb", ".gltf"), recognises=recognises, read=read, write=write, loses=losses)
+def files(path: Path) -> tuple[Path, ...]:
+    """The file and its buffers."""
+    with opened_document(path) as document:
+        return document.files
+
+
+FORMAT = Format(
+    name="glTF", suffixes=(".glb", ".gltf"), recognises=recognises, read=read, write=write, loses=losses, files=files
+)
 
 
 @dataclass(frozen=True)
@@ -157,12 +182,14 @@ class _Placed:
         rotation: (3, 3), from the primitive to the world of glTF.
         scale: likewise.
         translation: (3,), likewise.
+        linear: whether colours are of linear light.
     """
 
     accessors: dict[str, Accessor]
     rotation: np.ndarray
     scale: float
     translation: np.ndarray
+    linear: bool
 
     @property
     def count(self) -> int:
@@ -171,9 +198,10 @@ class _Placed:
     @classmethod
     def of(cls, document: Document, primitive: Any, transform: np.ndarray) -> _Placed:
         extension = field(primitive["extensions"], _EXTENSION, dict)
-        for name, expected in {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}.items():
-            if field(extension, name, str, expected) != expected:
-                raise ValueError(f"its Gaussians have the {name} {ascii(extension[name])[:60]} instead of {expected!r}")
+        for name, known in {"kernel": ("ellipse",), "colorSpace": (_SRGB, _LINEAR)}.items():
+            if field(extension, name, str, known[0]) not in known:
+                expected = " or ".join(map(repr, known))
+                raise ValueError(f"its Gaussians have the {name} {ascii(extension[name])[:60]} instead of {expected}")
         attributes = field(primitive, "attributes", dict)
         degree = max(
             (k for k in (1, 2, 3) for name in attributes if name.startswith(f"{_EXTENSION}:SH_DEGREE_{k}_")), default=0
@@ -193,31 +221,29 @@ class _Placed:
             raise ValueError(
                 "a node turns its Gaussians, which is not done here for spherical harmonics above degree 0"
             )
-        return cls(accessors, matrix / scale, scale, transform[:3, 3])
+        return cls(accessors, matrix / scale, scale, transform[:3, 3], extension.get("colorSpace") == _LINEAR)
 
-    def read(self, path: Path) -> Gaussians:
-        """The Gaussians, turned to y down; `path` is for messages."""
+    def has_negative_scales(self) -> bool:
+        return any(bool((values < 0).any()) for _, values in self.accessors[f"{_EXTENSION}:SCALE"].blocks())
+
+    def read(self, *, logarithms: bool) -> Gaussians:
+        """The Gaussians, turned to y down and in sRGB; `logarithms` says what their scales are."""
         rest = _REST_NAMES[: len(self.accessors) - len(_NEEDED)]
-        means, scales, sh0 = (np.empty((self.count, 3), np.float32) for _ in range(3))
+        scales, sh0 = (np.empty((self.count, 3), np.float32) for _ in range(2))
+        centres = np.empty((self.count, 3), np.float64)
         quats = np.empty((self.count, 4), np.float32)
         opacities = np.empty(self.count, np.float32)
         shN = np.empty((self.count, len(rest), 3), np.float32)
         position, rotation, scale, opacity, color = (self.accessors[name] for name in _NEEDED)
         turn = _TURN[:, None] * self.rotation
         for part, values in position.blocks():
-            means[part] = values @ (turn * self.scale).T + _TURN * self.translation
+            centres[part] = values @ (turn * self.scale).T + _TURN * self.translation
         product = _left_product(turn)
         for part, values in rotation.blocks():
             quats[part] = unit(values[:, [3, 0, 1, 2]]) @ product.T
         for part, values in scale.blocks():
-            scales[part] = values
-        logarithms = bool((scales < 0).any())
-        if logarithms:
-            _log.warning(
-                "%s: scales are taken as logarithms, which drafts of the format had, since some are negative", path
-            )
-        for part in blocks(self.count):
-            scales[part] = (scales[part] if logarithms else log_of(scales[part])) + np.log(self.scale)
+            values = values.astype(np.float32)
+            scales[part] = (values if logarithms else log_of(values)) + np.log(self.scale)
         for part, values in opacity.blocks():
             opacities[part] = logit_of(values[:, 0])
         for part, values in color.blocks():
@@ -225,13 +251,17 @@ class _Placed:
         for k, name in enumerate(rest):
             for part, values in self.accessors[name].blocks():
                 shN[part, k] = values * _REST_SIGNS[k]
+        if self.linear:
+            sh0, shN = to_srgb(sh0[:, None], shN)
+        origin = origin_of_scene(torch.from_numpy(centres), torch.from_numpy(scales))
         return Gaussians(
-            means=torch.from_numpy(means),
+            means=torch.from_numpy((centres - origin).astype(np.float32)),
             quats=torch.from_numpy(quats),
             scales=torch.from_numpy(scales),
             opacities=torch.from_numpy(opacities),
             sh0=torch.from_numpy(sh0).view(self.count, 1, 3),
             shN=torch.from_numpy(shN),
+            origin=origin,
         )
 
 
@@ -291,20 +321,21 @@ def _content(gaussians: Gaussians, attributes: list[_Attribute]) -> dict[str, An
         offset += size
     low, high = (corner.numpy().astype(np.float32) * _TURN for corner in gaussians.detach().to("cpu").bounds())
     accessors[0] |= {"min": np.minimum(low, high).tolist(), "max": np.maximum(low, high).tolist()}
+    origin = _TURN * gaussians.origin
     notes = {"antialiased": gaussians.antialiased, "comments": list(gaussians.comments)}
     return {
         "asset": {"version": "2.0", "generator": "leansplat", "extras": notes},
         "extensionsUsed": [_EXTENSION],
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
+        "nodes": [{"mesh": 0, **({} if gaussians.origin == WORLD else {"translation": origin.tolist()})}],
         "meshes": [
             {
                 "primitives": [
                     {
                         "mode": 0,
                         "attributes": {attribute.name: index for index, attribute in enumerate(attributes)},
-                        "extensions": {_EXTENSION: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}},
+                        "extensions": {_EXTENSION: {"kernel": "ellipse", "colorSpace": _SRGB}},
                     }
                 ]
             }

@@ -92,10 +92,12 @@ class Document:
     Args:
         json: its JSON, an object.
         size: bytes of all buffers.
+        files: where they are, the file itself first.
     """
 
-    def __init__(self, json: dict[str, Any], buffers: list[Buffer]) -> None:
+    def __init__(self, json: dict[str, Any], buffers: list[Buffer], files: tuple[Path, ...]) -> None:
         self.json = json
+        self.files = files
         self.size = sum(buffer.size for buffer in buffers)
         self._buffers = buffers
 
@@ -183,11 +185,14 @@ def opened_document(path: Path) -> Iterator[Document]:
             version = field(field(content, "asset", dict), "version", str)
             if not version.startswith("2."):
                 raise ValueError(f"it is of version {version[:20]!r}, where 2.0 is expected")
+            entries = field(content, "buffers", list, [])
+            beside = {index: _file_of(entry, path) for index, entry in enumerate(entries)}
             buffers = [
-                _buffer(entry, path, binary if index == 0 else None, files)
-                for index, entry in enumerate(field(content, "buffers", list, []))
+                _buffer(entry, beside[index], binary if index == 0 else None, files)
+                for index, entry in enumerate(entries)
             ]
-            yield Document(content, buffers)
+            named = dict.fromkeys(file for file in beside.values() if file is not None)
+            yield Document(content, buffers, (path, *named))
         except ValueError as error:
             raise SceneFileError(
                 f"{path} is not a glTF scene that leansplat can read: {error}; copy or export it again."
@@ -253,28 +258,36 @@ def _glb_chunks(handle: BinaryIO) -> tuple[bytes, Buffer | None]:
     return text, binary if kind == BINARY_CHUNK else None
 
 
-def _buffer(entry: Any, path: Path, binary: Buffer | None, files: ExitStack) -> Buffer:
-    """A buffer: the binary chunk, base64 inside the JSON, or another file, which must be in the folder of `path`."""
+def _file_of(entry: Any, path: Path) -> Path | None:
+    """The file that holds a buffer, which must be in the folder of `path`; None for one inside the JSON or a .glb."""
+    if not isinstance(entry, dict) or "uri" not in entry or field(entry, "uri", str).startswith("data:"):
+        return None
+    uri = field(entry, "uri", str)
+    if not unquote(uri).isprintable():
+        raise ValueError(f"it has a buffer called {ascii(uri)[:60]}")
+    folder = path.resolve().parent
+    file = (folder / unquote(uri)).resolve()
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri) or not file.is_relative_to(folder):
+        raise ValueError(f"it has a buffer outside its folder, {ascii(uri)[:60]}")
+    return file
+
+
+def _buffer(entry: Any, file: Path | None, binary: Buffer | None, files: ExitStack) -> Buffer:
+    """A buffer: the binary chunk, base64 inside the JSON, or another file."""
     size = natural(entry, "byteLength")
-    if "uri" not in entry:
-        if binary is None:
-            raise ValueError("it has a buffer without bytes")
-        found = binary
+    if file is not None:
+        handle = files.enter_context(opened(file))
+        found = Buffer(handle, 0, os.fstat(handle.fileno()).st_size)
+    elif "uri" in entry:
+        kind, _, text = entry["uri"].partition(",")
+        if not kind.endswith(";base64"):
+            raise ValueError("it has a buffer inside its JSON that is not base64")
+        data = base64.b64decode(text, validate=True)
+        found = Buffer(io.BytesIO(data), 0, len(data))
+    elif binary is None:
+        raise ValueError("it has a buffer without bytes")
     else:
-        uri = field(entry, "uri", str)
-        if uri.startswith("data:"):
-            kind, _, text = uri.partition(",")
-            if not kind.endswith(";base64"):
-                raise ValueError("it has a buffer inside its JSON that is not base64")
-            data = base64.b64decode(text, validate=True)
-            found = Buffer(io.BytesIO(data), 0, len(data))
-        else:
-            folder = path.resolve().parent
-            file = (folder / unquote(uri)).resolve()
-            if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri) or not file.is_relative_to(folder):
-                raise ValueError(f"it has a buffer outside its folder, {ascii(uri)[:60]}")
-            handle = files.enter_context(opened(file))
-            found = Buffer(handle, 0, os.fstat(handle.fileno()).st_size)
+        found = binary
     if size > found.size:
         raise ValueError(f"a buffer has {found.size:,} of its {size:,} bytes")
     return Buffer(found.handle, found.offset, size)

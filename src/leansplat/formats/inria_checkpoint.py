@@ -10,7 +10,7 @@ import math
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from leansplat.errors import SceneFileError
-from leansplat.formats.format import Format, opened, report_nonfinite
+from leansplat.formats.format import Format, opened, report_nonfinite, report_padding
+from leansplat.formats.surfels import log_thickness, report_flat
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 _PARAMETERS = {
@@ -84,10 +85,12 @@ def load(path: Path) -> InriaCheckpoint:
         entries, iteration = _entries(path)
         if not 1 <= iteration < _MANY:
             raise ValueError(f"it was saved at iteration {iteration}")
-        gaussians = _gaussians(entries)
+        gaussians = _gaussians(entries).finite_equivalent()
+        report_padding(gaussians, path, drop=False)
+        _report_flat(entries, path)
         states, rates = _optimizer(entries["optimizer"])
         first, second = (
-            _gaussians({name: state.get(key) for name, state in states.items()}, f"{key} of ")
+            _gaussians({name: state.get(key) for name, state in states.items()}, f"{key} of ", _zeros)
             for key in ("exp_avg", "exp_avg_sq")
         )
         if len({(len(each), each.sh_degree) for each in (gaussians, first, second)}) > 1:
@@ -116,7 +119,9 @@ def load(path: Path) -> InriaCheckpoint:
 def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
     """Read the scene of a checkpoint; arguments and errors as for `leansplat.formats.read`."""
     with _explained(path):
-        gaussians = _gaussians(_entries(path)[0])
+        entries, _ = _entries(path)
+        gaussians = _gaussians(entries)
+        _report_flat(entries, path)
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
@@ -191,8 +196,12 @@ def _entries(path: Path) -> tuple[dict[str, Any], int]:
     raise ValueError(f"it does not hold a model of {len(_ENTRIES)} entries and an iteration")
 
 
-def _gaussians(values: Mapping[str, Any], what: str = "") -> Gaussians:
+def _gaussians(
+    values: Mapping[str, Any], what: str = "", third: Callable[[Tensor], Tensor] = log_thickness
+) -> Gaussians:
     """A copy of one mapped tensor for each of `_PARAMETERS`; `what` goes before its name in the error.
+
+    `third` makes the third column (N,) of scales that have two (N, 2), as in checkpoints of 2DGS.
 
     Raises:
         ValueError: one is not a tensor, or has the wrong type or shape.
@@ -200,14 +209,25 @@ def _gaussians(values: Mapping[str, Any], what: str = "") -> Gaussians:
     tensors = {ours: _tensor(values[theirs], f"{what}{theirs}") for theirs, ours in _PARAMETERS.items()}
     if tensors["means"].dim() == 0:
         raise ValueError(f"{what}xyz is a number")
+    scales = tensors["scales"]
     return Gaussians(
         means=tensors["means"],
         quats=tensors["quats"],
-        scales=tensors["scales"],
+        scales=torch.cat([scales, third(scales)[:, None]], dim=1) if scales.shape[1:] == (2,) else scales,
         opacities=tensors["opacities"].squeeze(-1),
         sh0=tensors["sh0"],
         shN=tensors["shN"],
     )
+
+
+def _zeros(scales: Tensor) -> Tensor:
+    """What an optimiser knows of a thickness that it never moved."""
+    return scales.new_zeros(len(scales))
+
+
+def _report_flat(entries: Mapping[str, Any], path: Path) -> None:
+    if entries["scaling"].shape[1:] == (2,):
+        report_flat(path)
 
 
 def _tensor(value: Any, name: str) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -46,9 +47,13 @@ def opened_archive(handle: BinaryIO) -> Iterator[Archive]:
         ValueError: it is no zip, or (in the block) damaged; the text says what is wrong.
     """
     try:
-        with zipfile.ZipFile(handle) as archive:
+        archive = zipfile.ZipFile(handle)
+    except Exception as error:  # the module raises a dozen kinds
+        raise ValueError(f"it is not a whole zip file: {error}") from error
+    try:
+        with archive:
             yield Archive(archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OverflowError, NotImplementedError) as error:
         # zipfile's NotImplementedError is of a compression method or an encryption that it does not know.
         raise ValueError(f"the zip is damaged: {error}") from error
 
@@ -105,9 +110,22 @@ class Archive:
         with self.archive.open(entry) as member:
             if np.lib.format.read_magic(member) != (1, 0):  # later versions are for headers beyond 64 kB
                 raise ValueError(f"{name} is of another .npy version than 1.0")
-            shape, by_columns, kind = np.lib.format.read_array_header_1_0(member)
+            shape, by_columns, kind = _header(member, name)
             if kind.hasobject or min(shape, default=0) < 0:
                 raise ValueError(f"{name} holds Python objects, or fewer than none")
             if member.tell() + math.prod(shape) * kind.itemsize != entry.file_size:
                 raise ValueError(f"{name} has another size than its header says")
             yield member, shape, by_columns, kind
+
+
+def _header(member: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether stored by columns, and type, as the header of an .npy says."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            shape, by_columns, kind = np.lib.format.read_array_header_1_0(member)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # NumPy takes the text apart as Python source, which fails in as many ways
+        raise ValueError(f"{name} has a header that cannot be read") from error
+    return shape, by_columns, kind

@@ -154,7 +154,7 @@ FORMAT = Format(
     recognises=lambda head: False,
     read=read,
     write=write,
-    loses=lambda gaussians: losses(gaussians, sh_degree=0, antialiasing=False, comments=False),
+    loses=lambda gaussians: losses(gaussians, sh_degree=0, antialiasing=False, comments=False, origin=False),
 )
 
 

@@ -2,7 +2,9 @@
 
 A classification network looks at both images; at five depths its features are scaled to unit length per pixel, their
 squared difference is weighed by a learned non-negative number per channel, and the means over pixels are added up.
-The networks are written out here as plain convolutions, so neither torchvision nor the lpips package is needed.
+With a mask, hidden pixels are black in both images, and in the means a place of a feature map counts as much as the
+share of its pixels that is not hidden. The networks are written out here as plain convolutions, so neither torchvision
+nor the lpips package is needed.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from torch.nn import functional
 
 from leansplat.metrics import lpips_weights
 from leansplat.metrics.lpips_weights import Arrays, Net
+from leansplat.metrics.masking import kept_pixels
 
 Convention = Literal["[0,1]", "[-1,1]"]
 
@@ -69,21 +72,29 @@ class Lpips:
         return f"{self.net}, {self.convention}"
 
     @torch.no_grad()
-    def __call__(self, image: Tensor, photo: Tensor) -> float:
+    def __call__(self, image: Tensor, photo: Tensor, mask: Tensor | None = None) -> float:
         """Distance of two (H, W, 3) float images in [0, 1]; values outside are clamped. At least 16 (alex: 31) pixels
         a side.
 
+        Args:
+            mask: (H, W) bool, true where a pixel counts; None where all do.
+
         Raises:
-            ValueError: shapes differ, an image is too small, or a tensor is not floating point.
+            ValueError: shapes differ, an image is too small, a tensor is not floating point, or the mask hides
+                everything.
         """
         self._check(image, photo)
+        if mask is not None:
+            kept_pixels(mask, *image.shape[:2])
+            hidden = ~mask[..., None]
+            image, photo = image.masked_fill(hidden, 0), photo.masked_fill(hidden, 0)
         features = [self._scaled(image), self._scaled(photo)]
         distance = 0.0
         # Both images go through the network a tap at a time, so that only one depth of features is held.
         for depth, head in enumerate(self._heads):
             for number in range(2):
                 features[number] = self._next_tap(features[number], depth)
-            distance += _mean_weighted_difference(features[0], features[1], head)
+            distance += _mean_weighted_difference(features[0], features[1], head, mask)
         return distance
 
     def _check(self, image: Tensor, photo: Tensor) -> None:
@@ -117,15 +128,24 @@ class Lpips:
         return feature
 
 
-def _mean_weighted_difference(first: Tensor, second: Tensor, head: Tensor) -> float:
-    """Mean over pixels of sum_c head_c (first_c / |first| - second_c / |second|)^2, features (1, C, h, w)."""
+def _mean_weighted_difference(first: Tensor, second: Tensor, head: Tensor, mask: Tensor | None) -> float:
+    """Mean over pixels of sum_c head_c (first_c / |first| - second_c / |second|)^2, features (1, C, h, w).
+
+    Args:
+        mask: (H, W) bool over the whole image; places count as much as the share of their pixels that is true.
+    """
     _, channels, height, width = first.shape
     rows = max(1, STRIP_VALUES // (channels * width))
+    shares = torch.ones(1, height, width)
+    if mask is not None:
+        shares = functional.adaptive_avg_pool2d(mask.to(torch.float32)[None], (height, width))
     total = 0.0
-    for ours, theirs in zip(first.split(rows, dim=2), second.split(rows, dim=2), strict=True):
+    strips = zip(first.split(rows, dim=2), second.split(rows, dim=2), shares.split(rows, dim=1), strict=True)
+    for ours, theirs, share in strips:
         difference = _unit_length(ours) - _unit_length(theirs)
-        total += float(torch.einsum("c,nchw->nhw", head, difference.square_()).sum(dtype=torch.float64))
-    return total / (height * width)
+        values = torch.einsum("c,nchw->nhw", head, difference.square_())
+        total += float((values * share).sum(dtype=torch.float64))
+    return total / float(shares.sum(dtype=torch.float64))
 
 
 def _unit_length(feature: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ than five 2D convolutions and their autograd graph.
 
 SSIM is that of 3DGS papers: window of 11, sigma 1.5, zero padding, per channel, C1 = 0.01^2, C2 = 0.03^2, mean over all
 pixels (Wang et al. 2004, Eq. 13, with the window's moments).
+
+With a mask, hidden pixels are what pixels outside the photo are: zero in both images, and no place of the mean. Without
+one, `kept` is None, and Numba compiles kernels in which nothing of a mask is left.
 """
 
 import numba
@@ -95,13 +98,15 @@ def _across(line, at, weights):
 
 
 @kernel
-def ssim_and_l1(x, y, width, height, weights, slopes, with_slopes):
+def ssim_and_l1(x, y, width, height, weights, slopes, with_slopes, kept, counted):
     """Mean SSIM and mean absolute difference of x (the image) and y (the photo).
 
     Args:
-        x, y: flat (3 * height * width,) float32 planes; weights: `window()`.
+        x, y: flat (3 * height * width,) float32 planes, zero in hidden pixels; weights: `window()`.
         slopes: flat (9 * height * width,) out if `with_slopes`: for each pixel, the derivatives of its SSIM by
-            the mean of x, the mean of x^2 and the mean of x y, three planes each.
+            the mean of x, the mean of x^2 and the mean of x y, three planes each; zero in hidden pixels.
+        kept: flat (height * width,) float32, 1 where a pixel counts and 0 where it is hidden, or None if all count.
+        counted: how many pixels count.
     """
     pitch = (width + LANES - 1) // LANES * LANES + 2 * LANES
     totals = np.zeros((_CHUNKS, 2), np.float64)
@@ -129,7 +134,10 @@ def ssim_and_l1(x, y, width, height, weights, slopes, with_slopes):
                 d = variance_x + variance_y + C2
                 inverse = 1.0 / (c * d)
                 value = a * b * inverse
-                ssim = ssim + select(inside, value, 0.0)
+                places = inside
+                if kept is not None:
+                    places = inside & (load_where(kept, row * width + column, inside) > 0.5)
+                ssim = ssim + select(places, value, 0.0)
                 l1 = l1 + absolute(load_where(x, at, inside) - load_where(y, at, inside))
                 if with_slopes:
                     by_square = -value * c * inverse
@@ -140,18 +148,25 @@ def ssim_and_l1(x, y, width, height, weights, slopes, with_slopes):
                         - 2.0 * mean_x * by_square
                         - mean_y * by_product
                     )
+                    if kept is not None:
+                        by_mean = select(places, by_mean, 0.0)
+                        by_square = select(places, by_square, 0.0)
+                        by_product = select(places, by_product, 0.0)
                     store_where(slopes, at, by_mean, inside)
                     store_where(slopes, at + 3 * plane_size, by_square, inside)
                     store_where(slopes, at + 6 * plane_size, by_product, inside)
             totals[chunk, 0] += sum_lanes(ssim)
             totals[chunk, 1] += sum_lanes(l1)
-    count = 3.0 * plane_size
+    count = 3.0 * counted
     return totals[:, 0].sum() / count, totals[:, 1].sum() / count
 
 
 @kernel
 def ssim_and_l1_gradient(x, y, width, height, weights, slopes, ssim_factor, l1_factor, gradient):
     """Gradient with respect to x of ssim_factor * (mean SSIM) + l1_factor * (mean absolute difference).
+
+    With a mask, means are sums over the pixels that count, divided by the number of all. In hidden pixels the gradient
+    is that of moving away from zero, which is none of the image's: the caller sets it to zero there.
 
     Args:
         x, y, width, height, weights, slopes: as `ssim_and_l1` took and made them.

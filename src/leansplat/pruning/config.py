@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 
 from leansplat.errors import InputError
 from leansplat.pruning.criteria import CRITERIA
+from leansplat.seeds import check_seed
+from leansplat.training.config import MOST_STEPS
 
 GradientSource = Literal["fresh", "stale"]
 Unseen = Literal["opacity", "keep", "prune"]
@@ -95,6 +97,9 @@ class TrimmingConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"setting {name} is {value}; give {least} or more")
+            if value is not None and value > MOST_STEPS:
+                raise InputError(f"setting {name} is above {MOST_STEPS:,}; give less")
+        check_seed(self.seed)
         for name, choices in (
             ("criterion", tuple(CRITERIA)),
             ("gradient_source", get_args(GradientSource)),

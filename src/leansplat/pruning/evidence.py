@@ -1,7 +1,8 @@
 """`Evidence`: all that a criterion may judge a Gaussian by, gathered when it is first asked for.
 
 Each kind of evidence is one pass over the training views: gradients of the loss, blending weights, effects of removal.
-A criterion pays for the passes it reads and for no other. No pass changes the scene.
+A criterion pays for the passes it reads and for no other. No pass changes the scene. Pixels that a view's mask hides
+are no evidence of any kind.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Evidence:
         """What the views would lose with each Gaussian."""
         effects = RemovalEffects.zeros(len(self.packed))
         for view in self.views:
-            effects.add(self.packed, view.camera, view.photo, self.background)
+            effects.add(self.packed, view.camera, view.photo, self.background, view.mask)
         return effects
 
     @cached_property
@@ -78,7 +79,7 @@ class Evidence:
         statistics = ViewStatistics.zeros(len(self.packed), weights=True)
         with torch.inference_mode():
             for view in self.views:
-                render(self.packed, view.camera, background=self.background, statistics=statistics)
+                render(self.packed, view.camera, background=self.background, statistics=statistics, mask=view.mask)
         return statistics
 
 
@@ -94,7 +95,7 @@ def gather_statistics(
     statistics = ViewStatistics.zeros(len(packed))
     for view in views:
         rendering = render(packed, view.camera, background=background, statistics=statistics)
-        loss = photometric_loss(rendering.image, view.photo, ssim_weight)
+        loss = photometric_loss(rendering.image, view.photo, ssim_weight, view.mask)
         torch.autograd.grad(loss, packed.data)
     return statistics
 

@@ -30,6 +30,6 @@ def quality(packed: PackedGaussians, views: Sequence[View], background: tuple[fl
         for view in views:
             image = render(packed, view.camera, background=background).image.clamp(0, 1)
             photo = view.photo.to(torch.float32) / 255
-            ratios.append(psnr(image, photo))
-            similarities.append(ssim(image, photo))
+            ratios.append(psnr(image, photo, view.mask))
+            similarities.append(ssim(image, photo, view.mask))
     return Quality(sum(ratios) / len(ratios), sum(similarities) / len(similarities))

@@ -18,8 +18,10 @@ from leansplat import formats
 from leansplat.captures.capture import Capture
 from leansplat.errors import InputError
 from leansplat.formats import inria_checkpoint
+from leansplat.formats.format import opened
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
+from leansplat.origin import settled
 from leansplat.render.packed import pack
 from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import Run, create_run, hash_capture, hash_file, open_run
@@ -62,25 +64,34 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
     if isinstance(scene, Gaussians):
         return _fresh(scene, extent, seed, None, "the scene")
     path = Path(scene)
-    if path.is_dir() and (path / "config.json").exists():
-        run = open_run(path)
-        steps = run.checkpoints()
-        if steps:
-            file = run.checkpoint_path(steps[-1])
-            checkpoint = read_checkpoint(file)
-            state = replace(
-                checkpoint.state,
-                generator=torch.Generator().manual_seed(seed),
-                view_queue=torch.zeros(0, dtype=torch.int64),
-                step=max(checkpoint.state.step, checkpoint.config.iterations),
-                extent=extent,
-                seconds=0.0,
-            )
-            return Start(state, checkpoint.config, True, hash_file(file))
+    file = _last_checkpoint(path)
+    if file is not None:
+        checkpoint = read_checkpoint(file)
+        state = replace(
+            checkpoint.state,
+            generator=torch.Generator().manual_seed(seed),
+            view_queue=torch.zeros(0, dtype=torch.int64),
+            step=max(checkpoint.state.step, checkpoint.config.iterations),
+            extent=extent,
+            seconds=0.0,
+        )
+        return Start(state, checkpoint.config, True, hash_file(file))
     file = formats.scene_path(path)
     if file.suffix.lower() in inria_checkpoint.FORMAT.suffixes:
         return _from_3dgs(file, seed)
-    return _fresh(formats.read(file), extent, seed, hash_file(file), str(path))
+    return _fresh(formats.read(file), extent, seed, hash_file(*formats.scene_files(file)), str(path))
+
+
+def check_scene(run: Run, scene: Gaussians | str | os.PathLike[str]) -> None:
+    """Refuse to go on with a run from another scene file than it began with.
+
+    Raises:
+        InputError: there is no such file, or it is another one.
+    """
+    if not isinstance(scene, Gaussians):
+        file = _last_checkpoint(Path(scene)) or formats.scene_path(scene)
+        with opened(file):  # says it in a sentence where there is none
+            run.check_input("scene", hash_file(file))
 
 
 def create_run_from(
@@ -116,11 +127,26 @@ def create_run_from(
     if start.sha256 is not None:
         inputs["scene"] = start.sha256
     parts = {name: part.to_json() for name, part in {**config, "training": start.training}.items()}
-    recorded = {**(settings or {}), "scene": None if path is None else str(scene), **parts}
+    recorded = {
+        "background": list(capture.background),
+        **(settings or {}),
+        "scene": None if path is None else str(scene),
+        **parts,
+    }
     return create_run(folder, command, recorded, inputs, seed=seed, overwrite=overwrite)
 
 
+def _last_checkpoint(path: Path) -> Path | None:
+    """What a run folder counts as; None for any other scene."""
+    if not (path.is_dir() and (path / "config.json").exists()):
+        return None
+    run = open_run(path)
+    steps = run.checkpoints()
+    return run.checkpoint_path(steps[-1]) if steps else None
+
+
 def _fresh(gaussians: Gaussians, extent: float, seed: int, sha256: str | None, name: str) -> Start:
+    gaussians = gaussians.finite_equivalent()
     _check(gaussians, name)
     training = TrainingConfig(seed=seed, sh_degree=gaussians.sh_degree, antialiased=gaussians.antialiased)
     return Start(TrainingState.begin(gaussians, training, extent, step=training.iterations), training, False, sha256)
@@ -128,11 +154,12 @@ def _fresh(gaussians: Gaussians, extent: float, seed: int, sha256: str | None, n
 
 def _from_3dgs(file: Path, seed: int) -> Start:
     checkpoint = inria_checkpoint.load(file)
-    _check(checkpoint.gaussians, str(file))
+    gaussians = settled(checkpoint.gaussians, file)
+    _check(gaussians, str(file))
     training = TrainingConfig(
         iterations=checkpoint.iteration,
         seed=seed,
-        sh_degree=checkpoint.gaussians.sh_degree,
+        sh_degree=gaussians.sh_degree,
         sh0_rate=checkpoint.rates["sh0"],
         shN_rate=checkpoint.rates["shN"],
         opacity_rate=checkpoint.rates["opacities"],
@@ -140,8 +167,8 @@ def _from_3dgs(file: Path, seed: int) -> Start:
         quat_rate=checkpoint.rates["quats"],
     )
     step = max(training.iterations, training.position_rate_steps)
-    state = TrainingState.begin(checkpoint.gaussians, training, checkpoint.extent, step=step)
-    order = morton_order(checkpoint.gaussians.means)
+    state = TrainingState.begin(gaussians, training, checkpoint.extent, step=step)
+    order = morton_order(gaussians.means)
     state.optimizer.first_moment = pack(checkpoint.first_moment[order]).data
     state.optimizer.second_moment = pack(checkpoint.second_moment[order]).data
     state.optimizer.steps = checkpoint.steps

@@ -15,15 +15,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from leansplat.captures.capture import Capture
-from leansplat.errors import CaptureError, RunError
+from leansplat.errors import CaptureError
 from leansplat.gaussians import Gaussians
+from leansplat.origin import warn_if_apart
+from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence, gather_statistics
 from leansplat.pruning.quality import quality
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
-from leansplat.pruning.start import Start, create_run_from, start_from
-from leansplat.runs import Run, open_run
+from leansplat.pruning.start import Start, check_scene, create_run_from, start_from
+from leansplat.render.packed import MEANS
+from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
@@ -44,6 +47,7 @@ class TrimmingResult:
     seconds: float
 
 
+@alone_at_work
 def trim(
     scene: Gaussians | str | os.PathLike[str],
     capture: Capture,
@@ -62,7 +66,7 @@ def trim(
         config: how far and how.
         run: where to keep log, checkpoints and the scene: a run made by `create_trimming_run`, or a folder to make one
             in. Without it nothing is written.
-        resume: go on from the last checkpoint of `run` (from the start when it has none yet).
+        resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
         progress: see `training.loop.Progress`.
 
@@ -76,18 +80,24 @@ def trim(
     """
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
-    checkpoint = None
-    if resume:
-        if run is None:
-            raise RunError("there is no run folder to resume; name the one that was interrupted")
-        run = run if isinstance(run, Run) else open_run(run)
+    if not isinstance(scene, Gaussians):
+        warn_of_another_background(trained_with(scene), capture.background)
+    begun, checkpoint = run_to_resume(run) if resume else None, None
+    if begun is not None:
+        run = begun
+        check_scene(run, scene)
         checkpoint = loop.resume(run, "trim", {"trimming": config}, capture)
     elif run is not None and not isinstance(run, Run):
         run = create_trimming_run(run, scene, capture, config, overwrite=overwrite)
     if checkpoint is not None:
         trimming = _Trimming(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
     else:
-        trimming = _Trimming.begin(start_from(scene, capture.extent, config.seed), capture, config, run)
+        start = start_from(scene, capture.extent, config.seed)
+        packed = start.state.optimizer.packed
+        warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
+        if run is not None and start.sha256 is not None:
+            run.check_input("scene", start.sha256)
+        trimming = _Trimming.begin(start, capture, config, run)
     state = trimming.state
     loop.run_steps(
         state,

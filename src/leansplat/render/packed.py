@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, Origin
 from leansplat.render.packing_kernel import from_blocks, into_blocks, sums_from_blocks
 from leansplat.simd import memory
 from leansplat.simd.threads import thread_count
@@ -45,7 +45,7 @@ class PackedGaussians:
         data: (blocks, rows, 16) float32, contiguous, on the CPU; rows = 11 + 3 (degree + 1)^2. Lanes past `count` in
             the last block hold zeros and are ignored.
         count: number of Gaussians N; blocks = ceil(N / 16).
-        antialiased: see `Gaussians`.
+        antialiased, origin: see `Gaussians`; kernels draw the scene with cameras relative to the origin.
 
     Raises:
         ValueError: `data` has a shape, type or size that does not fit `count`.
@@ -54,6 +54,7 @@ class PackedGaussians:
     data: Tensor
     count: int
     antialiased: bool = False
+    origin: Origin = WORLD
 
     def __post_init__(self) -> None:
         blocks = -(-self.count // LANES)
@@ -85,6 +86,7 @@ class PackedGaussians:
             sh0=rows[:, SH0].reshape(self.count, 1, 3).contiguous(),
             shN=rows[:, SH0.stop :].reshape(self.count, (rows.shape[1] - SH0.stop) // 3, 3).contiguous(),
             antialiased=self.antialiased,
+            origin=self.origin,
         )
 
     def select(self, rows: Tensor) -> PackedGaussians:
@@ -116,7 +118,7 @@ def pack(gaussians: Gaussians, shared: Mapping[str, tuple[Tensor, Tensor]] | Non
         values, rows = shared.get(name, (getattr(gaussians, name), _OWN_ROWS))
         columns.append(values.reshape(len(values), math.prod(values.shape[1:])))
         sources.append(rows.contiguous())
-    return PackedGaussians(_packed(columns, sources), len(gaussians), gaussians.antialiased)
+    return PackedGaussians(_packed(columns, sources), len(gaussians), gaussians.antialiased, gaussians.origin)
 
 
 def pack_rows(rows: Tensor) -> Tensor:

@@ -62,21 +62,24 @@ class RemovalEffects:
         camera: Camera,
         photo: Tensor,
         background: tuple[float, float, float],
+        mask: Tensor | None = None,
     ) -> None:
         """Render one view and add its effects.
 
         Args:
             packed: the scene of N Gaussians.
             photo: (H, W, 3) uint8, or float32 in [0, 1].
+            mask: (H, W) bool, true where a pixel counts; None where all do.
         """
         rendered = rasterizer.forward(
             packed.data.detach().numpy(),
             packed.count,
-            camera,
+            camera.relative_to(packed.origin),
             np.array(background, np.float32),
             packed.sh_degree,
             packed.antialiased,
         )
         target = photo.to(torch.float32) / 255 if photo.dtype == torch.uint8 else photo
         difference = torch.from_numpy(rendered.image) - target.permute(2, 0, 1)
-        rasterizer.add_removal_effects(rendered, difference.contiguous().numpy(), self.sums.numpy())
+        kept = rasterizer.ALL_PIXELS if mask is None else mask.contiguous().numpy()
+        rasterizer.add_removal_effects(rendered, difference.contiguous().numpy(), self.sums.numpy(), kept)

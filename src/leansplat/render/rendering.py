@@ -39,17 +39,20 @@ def render(
     background: Sequence[float] | Tensor = (0.0, 0.0, 0.0),
     sh_degree: int | None = None,
     statistics: ViewStatistics | None = None,
+    mask: Tensor | None = None,
 ) -> Rendering:
     """Render a scene, as 3DGS does: sorted by depth and blended front to back.
 
     Differentiable with respect to the six tensors of `Gaussians`, or `data` of `PackedGaussians`, through `image` and
-    `alpha`. Gaussians that are not finite, behind the near plane or too faint to draw are left out, with zero gradient.
+    `alpha`. Gaussians behind the near plane or too faint to draw are left out, with zero gradient, as are those with
+    NaN or an infinity that means nothing; an opacity of +inf is opaque, one of -inf transparent, a scale of -inf flat.
 
     Args:
         gaussians: the scene; pack it once (`render.pack`) to render it many times.
         background: colour behind the scene, in [0, 1].
         sh_degree: highest spherical harmonics degree to evaluate; by default all that are stored.
         statistics: updated in place: the views, radii and weights now, the gradients by the backward pass.
+        mask: (H, W) bool, the pixels whose weights count in `statistics`; all by default. The image is whole.
 
     Raises:
         ValueError: `sh_degree` is above what is stored, or `statistics` are for another number of Gaussians.
@@ -66,7 +69,7 @@ def render(
     if statistics is not None and statistics.views_seen.shape[0] != packed.count:
         raise ValueError(f"statistics of {statistics.views_seen.shape[0]} Gaussians given for {packed.count}")
     color = torch.as_tensor(background, dtype=torch.float32).reshape(3).numpy()
-    image, alpha = _Render.apply(packed.data, packed, camera, color, degree, statistics)
+    image, alpha = _Render.apply(packed.data, packed, camera, color, degree, statistics, mask)
     return Rendering(image.permute(1, 2, 0), alpha)
 
 
@@ -82,11 +85,12 @@ class _Render(torch.autograd.Function):
         background: np.ndarray,
         sh_degree: int,
         statistics: ViewStatistics | None,
+        mask: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         rendered = rasterizer.forward(
             data.detach().numpy(),
             packed.count,
-            camera,
+            camera.relative_to(packed.origin),
             background,
             sh_degree,
             packed.antialiased,
@@ -94,7 +98,9 @@ class _Render(torch.autograd.Function):
             statistics.max_radius.numpy() if statistics is not None else None,
         )
         if statistics is not None and statistics.weight_sum is not None and statistics.weight_max is not None:
-            rasterizer.add_blending_weights(rendered, statistics.weight_sum.numpy(), statistics.weight_max.numpy())
+            kept = rasterizer.ALL_PIXELS if mask is None else mask.contiguous().numpy()
+            sums, maxima = statistics.weight_sum.numpy(), statistics.weight_max.numpy()
+            rasterizer.add_blending_weights(rendered, sums, maxima, kept)
         image, alpha = torch.from_numpy(rendered.image), torch.from_numpy(1.0 - rendered.transmittance)
         if ctx.needs_input_grad[0]:
             ctx.rendered = rendered
@@ -109,7 +115,7 @@ class _Render(torch.autograd.Function):
         _ = ctx.saved_tensors
         rendered, statistics = ctx.rendered, ctx.statistics
         if image_gradient is None and alpha_gradient is None:
-            return None, None, None, None, None, None
+            return None, None, None, None, None, None, None
         if image_gradient is None:
             image_gradient = torch.zeros(rendered.image.shape)
         gradient = rasterizer.backward(
@@ -118,4 +124,4 @@ class _Render(torch.autograd.Function):
             alpha_gradient.contiguous().numpy() if alpha_gradient is not None else None,
             statistics.gradient_sum.numpy() if statistics is not None else None,
         )
-        return torch.from_numpy(gradient), None, None, None, None, None
+        return torch.from_numpy(gradient), None, None, None, None, None, None

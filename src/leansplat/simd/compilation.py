@@ -15,6 +15,8 @@ from pathlib import Path
 import numba
 from numba.core import event
 
+from leansplat.simd.openmp import load_own_openmp
+
 _log = logging.getLogger("leansplat")
 
 _SLOW_TO_COMPILE = ("leansplat.render.", "leansplat.training.")
@@ -70,3 +72,4 @@ class _SayOnce(event.Listener):
 
 
 event.register("numba:compile", _SayOnce())
+load_own_openmp()

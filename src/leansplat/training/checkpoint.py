@@ -7,6 +7,7 @@ and types, shapes and the settings are checked against each other before any ten
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from leansplat.errors import InputError, RunError
 from leansplat.files import replacing
+from leansplat.gaussians import WORLD
 from leansplat.render.packed import LANES, PackedGaussians
 from leansplat.render.statistics import ViewStatistics
 from leansplat.training.config import TrainingConfig
@@ -71,6 +73,7 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
         "antialiased": optimizer.packed.antialiased,
         "extent": state.extent,
         "seconds": state.seconds,
+        "origin": optimizer.packed.origin,
     }
     metadata = {
         "format": FORMAT,
@@ -116,7 +119,10 @@ def _counters(values: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is {values[name]!r}")
         if wanted is not bool and not 0 <= values[name] < float("inf"):
             raise ValueError(f"{name} is {values[name]!r}")
-    return dict(values)
+    origin = values.get("origin", WORLD)  # older checkpoints have none
+    if len(origin) != 3 or not all(type(value) is float and math.isfinite(value) for value in origin):
+        raise ValueError(f"origin is {origin!r}")
+    return {**values, "origin": tuple(origin)}
 
 
 def _check_tensors(file: Any, counters: Mapping[str, Any], config: TrainingConfig) -> None:
@@ -151,7 +157,7 @@ def _state(tensors: Mapping[str, Tensor], counters: Mapping[str, Any], config: T
     generator.set_state(tensors["generator"])
     if bool((tensors["view_queue"] < 0).any()):
         raise ValueError("a queued view is negative")
-    packed = PackedGaussians(tensors["data"], counters["count"], counters["antialiased"])
+    packed = PackedGaussians(tensors["data"], counters["count"], counters["antialiased"], counters["origin"])
     return TrainingState(
         optimizer=Adam(
             packed=packed,

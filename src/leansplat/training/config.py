@@ -12,6 +12,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from leansplat.errors import InputError
+from leansplat.seeds import check_seed
+
+MOST_STEPS = 10**9
+"""No schedule is longer; at a millisecond a step this is twelve days."""
 
 _SCALED_WITH_ITERATIONS = (
     "position_rate_steps",
@@ -23,9 +27,15 @@ _SCALED_WITH_ITERATIONS = (
     "opacity_pruning_until",
 )
 
-_FEWEST_VIEWS = 25
-"""`scaled` goes no lower with `densify_every`. Over fewer views the mean gradient of a Gaussian is mostly noise, and
-ever more of them pass the threshold: fox in 1000 steps grew to 330k of them with an interval of 3, to 129k with 25."""
+_ENOUGH_DENSIFICATIONS = 40
+_FEWEST_VIEWS = 36
+"""A shorter schedule keeps `densify_every` as long as that leaves enough densifications; below, it shortens it to have
+them, but never under the fewest views. The mean gradient of a Gaussian over few views is mostly noise, and ever more of
+them pass the threshold, which makes scenes larger and not better: benchmarks/schedules.py has the numbers."""
+
+_SHORTEST_RECOVERY = 75
+"""`scaled` resets opacities no more often than this. What the photos need has to come back before the next reset, or
+before the end, and a scene of random points has to be cleared of what they do not need even in a short training."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +113,15 @@ class TrainingConfig:
     """Gaussians of lower opacity are removed at every densification."""
 
     prune_size: float = 0.1
-    """Gaussians of larger scale (longest axis, in units of the scene extent) are removed after the first reset."""
+    """Gaussians of larger scale are removed late in densification: longest axis, in units of the scene extent, with
+    room for what is farther away than that; see `densification.too_large`."""
+
+    prune_large_after: int = 25
+    """Densifications before Gaussians are removed for their size, which also waits for the first opacity reset. The
+    published schedule has as many before that reset, so there the number changes nothing."""
 
     prune_radius: float = 0.0
-    """Gaussians of larger screen radius in pixels are removed after the first reset; 0 removes none.
+    """Gaussians of larger screen radius in pixels are removed when those of larger scale are; 0 removes none.
 
     The paper's text and its code's settings say 20, but that code clears the radii just before it compares them, so its
     published results were made without this rule.
@@ -138,11 +153,14 @@ class TrainingConfig:
     """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
 
     def __post_init__(self) -> None:
-        steps = ("iterations", "random_points", "checkpoint_every", *_SCALED_WITH_ITERATIONS)
+        steps = ("iterations", "random_points", "checkpoint_every", "prune_large_after", *_SCALED_WITH_ITERATIONS)
         for name in steps:
-            floor = 0 if name in ("densify_from", "densify_until", "opacity_pruning_until") else 1
+            floor = 0 if name in ("densify_from", "densify_until", "prune_large_after", "opacity_pruning_until") else 1
             if getattr(self, name) < floor:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give {floor} or more")
+            if getattr(self, name) > MOST_STEPS:
+                raise InputError(f"setting {name} is above {MOST_STEPS:,}; give less")
+        check_seed(self.seed)
         for entry in fields(self):
             value = getattr(self, entry.name)
             if entry.type == "float" and not (math.isfinite(value) and value >= 0):
@@ -159,21 +177,31 @@ class TrainingConfig:
             raise InputError("settings position_rate and position_rate_final must be above 0 to decay exponentially")
 
     def scaled(self, iterations: int) -> TrainingConfig:
-        """The same recipe in `iterations` steps: every other length and interval of the schedule in proportion.
+        """The same recipe in `iterations` steps: every other length of the schedule in proportion, if it can be.
 
-        Each is rounded to the nearest step (halves up) and is at least 1, or stays 0. `densify_every` is at least 25
-        (or what it was, if lower), so schedules under 7500 steps densify less often than in proportion. Learning rates,
-        thresholds and `checkpoint_every` stay.
+        Each is rounded to the nearest step (halves up) and is at least 1, or stays 0. Two intervals have a floor, which
+        is what they were if that is lower: opacities are reset at most every 75 steps, and `densify_every` stays as it
+        is while 40 densifications fit in; below it shortens to what lets them, but not under 36 steps. Learning rates,
+        thresholds, `prune_large_after` and `checkpoint_every` stay.
         """
         if iterations < 1:
             raise InputError(f"setting iterations is {iterations}; give 1 or more")
+        if iterations > MOST_STEPS:
+            raise InputError(f"setting iterations is above {MOST_STEPS:,}; give less")
         lengths = {
             name: max(1, (2 * getattr(self, name) * iterations + self.iterations) // (2 * self.iterations))
             for name in _SCALED_WITH_ITERATIONS
             if getattr(self, name) > 0
         }
-        lengths["densify_every"] = max(lengths["densify_every"], min(self.densify_every, _FEWEST_VIEWS))
-        return replace(self, iterations=iterations, **lengths)
+        scaled = replace(self, iterations=iterations, **lengths)
+        enough = (scaled.densify_until - scaled.densify_from) // _ENOUGH_DENSIFICATIONS
+        shortest = min(self.densify_every, max(enough, _FEWEST_VIEWS))
+        recovery = min(self.reset_opacities_every, _SHORTEST_RECOVERY)
+        return replace(
+            scaled,
+            densify_every=max(scaled.densify_every, shortest),
+            reset_opacities_every=max(scaled.reset_opacities_every, recovery),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a dict that JSON can hold."""
@@ -185,7 +213,8 @@ class TrainingConfig:
 
         Raises:
             InputError: a setting is unknown or of another type. One that is missing is newer than what `settings` were
-                written by, and its default is what was done then.
+                written by, and its default is what was done then; only a scaled run from before `prune_large_after`
+                goes on by the rule of today.
         """
         types = {entry.name: {"int": int, "float": float, "bool": bool}[str(entry.type)] for entry in fields(cls)}
         for name in settings:

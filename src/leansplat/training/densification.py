@@ -1,8 +1,9 @@
 """Adaptive density control: where the loss keeps pulling Gaussians across the screen there are too few of them.
 
 Small ones are cloned, large ones split in two, and those that became transparent or too large are removed (Kerbl et al.
-2023, section 5.2). All decisions are made first, on a few numbers a Gaussian; then one gather rebuilds parameters and
-moments, in Morton order. Like gsplat's operations, the functions here change an optimiser and its scene together.
+2023, section 5.2). How large is too large depends on how far away it is: see `too_large`. All decisions are made first,
+on a few numbers a Gaussian; then one gather rebuilds parameters and moments, in Morton order. Like gsplat's operations,
+the functions here change an optimiser and its scene together.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from leansplat.ordering import morton_order
@@ -25,11 +27,13 @@ _SPLIT_SHRINK = 1.6
 
 @dataclass(frozen=True)
 class DensificationCounts:
-    """What one densification did: Gaussians cloned, split, removed afterwards, and left."""
+    """What one densification did: Gaussians cloned, split, removed afterwards (of these `large` ones only for their
+    size, the others because they were transparent), and left."""
 
     cloned: int
     split: int
     pruned: int
+    large: int
     gaussians: int
 
 
@@ -40,7 +44,7 @@ def densify(
     extent: float,
     generator: torch.Generator,
     *,
-    prune_large: bool,
+    cameras: Tensor | None,
 ) -> tuple[DensificationCounts, Tensor]:
     """Clone, split and prune once; the scene is in Morton order afterwards.
 
@@ -54,7 +58,7 @@ def densify(
         config: thresholds.
         extent: scene extent, the unit of the sizes.
         generator: draws where halves land: from the Gaussian that was split.
-        prune_large: whether size and screen radius remove Gaussians too.
+        cameras: (V, 3) positions of the training cameras to remove by size and screen radius too; None removes none so.
     """
     scales = optimizer.packed.attribute(SCALES).detach()
     opacity = optimizer.packed.attribute(OPACITIES).detach()[:, 0].sigmoid()
@@ -76,9 +80,10 @@ def densify(
     quats = optimizer.packed.attribute(QUATS).detach()[halves]
     means[is_half] += _random_offsets(quats, scales[halves], generator)
 
-    kept = opacity[sources] >= config.prune_opacity
-    if prune_large:
-        kept &= size[sources] * shrink <= config.prune_size * extent
+    visible = opacity[sources] >= config.prune_opacity
+    kept = visible
+    if cameras is not None:
+        kept = kept & ~too_large(means, size[sources] * shrink, cameras, config, extent)
         if config.prune_radius > 0:
             kept &= statistics.max_radius[sources] * shrink <= config.prune_radius
 
@@ -89,9 +94,34 @@ def densify(
     optimizer.write(MEANS, new_halves, means[chosen[new_halves]])
     optimizer.write(SCALES, new_halves, scales[sources[chosen[new_halves]]] - math.log(_SPLIT_SHRINK))
     counts = DensificationCounts(
-        cloned=len(cloned), split=len(split), pruned=len(sources) - len(chosen), gaussians=len(chosen)
+        cloned=len(cloned),
+        split=len(split),
+        pruned=len(sources) - len(chosen),
+        large=int(visible.sum()) - len(chosen),
+        gaussians=len(chosen),
     )
     return counts, sources[chosen]
+
+
+def too_large(means: Tensor, size: Tensor, cameras: Tensor, config: TrainingConfig, extent: float) -> Tensor:
+    """(N,) bool, which Gaussians are in the cameras' way.
+
+    These are larger than `prune_size` R, and nearer to a camera than R plus their own size; R is the scene extent.
+    Within R of a camera this is the published limit, which is there against fog between cameras and scene. Farther away
+    that limit would delete what photos show: a distant background has few points, with gaps of more than a tenth of R
+    between them, and its Gaussians begin, and may stay, as large as those.
+
+    Args:
+        means: (N, 3) positions.
+        size: (N,) longest axes (deviations), in world units like everything here.
+        cameras: (V, 3) positions of the cameras.
+        extent: R.
+    """
+    large = size > config.prune_size * extent
+    candidates = large.nonzero()[:, 0]
+    distance, _ = cKDTree(cameras.numpy()).query(means[candidates].numpy())
+    large[candidates] = torch.from_numpy(distance) < extent + size[candidates]
+    return large
 
 
 def reset_opacities(optimizer: Adam, ceiling: float) -> None:

@@ -6,15 +6,19 @@ cover the scene without hiding each other (Kerbl et al. 2023, section 5.1).
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, Points
 from leansplat.gaussians import Gaussians
+from leansplat.training.coverage import fewer_seen_than
+from leansplat.training.random_start import points_in_view, random_start
+
+_log = logging.getLogger("leansplat")
 
 _SH_DEGREE_0 = 0.28209479177387814
 """The constant spherical harmonic, 1 / (2 sqrt(pi)): colour = 0.5 + this * sh0."""
@@ -22,6 +26,8 @@ _SH_DEGREE_0 = 0.28209479177387814
 _NEIGHBOURS = 3
 _SMALLEST_SQUARED_DISTANCE = 1e-7
 _FIRST_OPACITY = 0.1
+_SEES_POINTS = 10
+"""A view sees the points when so many of them, or one in a thousand where that is fewer, are in its picture."""
 _LONE_POINT_SCALE = 0.01
 """Scale of a point without neighbours, in units of the scene extent."""
 
@@ -29,18 +35,45 @@ _LONE_POINT_SCALE = 0.01
 def initial_gaussians(
     capture: Capture, generator: torch.Generator, *, sh_degree: int = 3, random_points: int = 100_000
 ) -> Gaussians:
-    """The scene that training starts from.
+    """The scene that training starts from: every training view has some of it in its picture.
 
     Args:
-        capture: its points are used where it has any; otherwise grey ones are drawn in `scene_box`.
-        generator: source of the random points; not touched when the capture has points.
+        capture: its points are used where it has any that are seen; otherwise grey ones are drawn, see `random_start`.
+            A view that sees (nearly) none of the points gets random ones of its own, with a warning.
+        generator: source of the random points; not touched when every view sees the capture's.
         sh_degree: degree of the coefficients to allocate; all above degree 0 are zero.
-        random_points: how many points to draw.
+        random_points: how many points to draw for all views; for some of them, their share.
     """
+    cameras = [view.camera for view in capture.train]
     points = capture.points
     if points is None or len(points.positions) == 0:
-        cameras = [view.camera for view in capture.train]
-        points = random_points_in(*scene_box(cameras, capture.extent), random_points, generator)
+        points = random_start(cameras, capture.extent, random_points, generator)
+        return gaussians_from_points(points, capture.extent, sh_degree=sh_degree)
+    count = len(points.positions)
+    least = max(1, min(_SEES_POINTS, count // 1000))
+    blind = [view for view in capture.train if fewer_seen_than(least, view.camera, points.positions)]
+    if len(blind) == len(cameras):
+        _log.warning(
+            "no training view of %s sees its %d points, so training starts from random ones; check that points and "
+            "cameras are in one frame",
+            capture.name,
+            count,
+        )
+        points = random_start(cameras, capture.extent, random_points, generator)
+    elif blind:
+        _log.warning(
+            "%d of %d training views of %s see nearly none of its %d points (first: %s); they start from random ones",
+            len(blind),
+            len(cameras),
+            capture.name,
+            count,
+            blind[0].name,
+        )
+        own = -(-random_points * len(blind) // len(cameras))
+        drawn = points_in_view([view.camera for view in blind], cameras, capture.extent, own, generator)
+        points = Points(
+            positions=torch.cat([points.positions, drawn.positions]), colors=torch.cat([points.colors, drawn.colors])
+        )
     return gaussians_from_points(points, capture.extent, sh_degree=sh_degree)
 
 
@@ -80,30 +113,3 @@ def neighbour_distances(positions: torch.Tensor, extent: float) -> torch.Tensor:
     distances, _ = cKDTree(locations).query(locations, k=neighbours + 1)
     squared = np.mean(distances[:, 1:] ** 2, axis=1)
     return torch.from_numpy(np.maximum(squared, _SMALLEST_SQUARED_DISTANCE).astype(np.float32))
-
-
-def random_points_in(centre: torch.Tensor, half_size: float, count: int, generator: torch.Generator) -> Points:
-    """`count` grey points, uniform in the cube of `half_size` around `centre` (3,)."""
-    offsets = 2 * torch.rand(count, 3, generator=generator) - 1
-    return Points(positions=centre.to(torch.float32) + half_size * offsets, colors=torch.full((count, 3), 0.5))
-
-
-def scene_box(cameras: list[Camera], extent: float) -> tuple[torch.Tensor, float]:
-    """A cube to look for the scene in, from the cameras alone: its centre (3,) and half its size.
-
-    Cameras around an object: the point nearest to all optical axes (least squares), and as far around it as the median
-    camera sees there; for the NeRF-synthetic captures this is about the published [-1.3, 1.3]. Cameras without a common
-    point in front of them (all parallel, or looking outwards): three scene extents around the middle of the cameras.
-    """
-    positions = torch.stack([camera.position for camera in cameras])
-    forward = torch.stack([camera.world_to_camera[2, :3] for camera in cameras])
-    across = torch.eye(3, dtype=torch.float64) - forward[:, :, None] * forward[:, None, :]
-    middle = positions.mean(dim=0)
-    normal = across.mean(dim=0)
-    if float(torch.linalg.eigvalsh(normal)[0]) > 1e-3:
-        focus = torch.linalg.solve(normal, (across @ positions[:, :, None]).mean(dim=0)[:, 0])
-        depths = ((focus - positions) * forward).sum(dim=1)
-        if float(depths.median()) > 0:
-            half_angles = torch.tensor([0.5 * max(c.width / c.fx, c.height / c.fy) for c in cameras])
-            return focus, float((depths.clamp(min=0) * half_angles).median())
-    return middle, 3 * extent

@@ -7,6 +7,7 @@ logs and computes the same as one that was not interrupted.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from leansplat.training.config import TrainingConfig
 
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
+_log = logging.getLogger("leansplat")
 
 
 class Progress(Protocol):
@@ -143,6 +145,14 @@ def check_resumable(run: Run, command: str, settings: Mapping[str, Settings], ca
 
 
 def go_back(run: Run, step: int) -> None:
-    """Cut the log of a run back to the checkpoint of `step`, to go on from there."""
+    """Bring the folder of a run back to the checkpoint of `step`, its last one, to go on from there."""
     run.cut_log(step)
+    run.drop_old_checkpoints()
+    if thread_count() != run.config["threads"]:
+        _log.warning(
+            "%s began on %d threads and goes on with %d; last bits of the result depend on that",
+            run.folder,
+            run.config["threads"],
+            thread_count(),
+        )
     run.log("resumed", step, threads=thread_count())

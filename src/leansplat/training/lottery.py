@@ -58,7 +58,8 @@ def lottery_ticket(trimmed: TrainingState, config: TrainingConfig, ticket: Ticke
     else:
         points = Points(scene.means, torch.rand(count, 3, generator=generator))
         fresh = gaussians_from_points(points, trimmed.extent, sh_degree=scene.sh_degree)
-        optimizer = Adam.fresh(_ordered(replace(fresh, antialiased=scene.antialiased)), config)
+        fresh = replace(fresh, antialiased=scene.antialiased, origin=scene.origin)
+        optimizer = Adam.fresh(_ordered(fresh), config)
     return TrainingState(
         optimizer=optimizer,
         statistics=ViewStatistics.zeros(count),

@@ -7,7 +7,7 @@ each new Gaussian which old one it comes from, and whether its moments start afr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ class Adam:
         """An optimiser at its first step over a copy of `gaussians`; `set_position_rate` is still to be called."""
         packed = gaussians if isinstance(gaussians, PackedGaussians) else pack(gaussians)
         data = packed.data.detach().clone()
-        packed = PackedGaussians(data, packed.count, packed.antialiased)
+        packed = replace(packed, data=data)
         rates = learning_rates(config, data.shape[1])
         return cls(packed, torch.zeros_like(data), torch.zeros_like(data), rates)
 
@@ -122,7 +122,7 @@ class Adam:
             fresh: (M,) bool, which of them start with zero moments; none by default.
         """
         data = gather(self.values, sources).requires_grad_()
-        self.packed = PackedGaussians(data, len(sources), self.packed.antialiased)
+        self.packed = replace(self.packed, data=data, count=len(sources))
         kept = sources if fresh is None else sources.masked_fill(fresh, -1)
         self.first_moment = gather(self.first_moment, kept)
         self.second_moment = gather(self.second_moment, kept)

@@ -34,8 +34,13 @@ def densifies(config: TrainingConfig, step: int) -> bool:
 
 
 def prunes_large(config: TrainingConfig, step: int) -> bool:
-    """Whether the densification after `step` also removes Gaussians that are too large: once opacities were reset."""
-    return step > config.reset_opacities_every
+    """Whether the densification after `step` also removes Gaussians that are too large.
+
+    That is once opacities were reset and enough densifications have had the chance to split what is large: what a scene
+    starts from may be as large as the gaps between its points.
+    """
+    splitting = config.densify_from + config.prune_large_after * config.densify_every
+    return step > max(config.reset_opacities_every, splitting)
 
 
 def prunes_faint(config: TrainingConfig, step: int) -> bool:

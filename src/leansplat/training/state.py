@@ -121,7 +121,8 @@ def training_step(
     """Render a view, compare it with its photo, update every parameter; returns the loss.
 
     The renderer's stages are called without autograd, because the optimiser takes its step inside the backward pass.
-    The schedule's position rate and SH degree are those of the new step; past the end of the schedule they stay final.
+    The schedule's position rate and SH degree are those of the new step, as far as the scene has coefficients; past the
+    end of the schedule they stay final.
 
     Args:
         background: (r, g, b) to render on.
@@ -136,14 +137,14 @@ def training_step(
     rendered = rasterizer.forward(
         optimizer.values.numpy(),
         len(optimizer),
-        view.camera,
+        view.camera.relative_to(optimizer.packed.origin),
         np.array(background, np.float32),
-        schedule.sh_degree(config, state.step),
+        min(schedule.sh_degree(config, state.step), optimizer.packed.sh_degree),
         optimizer.packed.antialiased,
         statistics.views_seen.numpy() if statistics is not None else None,
         statistics.max_radius.numpy() if statistics is not None else None,
     )
-    value, gradient = loss_and_gradient(rendered.image, view.photo, config.ssim_weight)
+    value, gradient = loss_and_gradient(rendered.image, view.photo, config.ssim_weight, view.mask)
     if not math.isfinite(value):
         raise RunError(
             f"the loss is {value} at step {state.step}, view {view.name}; lower the learning rates or check that photo"

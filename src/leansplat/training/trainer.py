@@ -7,6 +7,7 @@ ends with the same bits as one that was not.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -17,18 +18,22 @@ from torch import Tensor
 
 from leansplat.captures.capture import Capture
 from leansplat.errors import CaptureError, InputError, RunError
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import described, origin_of_capture
 from leansplat.render.packed import OPACITIES
 from leansplat.render.statistics import ViewStatistics
-from leansplat.runs import Run, create_run, hash_capture, open_run
+from leansplat.runs import Run, alone_at_work, create_run, hash_capture, run_to_resume
 from leansplat.training import loop, schedule
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
+from leansplat.training.coverage import warn_of_empty_views
 from leansplat.training.densification import densify, reset_opacities
 from leansplat.training.initialisation import initial_gaussians
 from leansplat.training.loop import Progress
 from leansplat.training.mask import drawn
 from leansplat.training.state import TrainingState, training_step
+
+_log = logging.getLogger("leansplat")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class TrainingResult:
     seconds: float
 
 
+@alone_at_work
 def train(
     capture: Capture,
     config: TrainingConfig | None = None,
@@ -64,7 +70,7 @@ def train(
         config: the recipe; the published one by default, or the run's own when resuming.
         run: where to keep log, checkpoints and the scene: a run made by `create_training_run`, or a folder to make one
             in. Without it nothing is written.
-        resume: go on from the last checkpoint of `run` (from the start when it has none yet).
+        resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
         start: where to begin instead of at the capture's points, at its step 0; changed in place. Resuming a run that
             has no checkpoint yet begins there too.
@@ -82,10 +88,9 @@ def train(
     """
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
-    if resume:
-        if run is None:
-            raise RunError("there is no run folder to resume; name the one that was interrupted")
-        run = run if isinstance(run, Run) else open_run(run)
+    begun = run_to_resume(run) if resume else None
+    if begun is not None:
+        run = begun
         config, state = _resume(run, capture, config, start)
     else:
         config = config or TrainingConfig()
@@ -104,6 +109,7 @@ def train(
         after_step=after_step,
     )
     gaussians = state.gaussians()
+    warn_of_empty_views(gaussians, capture.train, capture.background, "training")
     if run is not None:
         run.write_scene(gaussians)
         run.log("finished", state.step, gaussians=len(gaussians), seconds=round(state.seconds, 3))
@@ -127,7 +133,7 @@ def create_training_run(
     return create_run(
         folder,
         "train",
-        {**(settings or {}), "training": config.to_json()},
+        {"background": list(capture.background), **(settings or {}), "training": config.to_json()},
         {"capture": hash_capture(capture)},
         seed=config.seed,
         overwrite=overwrite,
@@ -137,8 +143,17 @@ def create_training_run(
 def begin_training(capture: Capture, config: TrainingConfig) -> TrainingState:
     """The state before the first step, from the capture's points or random ones."""
     generator = torch.Generator().manual_seed(config.seed)
-    gaussians = initial_gaussians(capture, generator, sh_degree=config.sh_degree, random_points=config.random_points)
-    gaussians = replace(gaussians, antialiased=config.antialiased)
+    positions = None if capture.points is None else capture.points.positions
+    origin = origin_of_capture([view.camera for view in capture.train], positions)
+    if origin != WORLD:
+        _log.warning(
+            "%s: the cameras lie too far from zero for float32; training keeps positions relative to %s",
+            *(capture.name, described(origin)),
+        )
+    gaussians = initial_gaussians(
+        capture.relative_to(origin), generator, sh_degree=config.sh_degree, random_points=config.random_points
+    )
+    gaussians = replace(gaussians, antialiased=config.antialiased, origin=origin)
     return TrainingState.begin(gaussians, config, capture.extent, generator=generator)
 
 
@@ -164,16 +179,26 @@ def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConf
         background = (red, green, blue)
     gathers = schedule.gathers_statistics(config, state.step + 1)
     loss = training_step(state, view, config, background, statistics=state.statistics if gathers else None)
-    step = state.step
+    step, large, transparent = state.step, 0, len(state.optimizer)
     if schedule.densifies(config, step):
+        origin = state.optimizer.packed.origin
+        cameras = torch.stack([view.camera.relative_to(origin).position for view in capture.train])
         counts, sources = densify(
             state.optimizer,
             state.statistics,
             config,
             state.extent,
             state.generator,
-            prune_large=schedule.prunes_large(config, step),
+            cameras=cameras if schedule.prunes_large(config, step) else None,
         )
+        large, transparent = counts.large, counts.pruned - counts.large
+        if large > counts.gaussians > 0:
+            _log.warning(
+                "step %d removed %d Gaussians for their size and left %d; a larger prune_size keeps them",
+                step,
+                large,
+                counts.gaussians,
+            )
         state.statistics = ViewStatistics.zeros(counts.gaussians)
         if state.mask is not None:
             state.mask = state.mask[sources]
@@ -185,7 +210,10 @@ def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConf
         opacity = state.optimizer.packed.attribute(OPACITIES).detach()[:, 0].sigmoid()
         _keep(state, opacity >= config.opacity_pruning_threshold, run, "faint_removed")
     if len(state.optimizer) == 0:
-        raise RunError(f"no Gaussian is left after step {step}; check that the cameras fit the photos")
+        raise RunError(
+            f"no Gaussian is left after step {step}: {large} of the last ones were too large for the scene and "
+            f"{transparent} had become transparent; check that the cameras fit the photos and the points"
+        )
     if schedule.resets_opacities(config, step, white_background=min(capture.background) >= 1):
         reset_opacities(state.optimizer, config.reset_opacity)
         if run is not None:

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from leansplat.errors import SceneFileError
-from leansplat.formats.format import Format, Written, losses, refuse_nonfinite
+from leansplat.formats.format import Format, Written, losses, opened, refuse_nonfinite
 from leansplat.formats.sog import version1
 from leansplat.formats.sog.codebooks import (
     SMALLEST_PALETTE,
@@ -23,7 +23,7 @@ from leansplat.formats.sog.codebooks import (
 )
 from leansplat.formats.sog.container import pack, unpack
 from leansplat.formats.sog.encoding import Encoded, arranged, decode, encode
-from leansplat.formats.sog.files import META, ZIP_MAGIC, opened_files, write_beside, write_bundle
+from leansplat.formats.sog.files import META, ZIP_MAGIC, beside, opened_files, write_beside, write_bundle
 from leansplat.formats.sog.meta import Meta
 from leansplat.gaussians import Gaussians
 
@@ -129,4 +129,23 @@ def recognises(head: bytes) -> bool:
     return head.lstrip().startswith(b"{") and b'"means"' in head
 
 
-FORMAT = Format(name="SOG", suffixes=(_BUNDLE, META), recognises=recognises, read=read, write=write, loses=losses)
+def files(path: Path) -> tuple[Path, ...]:
+    """The bundle, or the meta.json and the images it names."""
+    with opened(path) as handle:
+        if handle.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
+            return (path,)
+    with opened_files(path) as (found, name):
+        meta = Meta.read(found, name, path)
+    return (path, *(beside(name, path) for name in meta.images()))
+
+
+FORMAT = Format(
+    name="SOG",
+    suffixes=(_BUNDLE, META),
+    recognises=recognises,
+    read=read,
+    write=write,
+    loses=losses,
+    files=files,
+    notes_origin=True,
+)

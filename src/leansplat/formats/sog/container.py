@@ -27,6 +27,7 @@ from leansplat.formats.sog.encoding import Encoded
 from leansplat.formats.sog.files import Files
 from leansplat.formats.sog.images import LARGEST_SIDE, read_image, read_tables, side_lengths, to_webp
 from leansplat.formats.sog.meta import Meta
+from leansplat.gaussians import WORLD, Origin
 
 _TAG = 252
 _ENTRIES_IN_ROW = 64
@@ -92,8 +93,11 @@ def pack(encoded: Encoded, prefix: str = "") -> tuple[dict[str, bytes], bytes]:
             "codebook": _shortest(books.shN),
             "files": files("shN_centroids", "shN_labels"),
         }
-    if encoded.comments:
-        meta["extras"] = {"comments": encoded.comments}
+    extras: dict[str, Any] = {"comments": encoded.comments} if encoded.comments else {}
+    if encoded.origin != WORLD:
+        extras["origin"] = encoded.origin
+    if extras:
+        meta["extras"] = extras
     named = {f"{prefix}{name}.webp": content for name, content in contents.items()}
     return named, json.dumps(meta, separators=(",", ":")).encode()
 
@@ -164,6 +168,7 @@ def read_gaussians(files: Files, meta: Meta, count: int, codebooks: Codebooks) -
         antialiased=meta.get("antialias") is True or meta.get("model") == "antialiased",
         order=np.arange(count),
         comments=_comments(meta),
+        origin=_origin(meta),
     )
 
 
@@ -197,6 +202,13 @@ def _shortest(codebook: np.ndarray) -> list[float]:
 
 def _codebook(meta: Meta, section: str) -> np.ndarray:
     return meta.numbers(section, "codebook", size=256).astype(np.float32)
+
+
+def _origin(meta: Meta) -> Origin:
+    if meta.get("extras", "origin") is None:
+        return WORLD
+    x, y, z = meta.numbers("extras", "origin", size=3).tolist()
+    return x, y, z
 
 
 def _comments(meta: Meta) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from leansplat.clustering import nearest_codes
 from leansplat.formats import reach
 from leansplat.formats.activation import logit_of, opacity_of, unit
 from leansplat.formats.sog.codebooks import Codebooks, fit, palette_labels
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians, Origin
 
 _ROWS = 1 << 16
 """Gaussians handled at once, which bounds the memory for what is in between."""
@@ -46,7 +46,7 @@ class Encoded:
         opacities: (N,) uint8, 255 times the opacity.
         labels: (N,) uint16, entries of the palette.
         codebooks: what the entries stand for.
-        antialiased: as in `Gaussians`.
+        antialiased, comments, origin: as in `Gaussians`.
         order: (N,) int64, row i holds Gaussian order[i] of the scene that was encoded, which may have more.
     """
 
@@ -63,6 +63,7 @@ class Encoded:
     antialiased: bool
     order: np.ndarray
     comments: tuple[str, ...] = ()
+    origin: Origin = WORLD
 
 
 def encode(
@@ -113,6 +114,7 @@ def encode(
         positions, lowest, highest, rotations, largest, scales, sh0, opacities,
         labels=(palette_labels(tensors["shN"], codebooks) if labels is None else labels)[order],
         codebooks=codebooks, antialiased=gaussians.antialiased, order=order, comments=gaussians.comments,
+        origin=gaussians.origin,
     )  # fmt: skip
 
 
@@ -139,6 +141,7 @@ def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
         shN=torch.from_numpy(books.palette_values()[encoded.labels]),
         antialiased=encoded.antialiased,
         comments=encoded.comments,
+        origin=encoded.origin,
     )
 
 

@@ -29,7 +29,7 @@ _LARGEST_RATIO = 64
 """How much a zip may shrink a file, JSON or WebP, of which neither shrinks much."""
 
 _END_OF_DIRECTORY = b"PK\x05\x06"
-_PLAIN_NAME = re.compile(r"[^/\\:\0]+")
+_PLAIN_NAME = re.compile(r"[^/\\:]+")
 _TIMELESS = (1980, 1, 1, 0, 0, 0)
 
 
@@ -83,10 +83,19 @@ def write_beside(files: Mapping[str, bytes], meta: bytes, path: Path, *, overwri
             stack.enter_context(replacing(path.parent / name, overwrite=overwrite)).write(content)
 
 
+def beside(name: str, path: Path) -> Path:
+    """Where the file `name` of the scene at `path` is.
+
+    Raises:
+        SceneFileError: it would be elsewhere than in the folder of `path`.
+    """
+    _check_name(name, path)
+    return path.parent / name
+
+
 def _beside(path: Path) -> Files:
     def read(name: str, most: int) -> bytes:
-        _check_name(name, path)
-        with opened(path.parent / name) as handle:
+        with opened(beside(name, path)) as handle:
             size = os.fstat(handle.fileno()).st_size
             _check_size(name, size, most, path)
             return handle.read(size)
@@ -115,7 +124,7 @@ def _within(archive: zipfile.ZipFile, path: Path) -> Files:
 
 
 def _check_name(name: str, path: Path) -> None:
-    if not _PLAIN_NAME.fullmatch(name) or name in (".", ".."):
+    if not _PLAIN_NAME.fullmatch(name) or not name.isprintable() or name in (".", ".."):
         raise SceneFileError(f"{path} names a file {name!r} outside of its folder; export it again.")
 
 

@@ -13,6 +13,7 @@ from leansplat.errors import SceneFileError
 from leansplat.formats.sog.files import Files
 
 _LARGEST = 1 << 22
+_SECTIONS = ("means", "scales", "quats", "sh0", "shN")
 
 
 class Meta:
@@ -79,6 +80,12 @@ class Meta:
         if isinstance(value, list) and len(value) == size and all(isinstance(each, str) for each in value):
             return value
         raise self._wrong(keys, f"a list of {size} file names")
+
+    def images(self) -> list[str]:
+        """Names of all images, each once; entries that name none are passed over."""
+        named = [self.get(section, "files") for section in _SECTIONS]
+        lists = [names for names in named if isinstance(names, list)]
+        return list(dict.fromkeys(name for names in lists for name in names if isinstance(name, str)))
 
     def _wrong(self, keys: tuple[str | int, ...], expected: str) -> SceneFileError:
         return SceneFileError(

@@ -112,8 +112,8 @@ def recognises(head: bytes) -> bool:
 
 
 def loses(gaussians: Gaussians) -> tuple[str, ...]:
-    """What an SPZ file cannot say: extras and comments."""
-    return losses(gaussians, comments=False)
+    """What an SPZ file cannot say: extras, comments and an origin."""
+    return losses(gaussians, comments=False, origin=False)
 
 
 FORMAT = Format(name="SPZ", suffixes=(".spz",), recognises=recognises, read=read, write=write, loses=loses)

@@ -44,6 +44,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 _HEADER = struct.Struct("<4sIIBBBB")
 _REST_OF_HEADER = struct.Struct("<I12x")
 _TABLE_ENTRY = struct.Struct("<QQ")
+_READ = {2: "gzip", 3: "gzip", 4: "zstd"}
+"""Versions that are read, and how what they hold is compressed."""
+
 _ANTIALIASED = 1
 _EXTENSIONS = 2
 
@@ -143,7 +146,7 @@ def pack(encoded: Encoded, handle: BinaryIO, version: Version) -> None:
 def _unpack_gzip(handle: BinaryIO, size: int, path: Path) -> tuple[_Header, Encoded]:
     try:
         with gzip.GzipFile(fileobj=handle, mode="rb") as stream:
-            header = _read_header(stream, size, (2, 3), path)
+            header = _read_header(stream, size, "gzip", path)
             arrays = _arrays(header)
             for name in arrays:
                 _fill(arrays[name], stream, header.sections[name], path)
@@ -158,7 +161,7 @@ def _unpack_gzip(handle: BinaryIO, size: int, path: Path) -> tuple[_Header, Enco
 def _unpack_zstd(handle: BinaryIO, size: int, path: Path) -> tuple[_Header, Encoded]:
     import zstandard
 
-    header = _read_header(handle, size, (4,), path)
+    header = _read_header(handle, size, "zstd", path)
     full = {name: header.count * width for name, width in header.sections.items() if header.count * width}
     start = _HEADER.size + _REST_OF_HEADER.size
     (table,) = _REST_OF_HEADER.unpack(_read_exactly(handle, _REST_OF_HEADER.size, path))
@@ -189,15 +192,20 @@ def _unpack_zstd(handle: BinaryIO, size: int, path: Path) -> tuple[_Header, Enco
     return header, _encoded(arrays, header)
 
 
-def _read_header(stream: _Stream, size: int, versions: tuple[int, ...], path: Path) -> _Header:
+def _read_header(stream: _Stream, size: int, compression: str, path: Path) -> _Header:
     magic, *fields = _HEADER.unpack(_read_exactly(stream, _HEADER.size, path))
     if magic != MAGIC:
         raise SceneFileError(f"{path} is not an SPZ file: what is compressed in it is not; check which file it is.")
     header = _Header(*fields)
-    if header.version not in versions:
+    if header.version not in _READ:
         raise SceneFileError(
-            f"{path} is SPZ of version {header.version} where {' or '.join(map(str, versions))} is expected; "
-            "export it again as version 3."
+            f"{path} is SPZ of version {header.version}, where {', '.join(map(str, _READ))} can be read; export it "
+            "again as version 3."
+        )
+    if _READ[header.version] != compression:
+        raise SceneFileError(
+            f"{path} is SPZ of version {header.version}, which is compressed by {_READ[header.version]}, but this is "
+            f"laid out as for {compression}; export it again as version 3."
         )
     if header.degree >= len(_COEFFICIENTS) or header.fractional_bits > 24:
         raise SceneFileError(

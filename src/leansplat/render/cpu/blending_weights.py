@@ -1,6 +1,7 @@
 """How much each splat contributes to an image: the sum and the maximum over pixels of its blending weight alpha T.
 
-Follows the words that `blending` left, like the backward pass, but needs no gradient. On request only.
+Follows the words that `blending` left, like the backward pass, but needs no gradient. On request only. Pixels that do
+not count start without light, as those outside the image do.
 """
 
 import numba
@@ -8,7 +9,7 @@ import numpy as np
 
 from leansplat.render.cpu.projection import TILE
 from leansplat.render.cpu.splat import FORM_A, FORM_B, FORM_C, LOG2_OPACITY, MEAN_X, MEAN_Y, RECORD, brightness_at
-from leansplat.render.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_inside
+from leansplat.render.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_counted
 from leansplat.simd.across_lanes import largest_lane, sum_lanes
 from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel
@@ -16,12 +17,12 @@ from leansplat.simd.vector import LANES, broadcast, load, maximum, select, store
 
 
 @inlined
-def _tile_weights(tile, splats, start, end, pairs, drawn, columns, width, height, weight_sum, weight_max):
+def _tile_weights(tile, splats, start, end, pairs, drawn, columns, width, height, kept, weight_sum, weight_max):
     tile_x = (tile % columns) * TILE
     tile_y = (tile // columns) * TILE
     transmittance = np.empty(BLOCKS * LANES, np.float32)
     for block in range(BLOCKS):
-        inside = pixels_inside(width, height, tile_x + (block & 3) * BLOCK, tile_y + (block >> 2) * BLOCK)
+        inside = pixels_counted(kept, width, height, tile_x + (block & 3) * BLOCK, tile_y + (block >> 2) * BLOCK)
         store(transmittance, block * LANES, select(bits_to_mask(inside), 1.0, 0.0))
     for j in range(start, end):
         blocks = np.uint32(drawn[j])
@@ -51,12 +52,26 @@ def _tile_weights(tile, splats, start, end, pairs, drawn, columns, width, height
 
 @kernel
 def blending_weights(
-    splats, offsets, ends, pairs, drawn, columns, width, height, thread_tiles, sums, maxima, weight_sum, weight_max
+    splats,
+    offsets,
+    ends,
+    pairs,
+    drawn,
+    columns,
+    width,
+    height,
+    kept,
+    thread_tiles,
+    sums,
+    maxima,
+    weight_sum,
+    weight_max,
 ):
     """Add to `weight_sum` and raise `weight_max`, (count,) float32 each, by one image.
 
     Args:
         splats to thread_tiles: as `blending_backward.blend_backward`.
+        kept: (H, W) bool, pixels that count, or of no pixels where all do.
         sums, maxima: (threads, count) float32 scratch.
     """
     threads = thread_tiles.size - 1
@@ -65,8 +80,8 @@ def blending_weights(
         maxima[thread, :] = 0
         for tile in range(thread_tiles[thread], thread_tiles[thread + 1]):
             _tile_weights(
-                tile, splats, offsets[tile], ends[tile], pairs, drawn, columns, width, height, sums[thread],
-                maxima[thread],
+                tile, splats, offsets[tile], ends[tile], pairs, drawn, columns, width, height, kept,
+                sums[thread], maxima[thread],
             )  # fmt: skip
     for thread in range(threads):
         for i in range(weight_sum.size):

@@ -21,6 +21,8 @@ TILE = 16
 NEAR = 0.2
 _CHUNKS_PER_THREAD = 8  # parts of the work per thread, so that a slow part does not hold up the rest
 _RADII = 4 * LANES  # where in the scratch memory the radii are
+_INFINITY = float("inf")
+_LARGEST = float(np.finfo(np.float32).max)
 _TWO_LN2 = 1.3862943611198906  # -log2(e^(-r^2/2)) = r^2 / (2 ln 2): turns a bound on p into a squared radius
 
 
@@ -34,11 +36,11 @@ def _project_block(data, index, rows, count, camera, degree, antialiased, splats
     first = index * LANES
     for i in range(4 * LANES):
         tiles[4 * first + i] = 0
-    # Infinite or NaN minus itself is NaN, which passes no comparison; means and rotations show up as NaN below.
-    activated = load(data, block + 7 * LANES) + load(data, block + 8 * LANES) + load(data, block + 9 * LANES)
-    activated = activated + load(data, block + 10 * LANES)
     visible = (lane_numbers() < np.float32(count - first)) & (camera_depth(data, block, camera) > NEAR)
-    visible = visible & (activated - activated >= 0.0)
+    # NaN passes no comparison; in means and rotations it and infinities show up as NaN below. A logit may be infinite,
+    # and a logarithm minus infinity: sigmoid and exp know the limits.
+    visible = visible & (load(data, block + 7 * LANES) <= _LARGEST) & (load(data, block + 8 * LANES) <= _LARGEST)
+    visible = visible & (load(data, block + 9 * LANES) <= _LARGEST) & (load(data, block + 10 * LANES) <= _INFINITY)
     if mask_to_bits(visible) == 0:
         return np.uint32(0)
     g = geometry(data, block, camera)
@@ -55,9 +57,13 @@ def _project_block(data, index, rows, count, camera, degree, antialiased, splats
     visible = visible & (headroom > 0.0) & (g.determinant > 0.0) & (g.determinant < 1e37)
     visible = visible & (g.mean_x + extent_x >= 0.5) & (g.mean_x - extent_x <= camera.width - np.float32(0.5))
     visible = visible & (g.mean_y + extent_y >= 0.5) & (g.mean_y - extent_y <= camera.height - np.float32(0.5))
+    if mask_to_bits(visible) == 0:
+        return np.uint32(0)
+    x, y, z, _ = view_direction(data, block, camera)
+    red, green, blue = color(data, block, degree, x, y, z)
+    light = red + green + blue
+    visible = visible & (light - light >= 0.0)  # infinite or NaN minus itself is NaN
     bits = mask_to_bits(visible)
-    if bits == 0:
-        return bits
 
     last_column = np.float32((int(camera.width) - 1) // TILE)
     last_line = np.float32((int(camera.height) - 1) // TILE)
@@ -77,8 +83,6 @@ def _project_block(data, index, rows, count, camera, degree, antialiased, splats
     largest_variance = 0.5 * (g.a + g.c) + square_root(half_difference * half_difference + g.b * g.b)
     store(scratch, _RADII, -floor(-3.0 * square_root(largest_variance)))
 
-    x, y, z, _ = view_direction(data, block, camera)
-    red, green, blue = color(data, block, degree, x, y, z)
     scale = -0.5 * LOG2_E / g.determinant
     store(depths, first, g.depth)
     fields = (

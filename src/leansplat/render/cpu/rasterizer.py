@@ -39,6 +39,8 @@ _MOST_PAIRS = 2**31 - 1
 
 NO_FLOATS = np.zeros(0, np.float32)
 NO_INTS = np.zeros(0, np.int32)
+ALL_PIXELS = np.zeros((0, 0), np.bool_)
+"""The mask that hides none."""
 
 
 @dataclass
@@ -228,26 +230,32 @@ def covariance_gradient(rendered: Pass, image_gradient: Floats) -> Floats:
     return gradient
 
 
-def add_blending_weights(rendered: Pass, weight_sum: Floats, weight_max: Floats) -> None:
-    """Add a pass' blending weights to statistics of shape (count,)."""
+def add_blending_weights(
+    rendered: Pass, weight_sum: Floats, weight_max: Floats, kept: NDArray[np.bool_] = ALL_PIXELS
+) -> None:
+    """Add a pass' blending weights in the pixels (H, W) that count to statistics of shape (count,)."""
     threads = thread_count()
     scratch = memory.empty((2, threads, rendered.count), np.float32)
     blending_weights(
         rendered.splats, rendered.offsets, rendered.ends, rendered.pairs, rendered.drawn, rendered.columns,
-        rendered.width, rendered.height, share_tiles(rendered.costs, threads), scratch[0], scratch[1], weight_sum,
-        weight_max,
+        rendered.width, rendered.height, kept, share_tiles(rendered.costs, threads), scratch[0], scratch[1],
+        weight_sum, weight_max,
     )  # fmt: skip
 
 
-def add_removal_effects(rendered: Pass, difference: Floats, effects: Floats) -> None:
+def add_removal_effects(
+    rendered: Pass, difference: Floats, effects: Floats, kept: NDArray[np.bool_] = ALL_PIXELS
+) -> None:
     """Add what a pass' image would lose with each Gaussian to `effects` (count, 4); see `removal` for the columns.
 
     Args:
         difference: (3, H, W) the image minus its photo.
+        kept: (H, W) the pixels that count.
     """
     threads = thread_count()
     removal_effects(
         rendered.splats, rendered.offsets, rendered.ends, rendered.pairs, rendered.drawn, rendered.columns,
-        rendered.width, rendered.height, rendered.image, difference, share_tiles(rendered.costs, threads),
+        rendered.width, rendered.height, rendered.image, difference, kept,
+        share_tiles(rendered.costs, threads),
         memory.empty(threads * rendered.splats.size, np.float32), effects,
     )  # fmt: skip

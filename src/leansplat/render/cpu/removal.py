@@ -3,7 +3,8 @@
 Without splat i a pixel changes by dC_i = -alpha_i d_i, with d_i = T_i c_i - R_i / (1 - alpha_i) and R_i the light that
 comes from behind it, background included. (A pixel that ended early stays ended; the light that would then reach it is
 below `MIN_TRANSMITTANCE`.) Sums over pixels and channels of simple functions of d_i are what several published criteria
-ask for. The sweep follows the words that `blending` left, like the backward pass.
+ask for. The sweep follows the words that `blending` left, like the backward pass. Pixels that do not
+count start without light, as those outside the image do.
 """
 
 import numba
@@ -21,7 +22,7 @@ from leansplat.render.cpu.splat import (
     RED,
     brightness_at,
 )
-from leansplat.render.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_inside, read_block
+from leansplat.render.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_counted, read_block
 from leansplat.simd.across_lanes import sums_of
 from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel
@@ -37,7 +38,7 @@ _STATE = 7 * LANES  # T, R as red, green, blue, and e as red, green, blue, of on
 
 
 @inlined
-def _tile_removal(tile, splats, start, end, pairs, drawn, columns, width, height, image, difference, sums, own):
+def _tile_removal(tile, splats, start, end, pairs, drawn, columns, width, height, image, difference, kept, sums, own):
     tile_x = (tile % columns) * TILE
     tile_y = (tile // columns) * TILE
     state = np.empty(BLOCKS * _STATE, np.float32)
@@ -46,7 +47,7 @@ def _tile_removal(tile, splats, start, end, pairs, drawn, columns, width, height
         x0 = tile_x + (block & 3) * BLOCK
         y0 = tile_y + (block >> 2) * BLOCK
         at = block * _STATE
-        store(state, at, select(bits_to_mask(pixels_inside(width, height, x0, y0)), 1.0, 0.0))
+        store(state, at, select(bits_to_mask(pixels_counted(kept, width, height, x0, y0)), 1.0, 0.0))
         for channel in range(3):
             store(state, at + (1 + channel) * LANES, read_block(image[channel], width, height, x0, y0, scratch))
             store(state, at + (4 + channel) * LANES, read_block(difference[channel], width, height, x0, y0, scratch))
@@ -98,13 +99,14 @@ def _tile_removal(tile, splats, start, end, pairs, drawn, columns, width, height
 
 @kernel
 def removal_effects(
-    splats, offsets, ends, pairs, drawn, columns, width, height, image, difference, thread_tiles, sums, effects
+    splats, offsets, ends, pairs, drawn, columns, width, height, image, difference, kept, thread_tiles, sums, effects
 ):
     """Add the four sums of one image to `effects`, (count, 4) float32.
 
     Args:
         splats to thread_tiles: as `blending_backward.blend_backward`; image includes the background.
         difference: (3, H, W) image minus photo.
+        kept: (H, W) bool, pixels that count, or of no pixels where all do.
         sums: (threads * blocks * 16 * 16,) float32 scratch, a record per thread and splat.
     """
     threads = thread_tiles.size - 1
@@ -114,8 +116,8 @@ def removal_effects(
         sums[own : own + per_thread] = 0
         for tile in range(thread_tiles[thread], thread_tiles[thread + 1]):
             _tile_removal(
-                tile, splats, offsets[tile], ends[tile], pairs, drawn, columns, width, height, image, difference, sums,
-                own,
+                tile, splats, offsets[tile], ends[tile], pairs, drawn, columns, width, height, image, difference, kept,
+                sums, own,
             )  # fmt: skip
     for i in numba.prange(effects.shape[0]):
         for column in range(COLUMNS):

@@ -54,6 +54,21 @@ def pixels_inside(width, height, x, y):
 
 
 @inlined
+def pixels_counted(kept, width, height, x, y):
+    """Which pixels of the block at column x, row y count, as bits: those in the image that no mask hides.
+
+    Args:
+        kept: (H, W) bool, or of no pixels where all of the image count.
+    """
+    bits = pixels_inside(width, height, x, y)
+    if kept.size > 0:
+        for i in range(LANES):
+            if bits & (1 << i) and not kept[y + (i >> 2), x + (i & 3)]:
+                bits &= ~(1 << i)
+    return bits
+
+
+@inlined
 def read_block(plane, width, height, x, y, scratch):
     """The block at column x, row y of an image plane (H, W); zero outside the image."""
     for i in range(LANES):
