@@ -88,6 +88,15 @@ def test_an_infinite_logit_counts_as_opaque() -> None:
     assert not strays(scene).any()
 
 
+def test_flat_gaussians_weigh_what_they_show() -> None:
+    """A scale of -inf is a deviation of 0."""
+    scene = crowd()
+    scene.scales[:, 2] = -math.inf
+    found = distances(scene)
+    assert found.opacity.sum() == pytest.approx(1)
+    assert strays(concatenate([scene, gaussian((1e6, 0, 0))])).nonzero().flatten().tolist() == [1000]
+
+
 def test_a_description_says_how_many_how_far_and_what_they_weigh() -> None:
     scene = concatenate([crowd(), gaussian((1e6, 0, 0)), gaussian((0, 2e6, 0), 1)])
     said = describe(scene, strays(scene))

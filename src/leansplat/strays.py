@@ -67,7 +67,7 @@ def distances(gaussians: Gaussians) -> Distances:
     means, scales, logits = (
         tensor.detach().cpu().double() for tensor in (gaussians.means, gaussians.scales, gaussians.opacities)
     )
-    opacity = logits.sigmoid().where(means.isfinite().all(dim=1) & scales.isfinite().all(dim=1), 0.0).nan_to_num(0.0)
+    opacity = logits.sigmoid().where(means.isfinite().all(dim=1) & (scales < torch.inf).all(dim=1), 0.0).nan_to_num(0.0)
     middle = torch.stack([_quantile(means[:, axis], opacity, 0.5) for axis in range(3)])
     of = (means - middle).norm(dim=1)
     sizes = scales.sort(dim=1).values.exp()
