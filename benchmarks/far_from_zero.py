@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from leansplat.captures.capture import Capture, Points, View
+from leansplat.captures.capture import Capture
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
@@ -37,13 +36,8 @@ CONFIG = TrainingConfig(
 
 
 def moved(capture: Capture, offset: torch.Tensor) -> Capture:
-    def place(view: View) -> View:
-        x, y, z = (-offset).tolist()
-        return replace(view, camera=view.camera.relative_to((x, y, z)))
-
-    assert capture.points is not None
-    points = Points(capture.points.positions.double() + offset, capture.points.colors)
-    return replace(capture, train=tuple(map(place, capture.train)), test=tuple(map(place, capture.test)), points=points)
+    x, y, z = (-offset).tolist()
+    return capture.relative_to((x, y, z))
 
 
 def quality(capture: Capture, start: TrainingState | None, label: str) -> float:

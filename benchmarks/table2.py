@@ -21,11 +21,11 @@ from typing import Any
 
 from leansplat.captures import load
 from leansplat.captures.capture import Capture
-from leansplat.commands.captures import BACKGROUNDS
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
 from leansplat.formats import read, scene_bytes, scene_path, sog, write
+from leansplat.provenance import BACKGROUNDS
 from leansplat.runs import open_run
 
 RESULTS = Path(__file__).parent / "results"

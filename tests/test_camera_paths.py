@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor
 from leansplat.camera_paths import Up, orbit
 from leansplat.cameras import Camera
 from leansplat.errors import InputError
+from leansplat.formats import read
 from leansplat.gaussians import Gaussians, concatenate
-from leansplat.render import render
+from leansplat.render import pack, render
 
+SCENES = Path(__file__).parents[1] / "../shared/data/scenes"
 SHAPES = [(800, 600), (300, 600), (900, 200)]
 AXES = {"x": (0, 1), "y": (1, 1), "z": (2, 1), "minus-x": (0, -1), "minus-y": (1, -1), "minus-z": (2, -1)}
 
@@ -155,3 +158,17 @@ def test_values_that_are_not_finite_are_looked_past() -> None:
     assert used(orbit(whole, 3), points) > 0.7
     with pytest.raises(InputError, match="finite centre"):
         orbit(scene(torch.full((3, 3), float("nan"))), 3)
+
+
+@pytest.mark.parametrize("name", ["plant.splat", "academic_tarot_cards.splat"])
+@pytest.mark.parametrize(("width", "height"), [(200, 150), (150, 200)])
+def test_real_objects_are_whole_and_large(name: str, width: int, height: int) -> None:
+    if not (SCENES / name).is_file():
+        pytest.skip(f"the real scene {name} is not on this machine")
+    packed = pack(read(SCENES / name))
+    for camera in orbit(packed.unpack(), 4, width=width, height=height):
+        lit = render(packed, camera).image.amax(dim=2) > 0.15
+        for edge in (lit[0], lit[-1], lit[:, 0], lit[:, -1]):
+            assert not bool(edge.any())
+        rows, columns = lit.any(dim=1).nonzero(), lit.any(dim=0).nonzero()
+        assert max(int(rows[-1] - rows[0]) / height, int(columns[-1] - columns[0]) / width) > 0.75

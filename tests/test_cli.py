@@ -482,14 +482,14 @@ def test_settings_of_a_run_go_along_from_command_to_command(capture, tmp_path, c
 
     photos = ["--capture", capture]
     white = ["--background", "white", "--downscale", "2"]
-    run_json(capsys, "train", capture, "-o", tmp_path / "trained", "--iterations", "3", *white)
-    short = ["--keep", "50%", "--rounds", "1", "--every", "1", "--finetune", "0"]
+    run_json(capsys, "train", capture, "-o", tmp_path / "trained", "--iterations", "1", *white)
+    short = ["--count", "300", "--rounds", "1", "--every", "1", "--finetune", "0"]
     run_json(capsys, "trim", tmp_path / "trained", *photos, "-o", tmp_path / "trimmed", *short)
     target = tmp_path / "tuned" / "small.spz"
     options = ["--steps", "1", "--run", tmp_path / "tuned", "--no-lpips"]
     run_json(capsys, "compress", tmp_path / "trimmed" / "scene.ply", *photos, "-o", target, *options)
     assert settings("trained") == settings("trimmed") == settings("tuned") == ("white", 2)
-    for scene in (tmp_path / "trained", tmp_path / "trimmed" / "scene.ply", target):
+    for scene in (tmp_path / "trimmed", tmp_path / "trimmed" / "scene.ply", target):
         taken = run_json(capsys, "eval", scene, *photos, "--lpips", "none")["psnr"]
         assert taken == run_json(capsys, "eval", scene, *photos, "--lpips", "none", *white)["psnr"]
         assert main(["eval", str(scene), *map(str, photos), "--lpips", "none", "--background", "black"]) == 0

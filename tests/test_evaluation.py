@@ -168,5 +168,9 @@ def test_views_that_show_nothing_of_the_scene_are_counted(caplog: pytest.LogCapt
         evaluate(behind, capture(photo, black), lpips=None, fps=False)
     assert "1 of 2 test views show nothing of the scene (first: a.png)" in caplog.text
     caplog.clear()
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[0, 0] = True
+    black_where_it_counts = replace(photo, photo=photo.photo * ~mask[..., None], mask=mask)
+    evaluate(behind, capture(black_where_it_counts, black), lpips=None, fps=False)
     evaluate(wall(0.4), capture(photo, black), lpips=None, fps=False)
     assert not caplog.text

@@ -85,7 +85,7 @@ def test_a_process_that_was_killed_keeps_nobody_out(tmp_path: Path) -> None:
     with another_process_in(tmp_path) as other:
         other.send_signal(signal.SIGKILL)
         other.wait(60)
-        assert (tmp_path / ".lock").exists()
+        assert (tmp_path / locks.NAME).exists()
         with alone_in(tmp_path):
             pass
     assert list(tmp_path.iterdir()) == []

@@ -107,16 +107,13 @@ def test_what_moves_through_the_photos_leaves_no_trace_where_masks_hide_it() -> 
     measured = replace(CLEAN, train=tuple(under))
 
     def psnr_of(capture: Capture) -> tuple[float, float]:
-        scene = trained(capture, 300)
+        scene = trained(capture, 500)
         sides = (evaluate(scene, measured, lpips=None, fps=False, split=split).psnr for split in ("test", "train"))
         return next(sides), next(sides)
 
-    (clean, clean_under), (masked, masked_under), (spoiled_psnr, spoiled_under) = map(
-        psnr_of, (CLEAN, colored, spoiled)
-    )
-    print(clean, clean_under, masked, masked_under, spoiled_psnr, spoiled_under)
-    assert masked > max(clean - 1, spoiled_psnr + 0.5)
-    assert masked_under > max(clean_under - 4, spoiled_under + 5)
+    (clean, _), (masked, masked_under), (spoiled_psnr, spoiled_under) = map(psnr_of, (CLEAN, colored, spoiled))
+    assert masked > max(clean - 1, spoiled_psnr + 2)
+    assert masked_under > spoiled_under + 5
 
 
 def test_a_picture_shows_what_a_mask_hides_in_the_dark(scene: Gaussians) -> None:

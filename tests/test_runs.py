@@ -222,7 +222,7 @@ def test_what_was_stopped_before_it_began_starts_over_and_says_so(
         folder.mkdir()
     if left == "started":
         (folder / "checkpoints").mkdir()
-        (folder / ".lock").write_text("process 1 on a machine")
+        (folder / ".leansplat.lock").write_text("process 1 on a machine")
         (folder / ".leansplat-0123456789abcdef.tmp").write_bytes(b"{")
     assert not has_begun(folder)
     with caplog.at_level(logging.WARNING, logger="leansplat"):

@@ -8,7 +8,7 @@ first, and then framed whole: with its full height, in the picture's own shape.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -22,12 +22,12 @@ Up = Literal["x", "y", "z", "minus-x", "minus-y", "minus-z"]
 
 _FIELD_OF_VIEW = math.radians(50)
 _ELEVATION = math.radians(20)
-_CORE = 0.905
+_CORE = 0.906
 """Share of the weight, nearest to the middle, that makes up the core of the scene."""
 _BODY = 2.0
 """What lies within so many times the core's reach belongs to the body, the rest is strays."""
-_FRAMED = 0.995
-"""Share of the body's weight in every picture; times `_CORE`, nine tenths of the whole scene's."""
+_FRAMED = 0.998
+"""Share of the body's weight inside each edge of every picture; sides, top and bottom together keep nine tenths."""
 _EMPTY_SPACE = 4.0
 """Where the distance grows so many times over from one fiftieth of the weight to the next, a shell begins."""
 _ALL_AROUND = 0.7
@@ -35,6 +35,8 @@ _ALL_AROUND = 0.7
 _DEVIATIONS = 2.0
 """A Gaussian reaches so many standard deviations around its centre."""
 _MARGIN = 1.08
+_HALVINGS = 12
+"""Steps of the search for the height that the camera looks at."""
 _FAINTEST = 1 / 255
 """Nothing is drawn of a Gaussian of less opacity."""
 _ENOUGH = 200_000
@@ -67,8 +69,8 @@ def orbit(gaussians: Gaussians, count: int, *, up: Up = "minus-y", width: int = 
     if min(count, width, height) < 1:
         raise InputError(f"an orbit of {count} views at {width}x{height} cannot be rendered; use 1 or more of each")
     vertical, first, second = _axes(up)
-    body = _body(gaussians, torch.stack([first, second, vertical]))
     tangent = math.tan(_FIELD_OF_VIEW / 2)
+    body = _body(gaussians, torch.stack([first, second, vertical])).centred(tangent * height / width)
     # A scene smaller than the renderer's near plane is looked at from further away, through a longer lens.
     while (distance := body.distance(tangent, tangent * height / width)) < body.reach + _NEAREST:
         tangent /= 2
@@ -90,16 +92,24 @@ class _Body:
 
     Args:
         middle: (3,) world point.
+        vertical: (3,) unit vector that points up.
         radius: (B,) how far each Gaussian reaches from the vertical line.
         bottom, top: (B,) between which heights above the middle it reaches.
         weight: (B,) its opacity.
     """
 
     middle: Tensor
+    vertical: Tensor
     radius: Tensor
     bottom: Tensor
     top: Tensor
     weight: Tensor
+
+    def raised(self, height: float) -> _Body:
+        """The same seen from a middle that is higher by so much."""
+        return replace(
+            self, middle=self.middle + height * self.vertical, bottom=self.bottom - height, top=self.top - height
+        )
 
     @property
     def reach(self) -> float:
@@ -108,18 +118,32 @@ class _Body:
         return _quantile(nearer, self.weight, _FRAMED)
 
     def distance(self, across: float, along: float) -> float:
-        """Distance from the middle at which the body fits a picture of these half sizes (at depth 1).
+        """Distance from the middle at which the body fits a picture of these half sizes (at depth 1)."""
+        sideways = self.radius * math.hypot(1 / across, math.cos(_ELEVATION)) + self.top * math.sin(_ELEVATION)
+        edges = [_quantile(sideways, self.weight, _FRAMED), self._inside(along, 1.0), self._inside(along, -1.0)]
+        return _MARGIN * max(edges)
+
+    def centred(self, along: float) -> _Body:
+        """The same with its middle where it stays as far from the upper as from the lower edge of the picture."""
+        high = _quantile(torch.maximum(self.top.abs(), self.bottom.abs()), self.weight, _FRAMED)
+        low = -high
+        for _ in range(_HALVINGS):
+            body = self.raised((low + high) / 2)
+            if body._inside(along, 1.0) > body._inside(along, -1.0):
+                low = (low + high) / 2
+            else:
+                high = (low + high) / 2
+        return self.raised((low + high) / 2)
+
+    def _inside(self, along: float, sign: float) -> float:
+        """Distance at which the body is inside the upper (1) or lower (-1) edge.
 
         A point at height v, and a towards the camera, has depth D - a cos e - v sin e and stands v cos e - a sin e
         above the middle of the picture (e is the elevation); the largest D over its whole ring keeps it inside.
         """
         sine, cosine = math.sin(_ELEVATION), math.cos(_ELEVATION)
-        needed = self.radius * math.hypot(1 / across, cosine) + self.top * sine
-        for height in (self.bottom, self.top):
-            for sign in (1.0, -1.0):  # the upper and the lower edge
-                tilted = self.radius * abs(cosine - sign * sine / along)
-                needed = torch.maximum(needed, height * (sine + sign * cosine / along) + tilted)
-        return _MARGIN * _quantile(needed, self.weight, _FRAMED)
+        height = torch.maximum(*(edge * (sine + sign * cosine / along) for edge in (self.bottom, self.top)))
+        return _quantile(height + self.radius * abs(cosine - sign * sine / along), self.weight, _FRAMED)
 
 
 def _body(gaussians: Gaussians, axes: Tensor) -> _Body:
@@ -144,6 +168,7 @@ def _body(gaussians: Gaussians, axes: Tensor) -> _Body:
     offsets = centres - middle
     return _Body(
         middle=axes.T @ middle + torch.tensor(gaussians.origin, dtype=torch.float64),
+        vertical=axes[2],
         radius=(offsets[:, :2].norm(dim=1) + spread[:, :2].amax(dim=1)).clamp(min=_SMALLEST),
         bottom=offsets[:, 2] - spread[:, 2],
         top=offsets[:, 2] + spread[:, 2],

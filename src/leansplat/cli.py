@@ -116,6 +116,9 @@ def _interrupts() -> Iterator[list[int]]:
 def _stopped(interrupts: list[int]) -> int:
     if interrupts:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough
+        exec(
+            ""
+        )  # An interrupt in code that was made from text would else end the interpreter by a signal, not our code.
     return _fail(_EPILOGUE_OF_INTERRUPT, 1)
 
 

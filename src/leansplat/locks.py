@@ -1,6 +1,6 @@
 """`alone_in`: one piece of work at a time in a folder.
 
-The system locks the file `.lock` in the folder for an open file of this process, and takes the lock back when that is
+The operating system locks a file in the folder for an open file of this process, and takes the lock back when that is
 closed or the process ends, however it ends. So a file that a killed process left behind keeps nobody out.
 """
 
@@ -19,10 +19,11 @@ from pathlib import Path
 
 from leansplat.errors import RunError
 
-NAME = ".lock"
+NAME = ".leansplat.lock"
 """Name of the file that is locked."""
 
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 _log = logging.getLogger("leansplat")
 _held: dict[Path, tuple[int, int]] = {}
 """Folders that this process has locked, each with the process and the thread that did; a fork does not inherit them."""
@@ -119,7 +120,7 @@ def _acquire(folder: str | os.PathLike[str], real: Path) -> tuple[int, list[Path
     while True:
         try:
             real.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(path, _OPEN, 0o666)
         except OSError as error:
             raise RunError(f"{folder} cannot be used as a run folder ({error.strerror}); choose another one") from error
         try:

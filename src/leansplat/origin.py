@@ -64,12 +64,12 @@ def origin_of_scene(positions: Tensor, scales: Tensor) -> Origin:
         scales: (N, 3) log standard deviations; the largest of a Gaussian says how large it is.
     """
     rows = slice(None, None, 1 + len(positions) // _MOST_ROWS)
-    positions, scales = positions[rows].detach().double(), scales[rows].detach().double()
-    finite = positions.isfinite().all(dim=1) & scales.isfinite().all(dim=1)
+    positions, lengths = positions[rows].detach().double(), scales[rows].detach().double().amax(dim=1)
+    finite = positions.isfinite().all(dim=1) & lengths.isfinite()
     if not bool(finite.any()):
         return WORLD
     middle, spread = _middle_and_size(positions[finite])
-    size = float(scales[finite].amax(dim=1).median().exp())
+    size = float(lengths[finite].median().exp())
     return _near(middle, max(spread, size), _OF_A_GAUSSIAN * size) if size > 0 else WORLD
 
 
@@ -122,7 +122,8 @@ def _near(middle: Tensor, size: float, needed: float) -> Origin:
     distance = float(middle.abs().max())
     if not _FAR * size < distance <= torch.finfo(torch.float32).max or _step(distance) <= needed:
         return WORLD
-    unit = 2.0 ** math.floor(math.log2(size))  # a power of two, so that moving there and back rounds nothing
+    # A power of two, so that moving there and back rounds nothing; no finer than float64 is there.
+    unit = 2.0 ** max(math.floor(math.log2(size)), math.frexp(distance)[1] - 52)
     x, y, z = ((middle / unit).round() * unit).tolist()
     return x, y, z
 

@@ -30,8 +30,15 @@ def to_bytes(image: Tensor) -> Tensor:
     return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
+def cut_out(view: View) -> Tensor:
+    """The photo of a view, (H, W, 3) uint8; (H, W, 4) with what its mask hides transparent where it has a mask."""
+    if view.mask is None:
+        return view.photo
+    return torch.cat([view.photo, 255 * view.mask[..., None].to(torch.uint8)], dim=2)
+
+
 def write_png(image: Tensor, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write an (H, W, 3) image, uint8 or float in [0, 1].
+    """Write an (H, W, 3) image, or one with alpha (H, W, 4), uint8 or float in [0, 1].
 
     Raises:
         InputError: the file exists and `overwrite` is false, or it cannot be written.

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leansplat.errors import InputError
-from leansplat.formats.inria_folder import read_cfg_args
 
 Color = tuple[float, float, float]
 
@@ -99,6 +98,8 @@ def _from_run(file: Path) -> TrainedWith | None:
 
 
 def _from_3dgs(file: Path) -> TrainedWith | None:
+    from leansplat.formats.inria_folder import read_cfg_args  # here, so that `BACKGROUNDS` do not wait for PyTorch
+
     try:
         settings = read_cfg_args(file)
     except InputError as error:

@@ -5,7 +5,7 @@
     checkpoints/step_N.safetensors  the last two states to resume from
     scene.ply                       the result
     metrics.json                    how good it is
-    .lock                           while somebody is at work there, see `leansplat.locks`
+    .leansplat.lock                 while somebody is at work there, see `leansplat.locks`
 
 Every file but the log appears whole or not at all. The log grows by a line at a time; resuming cuts it back to the
 checkpoint, so that nothing is told twice. Whoever changes a run is `at_work` on it, which keeps all others out.

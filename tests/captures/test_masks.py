@@ -70,7 +70,16 @@ def said(capture: Capture, words: str) -> str:
 
 @pytest.mark.parametrize("make", [nerfstudio, colmap])
 @pytest.mark.parametrize(
-    "file", ["masks/{name}.png", "masks/{stem}.png", "masks/{stem}.jpg", "masks/{stem}.mask.png", "masks/{upper}.PNG"]
+    "file",
+    [
+        "masks/{name}.png",
+        "masks/{stem}.png",
+        "masks/{stem}.jpg",
+        "masks/{stem}.jpg.png",
+        "masks/{stem}.mask.png",
+        "masks/{stem}_mask.png",
+        "masks/{upper}.PNG",
+    ],
 )
 def test_a_mask_named_after_its_photo_is_found_in_either_layout(
     make: Callable[[Path], Path], file: str, tmp_path: Path
@@ -328,6 +337,14 @@ def test_a_folder_of_masks_of_no_photo_is_reported_with_the_nearest(tmp_path: Pa
     assert "as a.png.png would be for a.png; the nearest is" in sentence
     assert sentence.endswith("; every photo counts whole.")
     assert not any("counts whole" in warning for warning in load(colmap(tmp_path / "none")).warnings)
+
+
+def test_a_folder_of_another_name_that_may_hold_masks_is_named(tmp_path: Path) -> None:
+    folder = colmap(tmp_path / "capture")
+    save_mask(folder / "Mask/a.png", holes())
+    assert said(load(folder), "call it masks").startswith(f"{folder / 'Mask'} may hold masks, which are not used")
+    save_mask(folder / "masks/a.png", holes())
+    assert not any("call it masks" in warning for warning in load(folder).warnings)
 
 
 def test_a_mask_that_is_named_and_not_there_is_reported(tmp_path: Path) -> None:

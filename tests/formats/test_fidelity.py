@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from comparing import random_scene, shared_scene
-from far_scenes import crowd, gaussian
+from stray_scenes import crowd, gaussian
 
 from leansplat import formats
 from leansplat.camera_paths import orbit

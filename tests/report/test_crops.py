@@ -46,6 +46,19 @@ def test_crops_are_the_pixels_of_the_window_with_the_damage(tmp_path: Path) -> N
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(picture.webp)).convert("RGB")), expected)
 
 
+def test_what_a_mask_hides_of_the_photo_is_no_damage(tmp_path: Path) -> None:
+    _, results = gallery(tmp_path)
+    photo = photo_path(tmp_path, "fox")
+    pixels = np.asarray(Image.open(photo).convert("RGBA")).copy()
+    pixels[20:36, 6:21, 3] = 0  # all of the damage but its first column
+    Image.fromarray(pixels).save(photo)
+    found = crops(results, "fox", results.some("fox", SHOWN), dict.fromkeys(("photo", *SHOWN), ""))
+    last = picture_path(job_folder(tmp_path, results.find("fox", SHOWN[-1]).values["name"]))
+    # The first window with that column, where the one with all of the damage starts at column 5.
+    expected = np.asarray(Image.open(last).convert("RGB"))[20:36, :16]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(found.pictures[-1].webp)).convert("RGB")), expected)
+
+
 def test_without_the_pictures_there_are_no_crops(tmp_path: Path) -> None:
     _, results = gallery(tmp_path)
     photo_path(tmp_path, "fox").unlink()

@@ -188,12 +188,13 @@ def test_no_unit_of_length_changes_what_is_too_large() -> None:
     assert torch.equal(found, too_large(1024 * means, 1024 * size, 1024 * cameras, CONFIG, 1024 * EXTENT))
 
 
-def test_a_sparse_distant_start_loses_nothing_for_its_size() -> None:
+@pytest.mark.parametrize("spread", [5.0, 0.5, 0.01], ids=["walk", "arm's length", "tripod"])
+def test_a_start_that_is_sparse_and_distant_loses_nothing_for_its_size(spread: float) -> None:
     generator = torch.Generator().manual_seed(2)
     box = torch.tensor([40.0, 30.0, 25.0])
     positions = box * torch.rand(200, 3, generator=generator) + torch.tensor([-20.0, -15.0, 20.0])
-    cameras = 5 * torch.nn.functional.normalize(torch.randn(12, 3, generator=generator), dim=1)
-    extent = 1.1 * 5
+    cameras = spread * torch.nn.functional.normalize(torch.randn(12, 3, generator=generator), dim=1)
+    extent = 1.1 * spread
     start = gaussians_from_points(Points(positions, torch.rand(200, 3, generator=generator)), extent)
     size = start.scales[:, 0].exp()
     assert int((size > 0.1 * extent).sum()) == 200

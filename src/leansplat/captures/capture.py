@@ -80,6 +80,16 @@ class Capture:
         """Radius of the training cameras, as `cameras.scene_extent` defines it."""
         return scene_extent([view.camera for view in self.train])
 
+    def relative_to(self, origin: Origin) -> Capture:
+        """The same capture where `origin` is the zero of the world."""
+        if origin == WORLD:
+            return self
+        train, test = (
+            tuple(replace(view, camera=view.camera.relative_to(origin)) for view in views)
+            for views in (self.train, self.test)
+        )
+        return replace(self, train=train, test=test, points=self.points and self.points.relative_to(origin))
+
 
 def describe_lone_cameras(views: Sequence[View]) -> list[str]:
     """A sentence on the training views whose cameras stand far from all others; none where there are none."""

@@ -86,6 +86,10 @@ def with_masks(listing: Listing, capture: Path, downscale: int) -> Listing:
     if unnamed and unnamed == list(listing.shots) and not any((*own.values(), *shared.values())):
         searched = {place.folder: place for found in places.values() for place, _ in found}
         warnings += [place.useless(unnamed[0].name) for place in searched.values()]
+        if not searched and (other := disk.other()) is not None:
+            warnings.append(
+                f"{other} may hold masks, which are not used; call it {_FOLDER}, with images named after the photos."
+            )
     return replace(listing, shots=tuple(shots), warnings=tuple(warnings))
 
 
@@ -111,7 +115,8 @@ class _Place:
         names = [whole + suffix for suffix in _SUFFIXES] + [whole]
         if alone:
             names[1:1] = [f"{stem}.png"]
-            names += [f"{stem}{middle}{suffix}" for middle in ("", ".mask") for suffix in _SUFFIXES]
+            names += [f"{stem}{middle}{suffix}" for middle in ("", ".mask", "_mask") for suffix in _SUFFIXES]
+            names += [f"{stem}{suffix}.png" for suffix in _SUFFIXES]  # of the photo before it was converted
         return next((self.files[key] for key in names if key in self.files), None)
 
     def of_folder(self, name: str, of_photos: frozenset[Path | None]) -> Path | None:
@@ -166,6 +171,12 @@ class _Folders:
     def of_capture(self) -> Path | None:
         """The mask of all photos that lies in the capture's own folder."""
         return next((path for suffix in _SUFFIXES if (path := self._capture / f"camera_mask{suffix}").is_file()), None)
+
+    def other(self) -> Path | None:
+        """A folder of the capture that may be one of masks by its name."""
+        return next(
+            (path for path in sorted(self._capture.iterdir()) if "mask" in path.name.lower() and path.is_dir()), None
+        )
 
     def dynamic(self, shot: Shot) -> Path | None:
         """instant-ngp's mask beside a photo."""

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from leansplat.captures.capture import Capture
 
-BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
-"""What `--background` takes."""
-
 _log = logging.getLogger("leansplat")
 
 

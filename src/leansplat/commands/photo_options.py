@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leansplat.commands.captures import BACKGROUNDS
 from leansplat.errors import InputError
+from leansplat.provenance import BACKGROUNDS, TrainedWith, color_name, trained_with, warn_of_another_background
 
 _LARGEST_DOWNSCALE = 1000
 _log = logging.getLogger("leansplat")
@@ -49,8 +49,6 @@ def photo_options(
     Raises:
         InputError: the downscale makes no sense.
     """
-    from leansplat.provenance import TrainedWith, color_name, trained_with, warn_of_another_background
-
     if downscale is not None and not 1 <= downscale <= _LARGEST_DOWNSCALE:
         raise InputError(f"--downscale is {downscale}; give 1 to {_LARGEST_DOWNSCALE}")
     known = TrainedWith() if scene is None else trained_with(scene)

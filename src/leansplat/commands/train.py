@@ -33,7 +33,7 @@ class Train:
     capture: Positional[CaptureFolder]
     output: RunFolder
     iterations: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 30000)")] = None
-    """Training steps; any other number than 30000 scales the whole schedule in proportion."""
+    """Training steps; any other number than 30000 scales the whole schedule with it."""
     downscale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Use the photos at 1/N of their size."""
     background: Annotated[Literal["black", "white"] | None, arg(help_behavior_hint="(default: black)")] = None

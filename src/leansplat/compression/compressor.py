@@ -112,12 +112,12 @@ def compress(
         run = begun
         clear_abandoned(path.resolve().parent)
         loop.check_resumable(run, "compress", {"compression": config}, capture)
-        if start.sha256 is not None:
-            run.check_input("scene", start.sha256)
-        if not run.checkpoints():
-            run.cut_log(-1)
     elif run is not None and not isinstance(run, Run):
         run = create_compression_run(run, scene, capture, config, settings=settings, overwrite=overwrite)
+    if run is not None and start.sha256 is not None:
+        run.check_input("scene", start.sha256)
+    if begun is not None and not begun.checkpoints():
+        begun.cut_log(-1)
 
     with TemporaryDirectory() as temporary:
         plain = (run.folder if run is not None else Path(temporary)) / f"plain{suffix}"

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from leansplat.datasets.catalogue import DATASETS
 from leansplat.errors import InputError
+from leansplat.provenance import BACKGROUNDS
 
 if TYPE_CHECKING:
     from leansplat.captures.capture import Capture
 
 _BUILT_IN = "synthetic"
-_BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _OPTION = re.compile(r"(.+)@([1-9][0-9]*|black|white)")
 
@@ -65,7 +65,7 @@ def parse_source(text: str) -> Source:
     options = {}
     while match := _OPTION.fullmatch(folder):
         folder, value = match.groups()
-        options["background" if value in _BACKGROUNDS else "downscale"] = value
+        options["background" if value in BACKGROUNDS else "downscale"] = value
     name = given or Path(folder).name
     if not _NAME.fullmatch(name):
         raise InputError(
@@ -94,4 +94,4 @@ def load_source(source: Source) -> Capture:
 
     if source.folder == _BUILT_IN:
         return synthetic_capture()
-    return load(source.folder, downscale=source.downscale, background=_BACKGROUNDS[source.background])
+    return load(source.folder, downscale=source.downscale, background=BACKGROUNDS[source.background])

@@ -36,7 +36,7 @@ from leansplat.experiments.results import (
 from leansplat.experiments.sources import Source, load_source
 from leansplat.files import clear_abandoned
 from leansplat.locks import alone_in
-from leansplat.pictures import write_png
+from leansplat.pictures import cut_out, write_png
 from leansplat.runs import Run, open_run
 from leansplat.training.loop import Progress
 
@@ -159,7 +159,7 @@ class _Captures:
                 raise CaptureError(f"capture {name} holds no photo out, so nothing can be measured; check its split")
             for warning in capture.warnings:
                 _log.warning("%s", warning)
-            write_png(pictured(capture).photo, photo_path(self._folder, name), overwrite=True)
+            write_png(cut_out(pictured(capture)), photo_path(self._folder, name), overwrite=True)
             self._name, self._capture = name, capture
         return self._capture
 

@@ -95,6 +95,8 @@ def trim(
         start = start_from(scene, capture.extent, config.seed)
         packed = start.state.optimizer.packed
         warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
+        if run is not None and start.sha256 is not None:
+            run.check_input("scene", start.sha256)
         trimming = _Trimming.begin(start, capture, config, run)
     state = trimming.state
     loop.run_steps(

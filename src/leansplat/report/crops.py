@@ -1,6 +1,7 @@
 """Crops of one held-out view, as in the paper's Figs. 4 to 6: the photo, the baselines, and more and more pruned.
 
-The window is not chosen by eye: it is where the strongest pruning shown loses most against the baseline.
+The window is not chosen by eye: it is where the strongest pruning shown loses most against the baseline. What is
+transparent in the photo, because a mask hides it, is no loss.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def crops(results: Results, capture: str, shown: Mapping[str, Result], captions:
     names = list(shown)
     side = max(1, round(_SIDE * min(images["photo"].shape[:2])))
     errors = [_squared_error(images[name], images["photo"]) for name in (names[-1], names[0])]
-    row, column = largest_window(errors[0] - errors[1], side)
+    row, column = largest_window((errors[0] - errors[1]) * _counts(files["photo"]), side)
     pictures = []
     for name, image in images.items():
         window = image[row : row + side, column : column + side]
@@ -59,6 +60,11 @@ def largest_window(values: NDArray[np.float64], side: int) -> tuple[int, int]:
 def _read(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def _counts(path: Path) -> NDArray[np.bool_]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGBA"))[..., 3] > 0
 
 
 def _squared_error(image: NDArray[np.uint8], photo: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def fewer_seen_than(least: int, camera: Camera, positions: Tensor) -> bool:
 def warn_of_empty_views(gaussians: Gaussians, views: Sequence[View], background: Sequence[float], kind: str) -> None:
     """Log how many of the `views`, which are of this kind ("training"), show nothing of a scene, if any.
 
-    Views whose photos are all `background` should show nothing and do not count.
+    Views whose photos are all `background`, as far as no mask hides them, should show nothing and do not count.
     """
     gaussians = gaussians.detach()
     drawn = gaussians.means[gaussians.opacities.sigmoid() >= _FAINTEST]
@@ -59,12 +59,15 @@ def warn_of_empty_views(gaussians: Gaussians, views: Sequence[View], background:
     if not suspects:
         return
     packed = pack(gaussians)
-    empty_photo = (torch.tensor(background) * 255).round().to(torch.uint8)
+    nothing = (torch.tensor(background) * 255).round().to(torch.uint8)
+
+    def has_content(view: View) -> bool:
+        counted = view.photo if view.mask is None else view.photo[view.mask]
+        return not bool((counted == nothing).all())
+
     with torch.inference_mode():
         empty = [
-            view.name
-            for view in suspects
-            if not bool(render(packed, view.camera).alpha.any()) and not bool((view.photo == empty_photo).all())
+            view.name for view in suspects if has_content(view) and not bool(render(packed, view.camera).alpha.any())
         ]
     if empty:
         _log.warning(

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, Points
-from leansplat.gaussians import WORLD, Gaussians
-from leansplat.origin import described, origin_of_capture
+from leansplat.gaussians import Gaussians
 from leansplat.training.coverage import fewer_seen_than
 from leansplat.training.random_start import points_in_view, random_start
+
+_log = logging.getLogger("leansplat")
 
 _SH_DEGREE_0 = 0.28209479177387814
 """The constant spherical harmonic, 1 / (2 sqrt(pi)): colour = 0.5 + this * sh0."""
@@ -33,15 +31,11 @@ _SEES_POINTS = 10
 _LONE_POINT_SCALE = 0.01
 """Scale of a point without neighbours, in units of the scene extent."""
 
-_log = logging.getLogger("leansplat")
-
 
 def initial_gaussians(
     capture: Capture, generator: torch.Generator, *, sh_degree: int = 3, random_points: int = 100_000
 ) -> Gaussians:
     """The scene that training starts from: every training view has some of it in its picture.
-
-    It has an origin of its own where the capture lies far from zero.
 
     Args:
         capture: its points are used where it has any that are seen; otherwise grey ones are drawn, see `random_start`.
@@ -50,29 +44,14 @@ def initial_gaussians(
         sh_degree: degree of the coefficients to allocate; all above degree 0 are zero.
         random_points: how many points to draw for all views; for some of them, their share.
     """
-    points, cameras = capture.points, [view.camera for view in capture.train]
-    origin = origin_of_capture(cameras, None if points is None else points.positions)
-    if origin != WORLD:
-        _log.warning(
-            "%s: the cameras lie too far from zero for float32; training keeps positions relative to %s",
-            *(capture.name, described(origin)),
-        )
-    cameras = [camera.relative_to(origin) for camera in cameras]
-    points = _points_for(
-        cameras, None if points is None else points.relative_to(origin), capture, random_points, generator
-    )
-    return replace(gaussians_from_points(points, capture.extent, sh_degree=sh_degree), origin=origin)
-
-
-def _points_for(
-    cameras: Sequence[Camera], points: Points | None, capture: Capture, random_points: int, generator: torch.Generator
-) -> Points:
-    """The capture's `points`, random ones for the cameras that see none of them, or random ones for all."""
+    cameras = [view.camera for view in capture.train]
+    points = capture.points
     if points is None or len(points.positions) == 0:
-        return random_start(cameras, capture.extent, random_points, generator)
+        points = random_start(cameras, capture.extent, random_points, generator)
+        return gaussians_from_points(points, capture.extent, sh_degree=sh_degree)
     count = len(points.positions)
     least = max(1, min(_SEES_POINTS, count // 1000))
-    blind = [index for index, camera in enumerate(cameras) if fewer_seen_than(least, camera, points.positions)]
+    blind = [view for view in capture.train if fewer_seen_than(least, view.camera, points.positions)]
     if len(blind) == len(cameras):
         _log.warning(
             "no training view of %s sees its %d points, so training starts from random ones; check that points and "
@@ -80,22 +59,22 @@ def _points_for(
             capture.name,
             count,
         )
-        return random_start(cameras, capture.extent, random_points, generator)
-    if not blind:
-        return points
-    _log.warning(
-        "%d of %d training views of %s see nearly none of its %d points (first: %s); they start from random ones",
-        len(blind),
-        len(cameras),
-        capture.name,
-        count,
-        capture.train[blind[0]].name,
-    )
-    own = -(-random_points * len(blind) // len(cameras))
-    drawn = points_in_view([cameras[index] for index in blind], cameras, capture.extent, own, generator)
-    return Points(
-        positions=torch.cat([points.positions, drawn.positions]), colors=torch.cat([points.colors, drawn.colors])
-    )
+        points = random_start(cameras, capture.extent, random_points, generator)
+    elif blind:
+        _log.warning(
+            "%d of %d training views of %s see nearly none of its %d points (first: %s); they start from random ones",
+            len(blind),
+            len(cameras),
+            capture.name,
+            count,
+            blind[0].name,
+        )
+        own = -(-random_points * len(blind) // len(cameras))
+        drawn = points_in_view([view.camera for view in blind], cameras, capture.extent, own, generator)
+        points = Points(
+            positions=torch.cat([points.positions, drawn.positions]), colors=torch.cat([points.colors, drawn.colors])
+        )
+    return gaussians_from_points(points, capture.extent, sh_degree=sh_degree)
 
 
 def gaussians_from_points(points: Points, extent: float, *, sh_degree: int = 3) -> Gaussians:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from leansplat.captures.capture import Capture
 from leansplat.errors import CaptureError, InputError, RunError
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.origin import described, origin_of_capture
 from leansplat.render.packed import OPACITIES
 from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import Run, alone_at_work, create_run, hash_capture, run_to_resume
@@ -142,8 +143,17 @@ def create_training_run(
 def begin_training(capture: Capture, config: TrainingConfig) -> TrainingState:
     """The state before the first step, from the capture's points or random ones."""
     generator = torch.Generator().manual_seed(config.seed)
-    gaussians = initial_gaussians(capture, generator, sh_degree=config.sh_degree, random_points=config.random_points)
-    gaussians = replace(gaussians, antialiased=config.antialiased)
+    positions = None if capture.points is None else capture.points.positions
+    origin = origin_of_capture([view.camera for view in capture.train], positions)
+    if origin != WORLD:
+        _log.warning(
+            "%s: the cameras lie too far from zero for float32; training keeps positions relative to %s",
+            *(capture.name, described(origin)),
+        )
+    gaussians = initial_gaussians(
+        capture.relative_to(origin), generator, sh_degree=config.sh_degree, random_points=config.random_points
+    )
+    gaussians = replace(gaussians, antialiased=config.antialiased, origin=origin)
     return TrainingState.begin(gaussians, config, capture.extent, generator=generator)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from comparing import angles, random_scene, shared_scene
-from far_scenes import STRAYS, crowd, gaussian, sky, two_places, worst_move
+from stray_scenes import STRAYS, crowd, gaussian, sky, two_places, worst_move
 from splat_transform import convert
 from test_compressed_ply import by_gsply
 
