@@ -191,13 +191,14 @@ class Gaussians:
     def padding(self) -> Tensor:
         """(N,) bool: which rows hold no Gaussian, but were added to fill a file up.
 
-        Rows in which all but the rotation is zero, which would be half-opaque spheres of size 1 at the origin; and the
-        further ones of eight or more that follow one another with the same numbers.
+        Rows in which all but the rotation is zero, which would be half-opaque spheres of size 1 at the world's zero;
+        and the further ones of eight or more that follow one another with the same numbers.
         """
         rows = self.opacities == 0
+        zero = -torch.tensor(self.origin, dtype=torch.float64, device=self.device).to(self.means.dtype)
         for name in ("means", "scales", "sh0", "shN"):
             for left in rows.nonzero()[:, 0].split(_BLOCK):
-                rows[left] = _all_in_row(getattr(self, name)[left] == 0)
+                rows[left] = _all_in_row(getattr(self, name)[left] == (zero if name == "means" else 0))
         return rows | self._repeated()
 
     def _repeated(self) -> Tensor:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import plain_ply
 import pytest
 import torch
 from formats.comparing import assert_same_bits, random_scene
@@ -83,6 +84,20 @@ def test_a_checkpoint_that_is_padded_says_so(tmp_path: Path, caplog: pytest.LogC
         caplog.clear()
         read(path)
         assert "32 of 37 rows hold no Gaussian" in caplog.text
+
+
+def test_padding_is_found_and_spoils_nothing_far_from_the_origin(tmp_path: Path) -> None:
+    """990 of 1,000 rows are zero, and the others lie where float32 has steps of half a unit."""
+    properties = [(name, "double") for name in plain_ply.names(0)]
+    far = lambda name, row: {"x": 5e6 + row / 8, "y": 4e6 + row / 16}.get(name, -3.0)  # noqa: E731
+    content = plain_ply.header(properties, 1000) + plain_ply.body(properties, 10, values=far)
+    row = 8 * len(properties)
+    (tmp_path / "far.ply").write_bytes(content + bytes(990 * row))
+    found = formats.read(tmp_path / "far.ply", drop_empty=True)
+    assert len(found) == 10
+    expected = torch.tensor([[5e6 + row / 8, 4e6 + row / 16] for row in range(10)], dtype=torch.float64)
+    assert torch.allclose(found.world_means()[:, :2], expected, atol=1e-4, rtol=0)
+    assert int(formats.read(tmp_path / "far.ply").padding().sum()) == 990
 
 
 def test_good_rows_without_a_rotation_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -116,7 +116,8 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
         origin=origin,
     )
     if layout.doubles and origin == WORLD:
-        origin = origin_of_scene(torch.from_numpy(exact), gaussians.scales)
+        placed = torch.from_numpy(exact.any(axis=1))  # rows of zeros fill files up
+        origin = origin_of_scene(torch.from_numpy(exact)[placed], gaussians.scales[placed])
         if origin != WORLD:
             gaussians = replace(gaussians, means=torch.from_numpy(exact - origin).float(), origin=origin)
     return report_nonfinite(gaussians, torch.from_numpy(finite), path, drop=drop_nonfinite)
