@@ -158,8 +158,9 @@ def test_resuming_with_damaged_settings_names_the_file(tmp_path: Path) -> None:
 def test_resuming_needs_a_run_folder(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run folder"):
         train(CAPTURE, CONFIG, resume=True)
+    (tmp_path / "notes.txt").touch()
     with pytest.raises(RunError, match="not a run folder"):
-        train(CAPTURE, CONFIG, tmp_path / "none", resume=True)
+        train(CAPTURE, CONFIG, tmp_path, resume=True)
 
 
 def test_a_capture_without_training_views_is_refused() -> None:
