@@ -106,10 +106,10 @@ def densify(
 def too_large(means: Tensor, size: Tensor, cameras: Tensor, config: TrainingConfig, extent: float) -> Tensor:
     """(N,) bool, which Gaussians are in the cameras' way.
 
-    These are larger than `prune_size` R, and nearer to a camera than R plus their own size; R is the scene extent.
-    Within R of a camera this is the published limit, which is there against fog between cameras and scene. Farther away
-    that limit would delete what photos show: a distant background has few points, with gaps of more than a tenth of R
-    between them, and its Gaussians begin, and may stay, as large as those.
+    These are larger than `prune_size` R, where R is the scene extent, and nearer to a camera than 2 R, or than R plus
+    their own size. Within 2 R, as wide as the cameras stand, this is the published limit, which is there against fog
+    between cameras and scene. Farther away that limit would delete what photos show: a distant background has few
+    points, with gaps of more than a tenth of R between them, and its Gaussians begin, and may stay, as large as those.
 
     Args:
         means: (N, 3) positions.
@@ -120,7 +120,7 @@ def too_large(means: Tensor, size: Tensor, cameras: Tensor, config: TrainingConf
     large = size > config.prune_size * extent
     candidates = large.nonzero()[:, 0]
     distance, _ = cKDTree(cameras.numpy()).query(means[candidates].numpy())
-    large[candidates] = torch.from_numpy(distance) < extent + size[candidates]
+    large[candidates] = torch.from_numpy(distance) < extent + size[candidates].clamp(min=extent)
     return large
 
 
