@@ -89,7 +89,7 @@ def test_more_figures_use_the_captures_and_the_scale_of_the_folder(asked, tmp_pa
         (["--captures", "synthetic", "--figures", "9"], "figure 9"),
         (["--captures", "synthetic", "--also", "magic"], "magic"),
         (["--captures", "synthetic", "--seeds", "one"], "--seeds"),
-        (["--captures", "synthetic", "--seeds", ","], "seeds"),
+        (["--captures", "synthetic", "--seeds", ","], "no seed is given"),
         (["--captures", "synthetic", "--iterations-scale", "-1"], "scaled"),
         (["--captures", "synthetic", "--iterations-scale", "0"], "scaled"),
         (["--captures", "x=nowhere"], "nowhere"),

@@ -117,3 +117,13 @@ def test_a_summary_counts_opaque_gaussians_among_the_opacities() -> None:
     scene.means[9, 0] = math.inf
     summary = summarize(scene)
     assert (summary.nonfinite, summary.opacity_histogram[-1], summary.opacity_histogram[0]) == (1, 3, 1)
+
+
+def test_a_scene_that_became_meaningless_is_not_written_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As training leaves one whose learning rates are too high; it has no other last look at the numbers."""
+    scene = random_scene(20)
+    scene.sh0[3] = math.nan
+    formats.write(scene, tmp_path / "scene.ply")
+    assert "1 of 20 Gaussians are NaN or infinite; nothing draws them" in caplog.text

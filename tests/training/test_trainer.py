@@ -208,7 +208,7 @@ def test_short_trainings_learn_a_sparse_distant_scene(iterations: int, tmp_path:
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_module, "loss_and_gradient", lambda image, photo, weight: (float("nan"), None))
+    monkeypatch.setattr(state_module, "loss_and_gradient", lambda image, photo, weight, mask: (float("nan"), None))
     with pytest.raises(RunError, match="loss is nan at step 1"):
         train(CAPTURE, CONFIG)
 

@@ -121,6 +121,9 @@ def write(
         written = chosen.write(gaussians, path, overwrite=overwrite)
     say_losses(gaussians, path)
     if written is None:
+        broken = len(gaussians) - int(gaussians.finite().sum())
+        if broken:
+            _log.warning("%s: %d of %d Gaussians are NaN or infinite; nothing draws them", path, broken, len(gaussians))
         return len(gaussians)
     fidelity.report(gaussians, written, path)
     return len(written.order)
