@@ -26,8 +26,9 @@ HEAD = """# Results
 
 Written by `python benchmarks/results_page.py` from the files in `benchmarks/results/`; each of them names the command
 that made it. The machine has two cores and was shared with other work: trust ratios measured in one run more than
-seconds. Trainings are 30,000 steps long, which no change of how shorter schedules are scaled touches; they were made
-when a Gaussian was too large for one size anywhere, not only within reach ([training](training.md#other-lengths)).
+seconds. Trainings are 30,000 steps long, which no change of how shorter schedules are scaled touches. They were made
+when the limit on a Gaussian's size held at any distance; at step 3,100, where it first removes any, the present one
+removes the same on fox (309) and chair (none) ([training](training.md#other-lengths)).
 """
 
 
