@@ -5,12 +5,13 @@ once, and one beside a process that keeps one core busy. With two programs on th
 takes twice as long as alone. (Counted by busy threads, one training beside one busy thread would have two thirds of two
 cores, and 1.5 times would be fair; the table has the times, so that anyone can count so.)
 
-Every situation is tried with leansplat imported first, and with PyTorch imported first, whose own OpenMP then has
-started before leansplat can set anything; and once more with the spins that OpenMP takes by itself.
+A small scene, whose steps are so short that threads wait for each other most often, is tried with leansplat imported
+first, with PyTorch imported first, whose own OpenMP then has started before leansplat can set anything, and with the
+spins that OpenMP takes by itself; a scene of usual size with the last two.
 
     python benchmarks/sharing.py
 
-It needs the machine to itself, takes about five minutes, prints a table and writes benchmarks/results/sharing.json.
+It needs the machine to itself, takes about ten minutes, prints a table and writes benchmarks/results/sharing.json.
 """
 
 from __future__ import annotations
@@ -30,8 +31,18 @@ from fox_trimming import processor
 
 RESULT = Path(__file__).parent / "results" / "sharing.json"
 
-GAUSSIANS = 18_600
-SIZE = 224
+SCENES = {"small": (18_600, 224), "usual": (100_000, 384)}
+"""Gaussians, and width and height of a photo."""
+
+PLAN = (
+    ("small", "leansplat", "leansplat"),
+    ("small", "torch", "leansplat"),
+    ("small", "torch", "default"),
+    ("usual", "torch", "leansplat"),
+    ("usual", "torch", "default"),
+)
+"""Scene, what is imported first, and who says how long threads spin."""
+
 WARM_UP = 30
 DEFAULT_SPINS = "300000"
 """What GNU's OpenMP takes where nothing is set."""
@@ -42,43 +53,42 @@ BUSY = "while True: pass"
 
 def main() -> None:
     if sys.argv[1:2] == ["--worker"]:
-        work(sys.argv[2], float(sys.argv[3]))
+        work(sys.argv[2], sys.argv[3], float(sys.argv[4]))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0, help="How long each try steps.")
+    parser.add_argument("--seconds", type=float, default=3.0, help="How long each try steps.")
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     result: dict[str, Any] = {
         "command": "python benchmarks/sharing.py",
         "processor": processor(),
         "cores": cores,
-        "gaussians": GAUSSIANS,
-        "size": [SIZE, SIZE],
+        "scenes": {name: {"gaussians": count, "size": size} for name, (count, size) in SCENES.items()},
         "rows": [],
     }
     fair = {"alone": 1, "two at once": 2, "beside a busy process": 2}
-    print(f"{'imported first':16} {'spins':10} {'situation':22} {'ms a step':>34}  worst / fair")
-    for first, spins in (("leansplat", "leansplat"), ("torch", "leansplat"), ("leansplat", "default")):
+    print(f"{'scene':6} {'imported first':16} {'spins':10} {'situation':22} {'ms a step':>34}  worst / fair")
+    for scene, first, spins in PLAN:
         alone = 0.0
         for situation in fair:
-            tries = [attempt(situation, first, spins, arguments.seconds) for _ in range(arguments.tries)]
+            tries = [attempt(situation, scene, first, spins, arguments.seconds) for _ in range(arguments.tries)]
             if situation == "alone":
                 alone = statistics.median(tries)
             worst = max(tries) / (alone * fair[situation])
-            row = {"first": first, "spins": spins, "situation": situation, "ms": tries, "worst_over_fair": worst}
-            result["rows"].append(row)
+            row = {"scene": scene, "first": first, "spins": spins, "situation": situation, "ms": tries}
+            result["rows"].append({**row, "worst_over_fair": worst})
             shown = " ".join(f"{value:.1f}" for value in tries)
-            print(f"{first:16} {spins:10} {situation:22} {shown:>34}  {worst:.2f}", flush=True)
+            print(f"{scene:6} {first:16} {spins:10} {situation:22} {shown:>34}  {worst:.2f}", flush=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def attempt(situation: str, first: str, spins: str, seconds: float) -> float:
+def attempt(situation: str, scene: str, first: str, spins: str, seconds: float) -> float:
     """Milliseconds a step in one situation; of two trainings the slower one."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP_", "OMP_", "KMP_"))}
     if spins == "default":
         environment["GOMP_SPINCOUNT"] = DEFAULT_SPINS
-    command = [sys.executable, __file__, "--worker", first, str(seconds)]
+    command = [sys.executable, __file__, "--worker", scene, first, str(seconds)]
     workers = [
         subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(2 if situation == "two at once" else 1)
@@ -100,7 +110,7 @@ def attempt(situation: str, first: str, spins: str, seconds: float) -> float:
             busy.wait()
 
 
-def work(first: str, seconds: float) -> None:
+def work(scene: str, first: str, seconds: float) -> None:
     """Train, say "ready", wait for a time on standard input, then train for `seconds` and print milliseconds a step."""
     if first == "torch":
         import torch  # noqa: F401 - its OpenMP starts here
@@ -108,8 +118,9 @@ def work(first: str, seconds: float) -> None:
     from leansplat.training import TrainingConfig, training_step
     from leansplat.training.trainer import begin_training
 
-    capture = replace(synthetic_capture(8, SIZE), points=None)
-    config = TrainingConfig(random_points=GAUSSIANS, sh_degree_every=1)
+    count, size = SCENES[scene]
+    capture = replace(synthetic_capture(8, size), points=None)
+    config = TrainingConfig(random_points=count, sh_degree_every=1)
     state = begin_training(capture, config)
 
     def step() -> None:
