@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -40,7 +41,7 @@ def standard_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-class _Stream:
+class _Stream(ABC):
     """Hands everything on to another stream, None for one that is closed, and what fails to `_failed`."""
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -67,8 +68,9 @@ class _Stream:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    @abstractmethod
     def _failed(self, error: OSError, length: int) -> int:
-        raise NotImplementedError
+        """Deal with an error in writing `length` characters; what this returns is how many were taken."""
 
     def _give_up(self) -> None:
         """Send what is still in the buffer to nowhere, so that the interpreter does not stumble over it at its end."""
