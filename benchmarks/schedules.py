@@ -5,7 +5,8 @@ densification to 25 steps at least), and what is larger than a tenth of the scen
 reset on. "as scaled" is what it does now.
 
     python benchmarks/schedules.py --data ../shared/data/captures
-    python benchmarks/schedules.py --data ../shared/data/captures --only chair_blender south_building tumbler --iterations 10000
+    python benchmarks/schedules.py --data ../shared/data/captures --iterations 10000 \\
+        --only chair_blender south_building tumbler
 
 It prints a line a training and adds it to benchmarks/results/schedules.json, where what is there is not trained again;
 docs/training.md has the table, which benchmarks/results_page.py writes.
