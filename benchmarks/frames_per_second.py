@@ -19,10 +19,10 @@ import torch
 from fox_trimming import processor
 
 from leansplat.captures import load
+from leansplat.engines.cpu import render
+from leansplat.engines.cpu.packed import pack
 from leansplat.files import write_json
 from leansplat.formats import read
-from leansplat.render import render
-from leansplat.render.packed import pack
 from leansplat.simd.threads import thread_count
 
 RESULT = Path(__file__).parent / "results" / "frames_per_second.json"

@@ -42,15 +42,14 @@ import numba
 from leansplat import captures, formats
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
+from leansplat.engines.cpu import pack, rasterizer, render
+from leansplat.engines.cpu.packed import LANES, unpack_rows
 from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
-from leansplat.render import pack, render
-from leansplat.render.cpu import rasterizer
-from leansplat.render.packed import LANES, unpack_rows
+from leansplat.metrics.loss import photometric_loss
 from leansplat.training import loss as loss_module
 from leansplat.training import optimizer as optimizer_module
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loss import photometric_loss
 from leansplat.training.state import TrainingState, training_step
 
 PROTOTYPE = Path(__file__).parents[1] / "../shared/prototype"

@@ -32,12 +32,12 @@ from leansplat.cameras import look_at
 from leansplat.captures import load
 from leansplat.captures.capture import Capture, Points, View, every_eighth
 from leansplat.captures.synthetic import synthetic_capture
+from leansplat.engines.cpu import render
 from leansplat.errors import RunError
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
-from leansplat.render import render
 from leansplat.simd.threads import set_thread_count, thread_count
 from leansplat.training import TrainingConfig, densification, train
 

@@ -36,11 +36,11 @@ from PIL import Image
 
 from leansplat.captures import load
 from leansplat.captures.capture import Capture
+from leansplat.engines.cpu import pack, render
 from leansplat.files import write_json
 from leansplat.formats import read, write
 from leansplat.metrics.psnr import psnr
 from leansplat.provenance import BACKGROUNDS
-from leansplat.render import pack, render
 
 ROOT = Path(__file__).parents[1]
 PAGES = Path(__file__).parent / "viewers"

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from leansplat.camera_paths import Up, orbit
 from leansplat.cameras import Camera
+from leansplat.engines.cpu import pack, render
 from leansplat.errors import InputError
 from leansplat.formats import read
 from leansplat.gaussians import Gaussians, concatenate
-from leansplat.render import pack, render
 
 SCENES = Path(__file__).parents[1] / "../shared/data/scenes"
 SHAPES = [(800, 600), (300, 600), (900, 200)]

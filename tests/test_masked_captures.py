@@ -17,13 +17,13 @@ from leansplat.captures.capture import Capture, View
 from leansplat.compression.config import FineTuningConfig
 from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.harmonics import loss_on_photos
+from leansplat.engines.cpu import pack
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import Gaussians
 from leansplat.pictures import side_by_side
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence, gather_statistics
 from leansplat.pruning.quality import quality
-from leansplat.render import pack
 from leansplat.runs import hash_capture
 from leansplat.training import TrainingConfig, train
 

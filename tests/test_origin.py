@@ -21,13 +21,13 @@ from leansplat.captures.inria_cameras import read_cameras
 from leansplat.cli import main
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.compression.sensitivity import sensitivity
+from leansplat.engines.cpu import RemovalEffects, render
+from leansplat.engines.cpu.packed import pack
 from leansplat.evaluation import evaluate
 from leansplat.formats import inria_checkpoint
 from leansplat.gaussians import WORLD, Origin, concatenate
 from leansplat.origin import origin_of_capture, origin_of_scene
 from leansplat.pruning.start import start_from
-from leansplat.render import RemovalEffects, render
-from leansplat.render.packed import pack
 from leansplat.runs import hash_capture
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint

@@ -27,8 +27,8 @@ LAYERS = [
     {"formats"},
     {"provenance"},
     {"captures"},
-    {"render"},
     {"metrics"},
+    {"engines"},
     {"runs"},
     {"training"},
     {"pruning"},
@@ -46,7 +46,7 @@ HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 
 
 def part_of(module: str) -> str:
-    """ "leansplat.render.cpu.binning" belongs to "render"."""
+    """ "leansplat.engines.cpu.binning" belongs to "engines"."""
     return module.split(".")[1]
 
 

@@ -72,15 +72,15 @@ _PARTS = (
     "captures",
     "compression",
     "datasets",
+    "engines",
     "experiments",
     "formats",
     "metrics",
     "pruning",
-    "render",
     "report",
     "training",
 )
-"""Packages that hold the rest, such as `leansplat.render.render`."""
+"""Packages that hold the rest, such as `leansplat.engines.cpu`."""
 
 
 def __getattr__(name: str) -> Any:

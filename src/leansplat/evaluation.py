@@ -17,6 +17,8 @@ from typing import Any, Literal
 import torch
 
 from leansplat.captures.capture import Capture, View
+from leansplat.engines.cpu import render
+from leansplat.engines.cpu.packed import PackedGaussians, pack
 from leansplat.errors import CaptureError, InputError
 from leansplat.formats import scene_bytes
 from leansplat.gaussians import Gaussians
@@ -24,8 +26,6 @@ from leansplat.metrics.lpips import SMALLEST, Lpips
 from leansplat.metrics.psnr import psnr
 from leansplat.metrics.ssim import ssim
 from leansplat.origin import warn_if_apart
-from leansplat.render import render
-from leansplat.render.packed import PackedGaussians, pack
 from leansplat.runs import Run
 from leansplat.training.coverage import warn_of_empty_views
 

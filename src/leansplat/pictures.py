@@ -12,12 +12,12 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, View
+from leansplat.engines.cpu import render
+from leansplat.engines.cpu.packed import pack
 from leansplat.errors import InputError
 from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
 from leansplat.origin import warn_if_apart
-from leansplat.render import render
-from leansplat.render.packed import pack
 
 _log = logging.getLogger("leansplat")
 

@@ -15,8 +15,8 @@ from training.tiny import blobs, ring_of_cameras
 
 from leansplat import formats
 from leansplat.cli import main
+from leansplat.engines.cpu import render
 from leansplat.pictures import to_bytes
-from leansplat.render import render
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,10 @@ from leansplat.captures.capture import Capture, View
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
 from leansplat.compression.config import TableConfig
+from leansplat.engines.cpu import render
 from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import Gaussians, concatenate
-from leansplat.render import render
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
 

@@ -112,7 +112,7 @@ def test_rates_fall_to_their_final_share() -> None:
 
 def test_adam_is_that_of_training() -> None:
     """The same gradients through both optimisers."""
-    from leansplat.render import pack
+    from leansplat.engines.cpu import pack
     from leansplat.training.optimizer import Adam
 
     scene, recipe = blobs(10), Recipe()

@@ -13,10 +13,10 @@ from formats.stray_scenes import STRAYS, crowd, sky, worst_move
 
 from leansplat import formats
 from leansplat.compression.format_quantiser import SUFFIXES, SogQuantiser, format_quantiser
+from leansplat.engines.cpu import pack
 from leansplat.formats import compressed_ply, sog, spz
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 from leansplat.ordering import morton_order
-from leansplat.render import pack
 from leansplat.training import TrainingConfig
 
 MODULES = {".sog": sog, ".spz": spz, ".compressed.ply": compressed_ply}

@@ -12,9 +12,9 @@ from training.tiny import blobs, ring_of_cameras
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.harmonics import coarsest_steps, color_weights, loss_on_photos, smallest_palette
 from leansplat.compression.sensitivity import sensitivity
+from leansplat.engines.cpu import pack, render
 from leansplat.formats import sog, spz
 from leansplat.gaussians import Gaussians
-from leansplat.render import pack, render
 
 CAMERAS = ring_of_cameras(12)
 

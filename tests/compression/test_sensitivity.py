@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from render.comparison import as_leaves, gradients_of, relative_error
-from render.reference import covariance_leaves, in_double, render_reference
-from render.scenes import camera, outside, surfaces
+from engines.comparison import as_leaves, gradients_of, relative_error
+from engines.reference import covariance_leaves, in_double, render_reference
+from engines.scenes import camera, outside, surfaces
 
 from leansplat.compression.sensitivity import sensitivity
+from leansplat.engines.cpu import pack, render
 from leansplat.gaussians import concatenate
-from leansplat.render import pack, render
 
 BACKGROUND = (0.2, 0.1, 0.4)
 CAMERAS = [camera(), camera(31, 45, off_centre=True)]

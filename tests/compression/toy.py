@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from leansplat.compression.fake_quantisation import straight_through
+from leansplat.engines.cpu import PackedGaussians, pack
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.render import PackedGaussians, pack
 from leansplat.training import TrainingConfig
 
 RATES = {

@@ -14,11 +14,11 @@ from stray_scenes import crowd, gaussian
 
 from leansplat import formats
 from leansplat.camera_paths import orbit
+from leansplat.engines.cpu import render
 from leansplat.formats import fidelity, sog
 from leansplat.formats.format import Written
 from leansplat.formats.visibility import weights, widths
 from leansplat.gaussians import Gaussians, concatenate
-from leansplat.render import render
 
 LOSSY = (".compressed.ply", ".spz", ".sog", ".npz", ".splat")
 MOVED, TURNED, RESIZED, RECOLOURED, FADED = range(5)

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import plain_ply
 import pytest
+from engines.reference import in_double, render_reference
+from engines.scenes import camera, surfaces
 from formats.comparing import random_scene
 from formats.inria_files import Training
 from formats.inria_files import random_scene as small_scene
-from render.reference import in_double, render_reference
-from render.scenes import camera, surfaces
 
 from leansplat import formats
+from leansplat.engines.cpu import render
 from leansplat.errors import InputError
 from leansplat.formats import inria_checkpoint, ply
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.pruning.start import start_from
-from leansplat.render import render
 from leansplat.summary import summarize
 
 WRITTEN = (".ply", ".compressed.ply", ".spz", ".sog", ".splat", ".glb", ".npz")

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from comparing import shared_scene
-from render.scenes import surfaces
+from engines.scenes import surfaces
 from torch import Tensor
 
 from leansplat import formats
 from leansplat.camera_paths import orbit
+from leansplat.engines.cpu import render
 from leansplat.errors import SceneFileError
 from leansplat.formats import FORMATS
 from leansplat.formats.format import Format
 from leansplat.gaussians import Gaussians
-from leansplat.render import render
 
 READ_ONLY = (".pth", ".gltf", "lod-meta.json")
 SUFFIXES = [suffix for known in FORMATS for suffix in known.suffixes if suffix not in READ_ONLY]

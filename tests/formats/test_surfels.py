@@ -9,15 +9,15 @@ from pathlib import Path
 import plain_ply
 import pytest
 import torch
+from engines.scenes import camera, surfaces
 from formats.comparing import angles
 from formats.inria_files import Training
-from render.scenes import camera, surfaces
 from torch import Tensor
 
 from leansplat import formats
+from leansplat.engines.cpu import render
 from leansplat.formats import inria_checkpoint
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.render import render
 
 
 def file_of_2dgs(scene: Gaussians, path: Path, encoding: str = "binary_little_endian", kind: str = "float") -> Path:

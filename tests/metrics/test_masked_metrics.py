@@ -11,8 +11,8 @@ from metrics.test_ssim import SIZES, pair, reference_ssim_map
 from torch import nn
 
 from leansplat.metrics import Lpips, lpips_weights, psnr, ssim
+from leansplat.metrics.loss import photometric_loss
 from leansplat.metrics.lpips import SCALE, SHIFT
-from leansplat.training.loss import photometric_loss
 
 
 def blotches(height: int, width: int, share: float = 0.6) -> torch.Tensor:

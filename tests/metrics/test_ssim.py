@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from leansplat.metrics import ssim
-from leansplat.training.loss import photometric_loss
+from leansplat.metrics.loss import photometric_loss
 
 SIZES = [(37, 52), (5, 3), (1, 1), (16, 16), (64, 33)]
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from training.tiny import blobs, tiny_capture
 
+from leansplat.engines.cpu import pack, render
 from leansplat.gaussians import Gaussians, concatenate
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence, gather_statistics
-from leansplat.render import pack, render
 
 CAPTURE = tiny_capture(views=5)
 

@@ -11,11 +11,11 @@ from formats.inria_files import EXTENT, RATES, Training, by_our_names, by_their_
 from training.tiny import blobs, tiny_capture
 
 from leansplat import formats
+from leansplat.engines.cpu.packed import pack
 from leansplat.errors import InputError, SceneFileError
 from leansplat.ordering import morton_order
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.pruning.start import start_from
-from leansplat.render.packed import pack
 from leansplat.runs import hash_file, open_run
 from leansplat.training import schedule
 

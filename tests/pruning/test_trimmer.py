@@ -11,6 +11,7 @@ import torch
 from training.tiny import tiny_capture
 
 from leansplat import formats
+from leansplat.engines.cpu import ViewStatistics, pack
 from leansplat.errors import InputError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
@@ -18,7 +19,6 @@ from leansplat.pruning import TrimmingConfig, trim
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import gather_statistics
 from leansplat.pruning.start import start_from
-from leansplat.render import ViewStatistics, pack
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import read_checkpoint

@@ -18,7 +18,7 @@ def test_the_cache_is_another_once_any_piece_of_a_kernel_changes(tmp_path: Path)
     copy = tmp_path / "leansplat"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     assert digest_of_sources(copy) == digest_of_sources(PACKAGE)
-    for piece in ("simd/math.py", "render/cpu/splat.py", "metrics/ssim_kernel.py"):
+    for piece in ("simd/math.py", "engines/cpu/splat.py", "metrics/ssim_kernel.py"):
         before = digest_of_sources(copy)
         path = copy / piece
         stamps = path.stat()

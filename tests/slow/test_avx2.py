@@ -11,11 +11,11 @@ from pathlib import Path
 import numba
 import pytest
 import torch
-from render.comparison import relative_error
-from render.scenes import camera, surfaces
+from engines.comparison import relative_error
+from engines.scenes import camera, surfaces
 from torch import Tensor
 
-from leansplat.render import ViewStatistics, pack, render
+from leansplat.engines.cpu import ViewStatistics, pack, render
 
 TESTS = Path(__file__).parents[1]
 
@@ -50,7 +50,7 @@ def step() -> dict[str, Tensor]:
 
 def instructions() -> set[str]:
     """Names of the vector registers in the machine code of the blending kernel: xmm, ymm, zmm."""
-    from leansplat.render.cpu.blending import blend
+    from leansplat.engines.cpu.blending import blend
 
     code = " ".join(blend.inspect_asm().values())
     return {register for register in ("xmm", "ymm", "zmm") if "%" + register in code}

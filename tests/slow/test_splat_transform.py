@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from engines.reference import in_double, render_reference
+from engines.scenes import surfaces
 from PIL import Image
-from render.reference import in_double, render_reference
-from render.scenes import surfaces
 from torch import Tensor
 
 from leansplat import formats
 from leansplat.cameras import Camera, look_at
-from leansplat.render import render
+from leansplat.engines.cpu import render
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ROOT / "node_modules/@playcanvas/splat-transform/bin/cli.mjs"

@@ -13,8 +13,8 @@ import torch
 from training.tiny import tiny_capture
 
 from leansplat.captures.capture import Capture
+from leansplat.engines.cpu import render
 from leansplat.gaussians import Gaussians
-from leansplat.render import render
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
 

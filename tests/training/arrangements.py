@@ -8,8 +8,8 @@ import torch
 
 from leansplat.cameras import Camera, look_at
 from leansplat.captures.capture import Capture, View
+from leansplat.engines.cpu import render
 from leansplat.gaussians import Gaussians
-from leansplat.render import render
 
 SIZE = 24
 

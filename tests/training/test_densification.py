@@ -11,10 +11,10 @@ from torch import Tensor
 from training.tiny import blobs
 
 from leansplat.captures.capture import Points
+from leansplat.engines.cpu.packed import OPACITIES, unpack_rows
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
-from leansplat.render.packed import OPACITIES, unpack_rows
-from leansplat.render.statistics import ViewStatistics
 from leansplat.training.config import TrainingConfig
 from leansplat.training.densification import DensificationCounts, densify, reset_opacities, too_large
 from leansplat.training.initialisation import gaussians_from_points

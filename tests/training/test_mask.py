@@ -9,9 +9,9 @@ import pytest
 import torch
 from training.tiny import blobs, tiny_capture
 
+from leansplat.engines.cpu import pack, render
+from leansplat.engines.cpu.packed import OPACITIES
 from leansplat.gaussians import TENSOR_NAMES
-from leansplat.render import pack, render
-from leansplat.render.packed import OPACITIES
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, TrainingState, train
 from leansplat.training.checkpoint import read_checkpoint

@@ -8,10 +8,10 @@ import pytest
 import torch
 from training.tiny import blobs
 
+from leansplat.engines.cpu.gather_kernel import gather
+from leansplat.engines.cpu.packed import MEANS, OPACITIES, SCALES, pack_rows, unpack_rows
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.render.packed import MEANS, OPACITIES, SCALES, pack_rows, unpack_rows
 from leansplat.training.config import TrainingConfig
-from leansplat.training.gather_kernel import gather
 from leansplat.training.optimizer import Adam
 
 CONFIG = TrainingConfig()

@@ -13,16 +13,16 @@ import torch
 from training.tiny import blobs, distant_capture, tiny_capture
 
 from leansplat.cameras import look_at
+from leansplat.engines.cpu import render
 from leansplat.errors import CaptureError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.render import render
+from leansplat.metrics.loss import photometric_loss
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, TrainingState, schedule, train, training_step
 from leansplat.training import state as state_module
 from leansplat.training import trainer as trainer_module
 from leansplat.training.checkpoint import read_checkpoint
-from leansplat.training.loss import photometric_loss
 from leansplat.training.trainer import begin_training
 
 CAPTURE = tiny_capture()

@@ -22,10 +22,10 @@ from leansplat.compression.fake_quantisation import MovingRange, fake_quantise, 
 from leansplat.compression.state import said_origin
 from leansplat.compression.unit_rows import unit_rows
 from leansplat.compression.vector_quantisation import Table
+from leansplat.engines.cpu.packed import PackedGaussians, pack
 from leansplat.formats import c3dgs_npz
 from leansplat.formats.c3dgs_coding import QUANTISED, WIDEST, ClusteredGaussians, Encoded, encode
 from leansplat.gaussians import WORLD, Gaussians, Origin
-from leansplat.render.packed import PackedGaussians, pack
 from leansplat.training.config import TrainingConfig
 
 

@@ -24,6 +24,7 @@ from leansplat.compression.config import CompressionConfig
 from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.format_quantiser import SUFFIXES
 from leansplat.compression.preparation import kept_degrees, prepared
+from leansplat.engines.cpu.packed import MEANS
 from leansplat.errors import CaptureError, InputError, SceneFileError
 from leansplat.files import clear_abandoned
 from leansplat.formats import c3dgs_npz
@@ -31,7 +32,6 @@ from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import warn_if_apart
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.start import create_run_from, start_from
-from leansplat.render.packed import MEANS
 from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.loop import Progress

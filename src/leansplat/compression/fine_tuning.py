@@ -18,14 +18,14 @@ from torch import Tensor
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.config import FineTuningConfig
 from leansplat.compression.state import FineTuningState, read_state, write_state
+from leansplat.engines.cpu import PackedGaussians, render
 from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
-from leansplat.render import PackedGaussians, render
+from leansplat.metrics.loss import photometric_loss
 from leansplat.runs import Run
 from leansplat.training import loop
 from leansplat.training.config import TrainingConfig
 from leansplat.training.loop import Progress
-from leansplat.training.loss import photometric_loss
 
 
 class Quantiser(Protocol):

@@ -20,10 +20,10 @@ from leansplat.clustering import nearest_codes
 from leansplat.compression.fake_quantisation import straight_through
 from leansplat.compression.fine_tuning import Quantiser
 from leansplat.compression.state import said_origin
+from leansplat.engines.cpu.packed import PackedGaussians, pack
 from leansplat.formats import compressed_ply, sog, spz
 from leansplat.formats.fidelity import report_rows
 from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, Origin
-from leansplat.render.packed import PackedGaussians, pack
 from leansplat.training.config import TrainingConfig
 
 _REFIT_EVERY = 100

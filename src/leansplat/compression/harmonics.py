@@ -17,11 +17,11 @@ import torch
 
 from leansplat.captures.capture import Capture
 from leansplat.compression.sensitivity import Sensitivity
+from leansplat.engines.cpu import render
+from leansplat.engines.cpu.packed import pack
 from leansplat.formats import sog, spz
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.psnr import psnr
-from leansplat.render import render
-from leansplat.render.packed import pack
 
 _VIEWS = 8
 _LEAST_WEIGHT = 0.05

@@ -19,12 +19,12 @@ from leansplat.compression.format_quantiser import FileQuantiser, format_quantis
 from leansplat.compression.harmonics import coarsest_steps, color_weights, loss_on_photos, smallest_palette
 from leansplat.compression.sensitivity import Sensitivity, sensitivity
 from leansplat.compression.vector_quantisation import vector_quantise
+from leansplat.engines.cpu.packed import pack
 from leansplat.errors import InputError
 from leansplat.formats import c3dgs_coding, c3dgs_npz
 from leansplat.formats.fidelity import report_rows
 from leansplat.gaussians import Gaussians
 from leansplat.pruning.start import Start
-from leansplat.render.packed import pack
 from leansplat.runs import Run
 from leansplat.training.loop import Progress
 

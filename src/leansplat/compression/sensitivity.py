@@ -18,9 +18,9 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.compression.covariance import log_size
-from leansplat.render.cpu import rasterizer
-from leansplat.render.cpu.covariance_backward import COVARIANCE_ROWS
-from leansplat.render.packed import SCALES, SH0, PackedGaussians, unpack_rows
+from leansplat.engines.cpu import rasterizer
+from leansplat.engines.cpu.covariance_backward import COVARIANCE_ROWS
+from leansplat.engines.cpu.packed import SCALES, SH0, PackedGaussians, unpack_rows
 from leansplat.training.loop import Progress
 
 

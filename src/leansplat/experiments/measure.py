@@ -12,11 +12,11 @@ import torch
 
 from leansplat import formats
 from leansplat.captures.capture import Capture, View
+from leansplat.engines.cpu import render
 from leansplat.evaluation import evaluate
 from leansplat.experiments.results import picture_path
 from leansplat.gaussians import Gaussians
 from leansplat.pictures import write_png
-from leansplat.render import render
 from leansplat.runs import Run
 
 _BINS = 64

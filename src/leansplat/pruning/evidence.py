@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from leansplat.captures.capture import View
-from leansplat.render import PackedGaussians, RemovalEffects, ViewStatistics, render
-from leansplat.render.packed import OPACITIES, SCALES
-from leansplat.training.loss import photometric_loss
+from leansplat.engines.cpu import PackedGaussians, RemovalEffects, ViewStatistics, render
+from leansplat.engines.cpu.packed import OPACITIES, SCALES
+from leansplat.metrics.loss import photometric_loss
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from leansplat.captures.capture import View
+from leansplat.engines.cpu import PackedGaussians, render
 from leansplat.metrics.psnr import psnr
 from leansplat.metrics.ssim import ssim
-from leansplat.render import PackedGaussians, render
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ import torch
 
 from leansplat import formats
 from leansplat.captures.capture import Capture
+from leansplat.engines.cpu.packed import pack
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
 from leansplat.formats import inria_checkpoint
 from leansplat.formats.format import opened
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.origin import settled
-from leansplat.render.packed import pack
-from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import Run, create_run, hash_capture, hash_file, open_run
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig

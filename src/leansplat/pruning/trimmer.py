@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from leansplat.captures.capture import Capture
+from leansplat.engines.cpu.packed import MEANS
 from leansplat.errors import CaptureError
 from leansplat.gaussians import Gaussians
 from leansplat.origin import warn_if_apart
@@ -25,7 +26,6 @@ from leansplat.pruning.evidence import Evidence, gather_statistics
 from leansplat.pruning.quality import quality
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
 from leansplat.pruning.start import Start, check_scene, create_run_from, start_from
-from leansplat.render.packed import MEANS
 from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint

@@ -19,7 +19,7 @@ from leansplat.simd.openmp import load_own_openmp
 
 _log = logging.getLogger("leansplat")
 
-_SLOW_TO_COMPILE = ("leansplat.render.", "leansplat.training.")
+_SLOW_TO_COMPILE = "leansplat.engines."
 
 inlined = numba.njit(error_model="numpy", forceinline=True)
 """A function called from kernels."""

@@ -19,11 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from leansplat.engines.cpu.packed import LANES, PackedGaussians
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError, RunError
 from leansplat.files import replacing
 from leansplat.gaussians import WORLD
-from leansplat.render.packed import LANES, PackedGaussians
-from leansplat.render.statistics import ViewStatistics
 from leansplat.training.config import TrainingConfig
 from leansplat.training.optimizer import Adam, learning_rates
 from leansplat.training.state import TrainingState

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
+from leansplat.engines.cpu import pack, render
+from leansplat.engines.cpu.projection import NEAR
 from leansplat.gaussians import Gaussians
-from leansplat.render import pack, render
-from leansplat.render.cpu.projection import NEAR
 
 _log = logging.getLogger("leansplat")
 

@@ -15,9 +15,9 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from leansplat.engines.cpu.packed import MEANS, OPACITIES, QUATS, SCALES
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.ordering import morton_order
-from leansplat.render.packed import MEANS, OPACITIES, QUATS, SCALES
-from leansplat.render.statistics import ViewStatistics
 from leansplat.training.config import TrainingConfig
 from leansplat.training.optimizer import Adam
 

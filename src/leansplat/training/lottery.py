@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 
 from leansplat.captures.capture import Points
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
-from leansplat.render.statistics import ViewStatistics
 from leansplat.training.config import TrainingConfig
 from leansplat.training.initialisation import gaussians_from_points
 from leansplat.training.optimizer import Adam

@@ -16,8 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from leansplat.render.packed import OPACITIES, SCALES, unpack_rows
-from leansplat.training.adam_kernel import BETA1, BETA2, EPSILON, bias_corrections
+from leansplat.engines.cpu.adam_kernel import BETA1, BETA2, EPSILON, bias_corrections
+from leansplat.engines.cpu.packed import OPACITIES, SCALES, unpack_rows
 from leansplat.training.config import TrainingConfig
 from leansplat.training.optimizer import Adam
 

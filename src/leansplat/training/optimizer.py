@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from leansplat.gaussians import Gaussians
-from leansplat.render.cpu import rasterizer
-from leansplat.render.cpu.rasterizer import Pass
-from leansplat.render.packed import (
+from leansplat.engines.cpu import rasterizer
+from leansplat.engines.cpu.adam_kernel import adam_step, bias_corrections, step_backward
+from leansplat.engines.cpu.gather_kernel import gather
+from leansplat.engines.cpu.packed import (
     LANES,
     MEANS,
     OPACITIES,
@@ -27,10 +27,10 @@ from leansplat.render.packed import (
     PackedGaussians,
     pack,
 )
+from leansplat.engines.cpu.rasterizer import Pass
+from leansplat.gaussians import Gaussians
 from leansplat.simd.threads import thread_count
-from leansplat.training.adam_kernel import adam_step, bias_corrections, step_backward
 from leansplat.training.config import TrainingConfig
-from leansplat.training.gather_kernel import gather
 
 
 @dataclass

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from leansplat.captures.capture import View
+from leansplat.engines.cpu import rasterizer
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import RunError
 from leansplat.gaussians import Gaussians
+from leansplat.metrics.loss import loss_and_gradient
 from leansplat.ordering import morton_order
-from leansplat.render.cpu import rasterizer
-from leansplat.render.statistics import ViewStatistics
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loss import loss_and_gradient
 from leansplat.training.mask import fresh_mask, update_mask
 from leansplat.training.optimizer import Adam
 

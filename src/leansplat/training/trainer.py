@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from leansplat.captures.capture import Capture
+from leansplat.engines.cpu.packed import OPACITIES
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import described, origin_of_capture
-from leansplat.render.packed import OPACITIES
-from leansplat.render.statistics import ViewStatistics
 from leansplat.runs import Run, alone_at_work, create_run, hash_capture, run_to_resume
 from leansplat.training import loop, schedule
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint

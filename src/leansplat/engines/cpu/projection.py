@@ -6,9 +6,9 @@ Sixteen Gaussians at a time, one a lane; blocks are independent, so threads shar
 import numba
 import numpy as np
 
-from leansplat.render.cpu.geometry import camera_depth, geometry, view_direction
-from leansplat.render.cpu.spherical_harmonics import color
-from leansplat.render.cpu.splat import LOG2_255, RECORD
+from leansplat.engines.cpu.geometry import camera_depth, geometry, view_direction
+from leansplat.engines.cpu.spherical_harmonics import color
+from leansplat.engines.cpu.splat import LOG2_255, RECORD
 from leansplat.simd.across_lanes import store_records
 from leansplat.simd.bits import lowest_bit, mask_to_bits
 from leansplat.simd.compilation import inlined, kernel

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from torch import Tensor
 
-from leansplat.render.cpu.projection_backward import (
+from leansplat.engines.cpu.projection_backward import (
     add_screen_gradient,
     block_backward,
     clear_rows,

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
-from leansplat.render.cpu import rasterizer
-from leansplat.render.cpu.removal import CHANGE, COLUMNS, SLOPE, VALUE_GRADIENT, VISIBILITY
-from leansplat.render.packed import PackedGaussians
+from leansplat.engines.cpu import rasterizer
+from leansplat.engines.cpu.packed import PackedGaussians
+from leansplat.engines.cpu.removal import CHANGE, COLUMNS, SLOPE, VALUE_GRADIENT, VISIBILITY
 
 
 @dataclass(frozen=True)

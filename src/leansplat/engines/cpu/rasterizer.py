@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leansplat.cameras import Camera
+from leansplat.engines.cpu.binning import count_pairs, scatter_pairs, sort_by_depth
+from leansplat.engines.cpu.blending import blend
+from leansplat.engines.cpu.blending_backward import blend_backward, share_tiles
+from leansplat.engines.cpu.blending_weights import blending_weights
+from leansplat.engines.cpu.camera import KernelCamera, kernel_camera
+from leansplat.engines.cpu.covariance_backward import covariance_backward
+from leansplat.engines.cpu.projection import TILE, project
+from leansplat.engines.cpu.projection_backward import project_backward
+from leansplat.engines.cpu.removal import removal_effects
+from leansplat.engines.cpu.splat import RECORD
 from leansplat.errors import LeansplatError
-from leansplat.render.cpu.binning import count_pairs, scatter_pairs, sort_by_depth
-from leansplat.render.cpu.blending import blend
-from leansplat.render.cpu.blending_backward import blend_backward, share_tiles
-from leansplat.render.cpu.blending_weights import blending_weights
-from leansplat.render.cpu.camera import KernelCamera, kernel_camera
-from leansplat.render.cpu.covariance_backward import covariance_backward
-from leansplat.render.cpu.projection import TILE, project
-from leansplat.render.cpu.projection_backward import project_backward
-from leansplat.render.cpu.removal import removal_effects
-from leansplat.render.cpu.splat import RECORD
 from leansplat.simd import memory
 from leansplat.simd.threads import thread_count
 from leansplat.simd.vector import LANES

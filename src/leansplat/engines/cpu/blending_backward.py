@@ -10,8 +10,8 @@ same bits.
 import numba
 import numpy as np
 
-from leansplat.render.cpu.projection import TILE
-from leansplat.render.cpu.splat import (
+from leansplat.engines.cpu.projection import TILE
+from leansplat.engines.cpu.splat import (
     BLUE,
     FORM_A,
     FORM_B,
@@ -25,7 +25,7 @@ from leansplat.render.cpu.splat import (
     RED,
     brightness_at,
 )
-from leansplat.render.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_inside, read_block
+from leansplat.engines.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_inside, read_block
 from leansplat.simd.across_lanes import sums_of
 from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel

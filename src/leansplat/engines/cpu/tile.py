@@ -6,7 +6,7 @@ splat's record is tested against all sixteen blocks of the tile at once (`splat.
 
 import numpy as np
 
-from leansplat.render.cpu.projection import TILE
+from leansplat.engines.cpu.projection import TILE
 from leansplat.simd.compilation import inlined
 from leansplat.simd.vector import LANES, lane_numbers_in_4x4, load, select, store
 

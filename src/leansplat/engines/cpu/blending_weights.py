@@ -7,9 +7,9 @@ not count start without light, as those outside the image do.
 import numba
 import numpy as np
 
-from leansplat.render.cpu.projection import TILE
-from leansplat.render.cpu.splat import FORM_A, FORM_B, FORM_C, LOG2_OPACITY, MEAN_X, MEAN_Y, RECORD, brightness_at
-from leansplat.render.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_counted
+from leansplat.engines.cpu.projection import TILE
+from leansplat.engines.cpu.splat import FORM_A, FORM_B, FORM_C, LOG2_OPACITY, MEAN_X, MEAN_Y, RECORD, brightness_at
+from leansplat.engines.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_counted
 from leansplat.simd.across_lanes import largest_lane, sum_lanes
 from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel

@@ -12,8 +12,8 @@ The backward pass follows these words and repeats no test.
 import numba
 import numpy as np
 
-from leansplat.render.cpu.projection import TILE
-from leansplat.render.cpu.splat import (
+from leansplat.engines.cpu.projection import TILE
+from leansplat.engines.cpu.splat import (
     BLUE,
     FORM_A,
     FORM_B,
@@ -27,7 +27,7 @@ from leansplat.render.cpu.splat import (
     brightness_at,
     rectangles_reached,
 )
-from leansplat.render.cpu.tile import (
+from leansplat.engines.cpu.tile import (
     BLOCK,
     BLOCKS,
     MIN_TRANSMITTANCE,

@@ -9,8 +9,8 @@ input, which makes the result the same whatever the number of threads.
 import numba
 import numpy as np
 
-from leansplat.render.cpu.projection import TILE
-from leansplat.render.cpu.splat import RECORD, rectangles_reached
+from leansplat.engines.cpu.projection import TILE
+from leansplat.engines.cpu.splat import RECORD, rectangles_reached
 from leansplat.simd.bits import lowest_bit
 from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.vector import LANES, floor, fma, lane_numbers, prefetch

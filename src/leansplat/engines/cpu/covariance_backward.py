@@ -7,8 +7,8 @@ M = J W, Sigma' = M Sigma M^T + 0.3 I, so dL/dSigma = M^T (dL/dSigma') M. Gradie
 import numba
 import numpy as np
 
-from leansplat.render.cpu.geometry import geometry
-from leansplat.render.cpu.projection_backward import (
+from leansplat.engines.cpu.geometry import geometry
+from leansplat.engines.cpu.projection_backward import (
     SUM_P,
     SUM_PXX,
     SUM_PXY,

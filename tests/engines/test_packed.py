@@ -7,8 +7,8 @@ import torch
 from formats.comparing import random_scene
 from torch import Tensor
 
+from leansplat.engines.cpu.packed import LANES, pack, pack_rows, unpack_rows
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.render.packed import LANES, pack, pack_rows, unpack_rows
 from leansplat.simd.threads import set_thread_count, thread_count
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from render.comparison import relative_error
-from render.reference import covariance_leaves, in_double, loss_weights, render_reference
-from render.scenes import HARD_CASES, camera, surfaces
+from engines.comparison import relative_error
+from engines.reference import covariance_leaves, in_double, loss_weights, render_reference
+from engines.scenes import HARD_CASES, camera, surfaces
 from torch import Tensor
 
+from leansplat.engines.cpu import rasterizer
+from leansplat.engines.cpu.packed import SH0, pack, unpack_rows
 from leansplat.gaussians import Gaussians
-from leansplat.render.cpu import rasterizer
-from leansplat.render.packed import SH0, pack, unpack_rows
 
 BACKGROUND = (0.1, 0.5, 0.9)
 

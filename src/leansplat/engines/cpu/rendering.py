@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
+from leansplat.engines.cpu import rasterizer
+from leansplat.engines.cpu.packed import PackedGaussians, pack
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians
-from leansplat.render.cpu import rasterizer
-from leansplat.render.packed import PackedGaussians, pack
-from leansplat.render.statistics import ViewStatistics
 
 
 class Rendering(NamedTuple):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from render.comparison import compare, relative_error
-from render.reference import radii as reference_radii
-from render.reference import reaches_image
-from render.scenes import camera, everything, surfaces
+from engines.comparison import compare, relative_error
+from engines.reference import radii as reference_radii
+from engines.reference import reaches_image
+from engines.scenes import camera, everything, surfaces
 from torch import Tensor
 
 from leansplat.cameras import Camera
+from leansplat.engines.cpu import ViewStatistics, pack, render
 from leansplat.gaussians import Gaussians
-from leansplat.render import ViewStatistics, pack, render
 
 SCENES = {"surfaces": lambda: surfaces(300, seed=50), "everything": everything}
 VIEWS = {"even": camera(), "off centre": camera(45, 33, off_centre=True)}

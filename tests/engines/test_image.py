@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from render.comparison import as_leaves, compare, gradients_of, largest_difference, relative_error
-from render.scenes import HARD_CASES, camera, everything, huge, scene, surfaces, to_world
+from engines.comparison import as_leaves, compare, gradients_of, largest_difference, relative_error
+from engines.scenes import HARD_CASES, camera, everything, huge, scene, surfaces, to_world
 from torch import Tensor
 
 from leansplat.cameras import look_at
+from leansplat.engines.cpu import pack, rasterizer, render
 from leansplat.errors import LeansplatError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate, empty
-from leansplat.render import pack, render
-from leansplat.render.cpu import rasterizer
 
 FRONT = to_world(torch.tensor([[0.0, 0.0, 3.0]]))
 """(1, 3) a mean that projects to the principal point of `camera()`."""

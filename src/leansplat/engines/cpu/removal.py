@@ -10,8 +10,8 @@ count start without light, as those outside the image do.
 import numba
 import numpy as np
 
-from leansplat.render.cpu.projection import TILE
-from leansplat.render.cpu.splat import (
+from leansplat.engines.cpu.projection import TILE
+from leansplat.engines.cpu.splat import (
     FORM_A,
     FORM_B,
     FORM_C,
@@ -22,7 +22,7 @@ from leansplat.render.cpu.splat import (
     RED,
     brightness_at,
 )
-from leansplat.render.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_counted, read_block
+from leansplat.engines.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, pixels_counted, read_block
 from leansplat.simd.across_lanes import sums_of
 from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from render.comparison import relative_error
-from render.scenes import camera, surfaces
+from engines.comparison import relative_error
+from engines.scenes import camera, surfaces
 from torch import Tensor
 
 from leansplat.cameras import Camera
+from leansplat.engines.cpu import RemovalEffects, pack, render
 from leansplat.gaussians import Gaussians
-from leansplat.render import RemovalEffects, pack, render
 
 BACKGROUND = (0.3, 0.5, 0.1)
 VIEWS = {"even": camera(), "off centre": camera(45, 33, off_centre=True)}

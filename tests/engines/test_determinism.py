@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numba
 import pytest
 import torch
-from render.comparison import relative_error
-from render.scenes import camera, surfaces
+from engines.comparison import relative_error
+from engines.scenes import camera, surfaces
 from torch import Tensor
 
-from leansplat.render import ViewStatistics, pack, render
+from leansplat.engines.cpu import ViewStatistics, pack, render
 from leansplat.simd.threads import set_thread_count, thread_count
 
 

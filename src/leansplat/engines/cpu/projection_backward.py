@@ -9,9 +9,9 @@ all that is read. Sums and marks are set to zero as they are read, so the next b
 import numba
 import numpy as np
 
-from leansplat.render.cpu.geometry import DILATION, geometry, view_direction
-from leansplat.render.cpu.spherical_harmonics import SH_ROW, color_gradient
-from leansplat.render.cpu.splat import BLUE, GREEN, RECORD, RED
+from leansplat.engines.cpu.geometry import DILATION, geometry, view_direction
+from leansplat.engines.cpu.spherical_harmonics import SH_ROW, color_gradient
+from leansplat.engines.cpu.splat import BLUE, GREEN, RECORD, RED
 from leansplat.simd.across_lanes import load_records
 from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel

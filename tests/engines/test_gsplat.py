@@ -14,12 +14,12 @@ from types import ModuleType
 
 import pytest
 import torch
-from render.scenes import camera, everything, surfaces
+from engines.scenes import camera, everything, surfaces
 from torch import Tensor
 
 from leansplat.cameras import Camera
+from leansplat.engines.cpu import render
 from leansplat.gaussians import Gaussians
-from leansplat.render import render
 
 gsplat = pytest.importorskip("gsplat.cuda._torch_impl", reason="gsplat is not installed: pip install gsplat==1.5.3")
 

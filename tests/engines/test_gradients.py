@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from render.comparison import Pair, as_leaves, compare, gradients_of, relative_error
-from render.scenes import HARD_CASES, camera, everything, scene, surfaces, to_world
+from engines.comparison import Pair, as_leaves, compare, gradients_of, relative_error
+from engines.scenes import HARD_CASES, camera, everything, scene, surfaces, to_world
 
 from leansplat.cameras import look_at
+from leansplat.engines.cpu import PackedGaussians, pack, render
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, empty
-from leansplat.render import PackedGaussians, pack, render
 
 TOLERANCE = 1e-5
 """Relative L2 error of a gradient tensor: float32 with some thousand operations between a parameter and the loss."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from render.reference import Reference, in_double, loss_weights, render_reference, spherical_harmonics
-from render.scenes import HARD_CASES, camera, scene, surfaces, to_world
+from engines.reference import Reference, in_double, loss_weights, render_reference, spherical_harmonics
+from engines.scenes import HARD_CASES, camera, scene, surfaces, to_world
 
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leansplat.render.packed import LANES
+from leansplat.engines.cpu.packed import LANES
 from leansplat.simd import memory
 from leansplat.simd.compilation import kernel
 

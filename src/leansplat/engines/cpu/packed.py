@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from leansplat.engines.cpu.packing_kernel import from_blocks, into_blocks, sums_from_blocks
 from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, Origin
-from leansplat.render.packing_kernel import from_blocks, into_blocks, sums_from_blocks
 from leansplat.simd import memory
 from leansplat.simd.threads import thread_count
 
