@@ -24,7 +24,6 @@ from leansplat.compression.config import CompressionConfig
 from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.format_quantiser import SUFFIXES
 from leansplat.compression.preparation import kept_degrees, prepared
-from leansplat.engines.cpu.packed import MEANS
 from leansplat.errors import CaptureError, InputError, SceneFileError
 from leansplat.files import clear_abandoned
 from leansplat.formats import c3dgs_npz
@@ -68,6 +67,7 @@ def compress(
     config: CompressionConfig | None = None,
     run: Run | str | os.PathLike[str] | None = None,
     *,
+    engine: str | None = None,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -82,6 +82,7 @@ def compress(
         config: how.
         run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
             by `create_compression_run`, or a folder to make one in.
+        engine: what renders, a name in `leansplat.engines.ENGINES`: by default "cpu", or what `run` was made for.
         settings: further ones to record in a run that is made, see `create_compression_run`.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
@@ -104,16 +105,18 @@ def compress(
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
     if not isinstance(scene, Gaussians):
         warn_of_another_background(trained_with(scene), capture.background)
-    start = start_from(scene, capture.extent, config.fine_tuning.seed)
-    packed = start.state.optimizer.packed
-    warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
     begun = run_to_resume(run) if resume else None
+    made = begun if begun is not None else (run if isinstance(run, Run) else None)
+    engine = loop.engine_of(made, engine)
+    start = start_from(scene, capture.extent, config.fine_tuning.seed, engine)
+    model = start.state.model
+    warn_if_apart(model.attribute("means").cpu(), model.facts.origin, [view.camera for view in capture.train])
     if begun is not None:
         run = begun
         clear_abandoned(path.resolve().parent)
         loop.check_resumable(run, "compress", {"compression": config}, capture)
     elif run is not None and not isinstance(run, Run):
-        run = create_compression_run(run, scene, capture, config, settings=settings, overwrite=overwrite)
+        run = create_compression_run(run, scene, capture, config, engine=engine, settings=settings, overwrite=overwrite)
     if run is not None and start.sha256 is not None:
         run.check_input("scene", start.sha256)
     if begun is not None and not begun.checkpoints():
@@ -137,6 +140,7 @@ def compress(
             config.fine_tuning,
             run,
             recipe=start.training,
+            engine=engine,
             resume=begun is not None,
             progress=progress,
             begun=write_plain,
@@ -164,12 +168,14 @@ def create_compression_run(
     capture: Capture,
     config: CompressionConfig,
     *,
+    engine: str = "cpu",
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Run:
     """Make the run folder of a compression.
 
     Args:
+        engine: see `compress`.
         settings: further ones to record, as JSON: where the capture is, its downscale.
         overwrite: see `create_run`.
 
@@ -177,9 +183,9 @@ def create_compression_run(
         InputError: the scene cannot be used, or lies in the folder that the run would replace.
         RunError: the folder is in use, or cannot be made.
     """
-    seed = config.fine_tuning.seed
+    parts, seed = {"compression": config}, config.fine_tuning.seed
     return create_run_from(
-        scene, folder, "compress", capture, {"compression": config}, seed, settings=settings, overwrite=overwrite
+        scene, folder, "compress", capture, parts, seed, engine=engine, settings=settings, overwrite=overwrite
     )
 
 

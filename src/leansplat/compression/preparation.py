@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from leansplat import engines
 from leansplat.captures.capture import Capture
 from leansplat.compression.clustered import ClusteredQuantiser
 from leansplat.compression.config import CompressionConfig
 from leansplat.compression.covariance import normalised_covariance
 from leansplat.compression.format_quantiser import FileQuantiser, format_quantiser
 from leansplat.compression.harmonics import coarsest_steps, color_weights, loss_on_photos, smallest_palette
-from leansplat.compression.sensitivity import Sensitivity, sensitivity
 from leansplat.compression.vector_quantisation import vector_quantise
-from leansplat.engines.cpu.packed import pack
+from leansplat.engines.sensitivity import Sensitivity
 from leansplat.errors import InputError
 from leansplat.formats import c3dgs_coding, c3dgs_npz
 from leansplat.formats.fidelity import report_rows
@@ -56,12 +56,13 @@ def prepared(
     gaussians = kept_degrees(start.state.gaussians(), config)
     before = len(gaussians)
     said: dict[str, Any] = {}
-    found = sensitivity(
-        pack(gaussians),
+    engine = start.state.model.engine
+    found = engines.named(engine).sensitivity(
+        gaussians,
         [view.camera for view in capture.train],
         capture.background,
+        [view.mask for view in capture.train],
         progress,
-        masks=[view.mask for view in capture.train],
     )
     if config.drop_unseen:
         seen = found.of_color > 0
@@ -76,9 +77,9 @@ def prepared(
             gaussians, found = gaussians[kept], found[kept]
         quantiser, said = _clustered(gaussians, found, config, progress)
     elif suffix == ".sog":
-        quantiser, said = _with_palette(gaussians, found, capture, config)
+        quantiser, said = _with_palette(gaussians, found, capture, config, engine)
     elif suffix == ".spz":
-        quantiser, said = _with_steps(gaussians, found, capture, config)
+        quantiser, said = _with_steps(gaussians, found, capture, config, engine)
     if run is not None:
         event = "clustered" if shares else "prepared"
         run.log(event, 0, gaussians=len(gaussians), dropped=before - len(gaussians), **said)
@@ -86,12 +87,12 @@ def prepared(
 
 
 def _with_palette(
-    gaussians: Gaussians, found: Sensitivity, capture: Capture, config: CompressionConfig
+    gaussians: Gaussians, found: Sensitivity, capture: Capture, config: CompressionConfig, engine: str
 ) -> tuple[FileQuantiser, dict[str, Any]]:
     """The quantiser of a .sog whose palette is as small as `sh_loss` allows, and what the log says of it."""
     seed, weights, size = config.fine_tuning.seed, color_weights(found), config.palette_size
     if size is None:
-        loss = loss_on_photos(gaussians, capture)
+        loss = loss_on_photos(gaussians, capture, engine)
         size = smallest_palette(gaussians, weights, loss, config.sh_loss, seed=seed)
     steps = config.fine_tuning.steps
     quantiser = format_quantiser(".sog", steps=steps, sh_weights=weights, palette_size=size, seed=seed)
@@ -99,10 +100,10 @@ def _with_palette(
 
 
 def _with_steps(
-    gaussians: Gaussians, found: Sensitivity, capture: Capture, config: CompressionConfig
+    gaussians: Gaussians, found: Sensitivity, capture: Capture, config: CompressionConfig, engine: str
 ) -> tuple[FileQuantiser, dict[str, Any]]:
     """The quantiser of an .spz whose harmonics are as coarse as `sh_loss` allows, and what the log says of them."""
-    loss = loss_on_photos(gaussians, capture)
+    loss = loss_on_photos(gaussians, capture, engine)
     steps = coarsest_steps(gaussians, color_weights(found), loss, config.sh_loss)
     quantiser = format_quantiser(".spz", steps=config.fine_tuning.steps, sh_steps=steps)
     return quantiser, {"sh_steps": {f"{step:g}": int((steps == step).sum()) for step in np.unique(steps)}}

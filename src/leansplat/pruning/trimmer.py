@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from leansplat.captures.capture import Capture
-from leansplat.engines.cpu.packed import MEANS
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import CaptureError
 from leansplat.gaussians import Gaussians
 from leansplat.origin import warn_if_apart
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
-from leansplat.pruning.evidence import Evidence, gather_statistics
+from leansplat.pruning.evidence import Evidence
 from leansplat.pruning.quality import quality
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
 from leansplat.pruning.start import Start, check_scene, create_run_from, start_from
@@ -54,6 +54,7 @@ def trim(
     config: TrimmingConfig,
     run: Run | str | os.PathLike[str] | None = None,
     *,
+    engine: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -66,6 +67,8 @@ def trim(
         config: how far and how.
         run: where to keep log, checkpoints and the scene: a run made by `create_trimming_run`, or a folder to make one
             in. Without it nothing is written.
+        engine: what trains, a name in `leansplat.engines.ENGINES`: by default "cpu", or what `run` was made for. It
+            need not be the one that the scene was trained with.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
         progress: see `training.loop.Progress`.
@@ -86,15 +89,16 @@ def trim(
     if begun is not None:
         run = begun
         check_scene(run, scene)
+        loop.engine_of(run, engine)
         checkpoint = loop.resume(run, "trim", {"trimming": config}, capture)
     elif run is not None and not isinstance(run, Run):
-        run = create_trimming_run(run, scene, capture, config, overwrite=overwrite)
+        run = create_trimming_run(run, scene, capture, config, engine=engine or "cpu", overwrite=overwrite)
     if checkpoint is not None:
         trimming = _Trimming(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
     else:
-        start = start_from(scene, capture.extent, config.seed)
-        packed = start.state.optimizer.packed
-        warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
+        start = start_from(scene, capture.extent, config.seed, loop.engine_of(run, engine))
+        model = start.state.model
+        warn_if_apart(model.attribute("means").cpu(), model.facts.origin, [view.camera for view in capture.train])
         if run is not None and start.sha256 is not None:
             run.check_input("scene", start.sha256)
         trimming = _Trimming.begin(start, capture, config, run)
@@ -122,12 +126,14 @@ def create_trimming_run(
     capture: Capture,
     config: TrimmingConfig,
     *,
+    engine: str = "cpu",
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Run:
     """Make the run folder of a trimming.
 
     Args:
+        engine: see `trim`.
         settings: further ones to record, as JSON: where the capture is, its downscale.
         overwrite: see `create_run`.
 
@@ -135,8 +141,9 @@ def create_trimming_run(
         InputError: the scene cannot be used, or lies in the folder that the run would replace.
         RunError: the folder is in use, or cannot be made.
     """
+    parts = {"trimming": config}
     return create_run_from(
-        scene, folder, "trim", capture, {"trimming": config}, config.seed, settings=settings, overwrite=overwrite
+        scene, folder, "trim", capture, parts, config.seed, engine=engine, settings=settings, overwrite=overwrite
     )
 
 
@@ -162,10 +169,10 @@ class _Trimming:
         """At the start: the first round has been done."""
         began = time.perf_counter()
         state = start.state
-        notes = {"first_step": state.step, "first_count": len(state.optimizer)}
+        notes = {"first_step": state.step, "first_count": len(state.model)}
         trimming = cls(capture, config, run, state, start.training, notes)
         has_gradients = bool((state.statistics.views_seen > 0).any())
-        trimming._log("started", gaussians=len(state.optimizer), optimizer="kept" if start.has_optimizer else "fresh")
+        trimming._log("started", gaussians=len(state.model), optimizer="kept" if start.has_optimizer else "fresh")
         if config.gradient_source == "stale" and not has_gradients and not config.control:
             trimming._log(
                 "stale_gradients_emulated", reason="the scene brings no statistics of its training; gathered once"
@@ -190,7 +197,7 @@ class _Trimming:
             return
         state, config, first = self.state, self.config, self.notes["first_count"]
         statistics = state.statistics if config.gradient_source == "stale" else self._gather()
-        evidence = Evidence(state.optimizer.packed, self.capture.train, self.capture.background, statistics)
+        evidence = Evidence(state.model, self.capture.train, self.capture.background, statistics)
         seen = evidence.seen
         levels = removal_levels(CRITERIA[config.criterion](evidence), evidence.gradient, seen, config.unseen)
         before = len(levels)
@@ -212,9 +219,9 @@ class _Trimming:
             rounds=config.rounds,
             asked=asked,
             before=before,
-            removed=before - len(state.optimizer),
-            kept=len(state.optimizer),
-            sparsity=1 - len(state.optimizer) / first,
+            removed=before - len(state.model),
+            kept=len(state.model),
+            sparsity=1 - len(state.model) / first,
             sparsity_predicted=predicted,
             unseen=int((~seen).sum()),
             unseen_removed=int((~seen & ~kept).sum()),
@@ -222,15 +229,15 @@ class _Trimming:
             held_out_after=self._quality(),
         )
 
-    def _gather(self) -> Any:
-        packed, capture = self.state.optimizer.packed, self.capture
-        return gather_statistics(packed, capture.train, capture.background, self.training.ssim_weight)
+    def _gather(self) -> ViewStatistics:
+        capture = self.capture
+        return self.state.model.gather_statistics(capture.train, capture.background, self.training.ssim_weight)
 
     def _quality(self) -> dict[str, float | None] | None:
         """Quality on the held-out views for the log; not measured where nothing is logged."""
         if self.run is None:
             return None
-        return asdict(quality(self.state.optimizer.packed, self.capture.test, self.capture.background))
+        return asdict(quality(self.state.model, self.capture.test, self.capture.background))
 
     def _log(self, event: str, **values: Any) -> None:
         if self.run is not None:

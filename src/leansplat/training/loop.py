@@ -119,10 +119,23 @@ def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Ca
     path = run.checkpoint_path(steps[-1])
     checkpoint = read_checkpoint(path)
     began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
-    if checkpoint.config != began_with or checkpoint.state.step != steps[-1]:
+    made_by = checkpoint.state.model.engine
+    if checkpoint.config != began_with or checkpoint.state.step != steps[-1] or made_by != engine_of(run, None):
         raise RunError(f"{path} belongs to another run; delete it or start a new run")
     go_back(run, steps[-1])
     return checkpoint
+
+
+def engine_of(run: Run | None, wanted: str | None) -> str:
+    """The engine to work with: what `run` was made for, "cpu" where nothing says anything else.
+
+    Raises:
+        RunError: another engine than that is wanted.
+    """
+    made_for = None if run is None else run.config["settings"].get("engine", "cpu")  # older runs name none
+    if run is not None and wanted not in (None, made_for):
+        raise RunError(f"{run.folder} was begun with the engine {made_for}; go on with that, or start a new run")
+    return wanted or made_for or "cpu"
 
 
 def check_resumable(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> None:

@@ -6,37 +6,25 @@ that gradients reach the six tensors, and takes `PackedGaussians` as they are, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.engines.cpu import rasterizer
 from leansplat.engines.cpu.packed import PackedGaussians, pack
+from leansplat.engines.cpu.rasterizer import Pass
+from leansplat.engines.engine import BLACK, Background, Rendering
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians
-
-
-class Rendering(NamedTuple):
-    """A rendered view.
-
-    Args:
-        image: (H, W, 3) float32, blended with the background, not clamped. A view of planar memory.
-        alpha: (H, W) float32 in [0, 1], how much of the background is covered.
-    """
-
-    image: Tensor
-    alpha: Tensor
 
 
 def render(
     gaussians: Gaussians | PackedGaussians,
     camera: Camera,
     *,
-    background: Sequence[float] | Tensor = (0.0, 0.0, 0.0),
+    background: Background | Tensor = BLACK,
     sh_degree: int | None = None,
     statistics: ViewStatistics | None = None,
     mask: Tensor | None = None,
@@ -68,9 +56,28 @@ def render(
         raise ValueError(f"sh_degree is {degree}; the scene has degrees 0 to {packed.sh_degree}")
     if statistics is not None and statistics.views_seen.shape[0] != packed.count:
         raise ValueError(f"statistics of {statistics.views_seen.shape[0]} Gaussians given for {packed.count}")
-    color = torch.as_tensor(background, dtype=torch.float32).reshape(3).numpy()
-    image, alpha = _Render.apply(packed.data, packed, camera, color, degree, statistics, mask)
+    image, alpha = _Render.apply(packed.data, packed, camera, background, degree, statistics, mask)
     return Rendering(image.permute(1, 2, 0), alpha)
+
+
+def forward(
+    packed: PackedGaussians,
+    camera: Camera,
+    background: Background | Tensor,
+    sh_degree: int | None = None,
+    statistics: ViewStatistics | None = None,
+) -> Pass:
+    """The forward pass of a packed scene, outside autograd; arguments as `render` takes them."""
+    return rasterizer.forward(
+        packed.data.detach().numpy(),
+        packed.count,
+        camera.relative_to(packed.origin),
+        torch.as_tensor(background, dtype=torch.float32).reshape(3).numpy(),
+        packed.sh_degree if sh_degree is None else sh_degree,
+        packed.antialiased,
+        statistics.views_seen.numpy() if statistics is not None else None,
+        statistics.max_radius.numpy() if statistics is not None else None,
+    )
 
 
 class _Render(torch.autograd.Function):
@@ -82,21 +89,12 @@ class _Render(torch.autograd.Function):
         data: Tensor,
         packed: PackedGaussians,
         camera: Camera,
-        background: np.ndarray,
+        background: Background | Tensor,
         sh_degree: int,
         statistics: ViewStatistics | None,
         mask: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        rendered = rasterizer.forward(
-            data.detach().numpy(),
-            packed.count,
-            camera.relative_to(packed.origin),
-            background,
-            sh_degree,
-            packed.antialiased,
-            statistics.views_seen.numpy() if statistics is not None else None,
-            statistics.max_radius.numpy() if statistics is not None else None,
-        )
+        rendered = forward(packed, camera, background, sh_degree, statistics)
         if statistics is not None and statistics.weight_sum is not None and statistics.weight_max is not None:
             kept = rasterizer.ALL_PIXELS if mask is None else mask.contiguous().numpy()
             sums, maxima = statistics.weight_sum.numpy(), statistics.weight_max.numpy()
