@@ -15,6 +15,7 @@ from leansplat.commands.options import (
     CaptureFolder,
     Count,
     Downscale,
+    Engine,
     Flag,
     Json,
     Overwrite,
@@ -73,6 +74,7 @@ class Trim:
     downscale: Downscale = None
     background: Background = None
     seed: Seed = None
+    engine: Engine = None
     resume: Resume = False
     overwrite: Overwrite = False
     threads: Threads = None
@@ -108,8 +110,16 @@ class Trim:
             if run is None:
                 settings = {"capture": str(self.capture), **photos.to_json()}
                 run = create_trimming_run(
-                    self.output, self.scene, capture, config, settings=settings, overwrite=self.overwrite
+                    self.output,
+                    self.scene,
+                    capture,
+                    config,
+                    engine=self.engine or "cpu",
+                    settings=settings,
+                    overwrite=self.overwrite,
                 )
-            result = trim(self.scene, capture, config, run, resume=begun is not None, progress=progress)
+            result = trim(
+                self.scene, capture, config, run, engine=self.engine, resume=begun is not None, progress=progress
+            )
             evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
             return describe_run(run, result.seconds, evaluation)
