@@ -41,6 +41,7 @@ capture = replace(capture, points=None)
 config = TrainingConfig(random_points=points)
 state = begin_training(capture, config)
 state.step = config.iterations  # all degrees of the harmonics
+state.select(torch.arange(points))  # memory lies as it does after a densification, in both trees
 views = capture.train
 
 def run(number, gathered):

@@ -12,7 +12,7 @@ from typing import Any
 
 from leansplat.errors import InputError
 from leansplat.seeds import check_seed
-from leansplat.training.config import MOST_STEPS
+from leansplat.training.lengths import MOST_STEPS
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.loop import Progress
 from leansplat.training.lottery import lottery_config, lottery_ticket
+from leansplat.training.strategies.flat import core_and_strategies
 from leansplat.training.trainer import create_training_run, train
 
 
@@ -70,7 +71,9 @@ class Task:
 def training_config(job: Job) -> TrainingConfig:
     """The recipe of a training: the published one at the length of the schedule, then the job's own settings."""
     settings = {name: value for name, value in job.settings.items() if name not in ("schedule", "ticket")}
-    return replace(TrainingConfig(seed=job.seed).scaled(job.settings["schedule"]), **settings)
+    recipe = TrainingConfig(seed=job.seed).scaled(job.settings["schedule"])
+    core, strategies = core_and_strategies(settings, recipe.strategies)
+    return replace(recipe, **core, strategies=strategies)
 
 
 def trimming_config(job: Job, count: int | None = None) -> TrimmingConfig:

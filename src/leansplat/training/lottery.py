@@ -21,6 +21,7 @@ from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
 from leansplat.training.initialisation import gaussians_from_points
 from leansplat.training.state import TrainingState
+from leansplat.training.strategies import Densification
 
 Ticket = Literal["authors", "fair"]
 
@@ -29,7 +30,7 @@ def lottery_config(config: TrainingConfig, ticket: Ticket) -> TrainingConfig:
     """The recipe to train a ticket with: `config` without densification, and with the final position rate throughout
     for the authors' ticket."""
     rate = config.position_rate_final if ticket == "authors" else config.position_rate
-    return replace(config, densify_until=0, position_rate=rate)
+    return replace(config.without(Densification), position_rate=rate)
 
 
 def lottery_ticket(trimmed: TrainingState, config: TrainingConfig, ticket: Ticket) -> TrainingState:
