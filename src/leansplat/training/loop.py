@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from leansplat.captures.capture import Capture
 from leansplat.errors import RunError
 from leansplat.runs import Run, hash_capture
+from leansplat.simd.sharing import FairShare
 from leansplat.simd.threads import thread_count
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint
 from leansplat.training.config import TrainingConfig
@@ -70,8 +71,10 @@ def run_steps(
     """
     started = time.perf_counter() - state.seconds
     losses: list[float] = []
+    share = FairShare()
     while state.step < first + total:
-        losses.append(one_step())
+        with share.step():
+            losses.append(one_step())
         done = state.step - first
         last = done == total
         checkpoint_due = done % checkpoint_every == 0 or last
