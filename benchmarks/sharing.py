@@ -56,19 +56,25 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="How long each try steps.")
+    parser.add_argument("--seconds", type=float, default=5.0, help="How long each try steps.")
+    parser.add_argument("--scene", choices=SCENES, help="Measure this one again and keep the other rows.")
+    parser.add_argument("--spins", choices=("leansplat", "default"), help="Likewise.")
     arguments = parser.parse_args()
+    again = {plan for plan in PLAN if arguments.scene in (None, plan[0]) and arguments.spins in (None, plan[2])}
+    before = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if len(again) < len(PLAN) else []
     cores = len(os.sched_getaffinity(0))
     result: dict[str, Any] = {
         "command": "python benchmarks/sharing.py",
         "processor": processor(),
         "cores": cores,
         "scenes": {name: {"gaussians": count, "size": size} for name, (count, size, _) in SCENES.items()},
-        "rows": [],
+        "rows": [row for row in before if (row["scene"], row["first"], row["spins"]) not in again],
     }
     fair = {"alone": 1, "two at once": 2, "beside a busy process": 2}
     print(f"{'scene':6} {'imported first':16} {'spins':10} {'situation':22} {'ms a step':>34}  worst / fair")
     for scene, first, spins in PLAN:
+        if (scene, first, spins) not in again:
+            continue
         alone = 0.0
         for situation in fair:
             tries = [attempt(situation, scene, first, spins, arguments.seconds) for _ in range(arguments.tries)]

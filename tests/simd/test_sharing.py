@@ -63,6 +63,12 @@ def test_half_of_the_threads_work_while_the_machine_is_shared_and_all_do_afterwa
     assert later[300:].count(1) == 0
 
 
+def test_a_first_step_that_compiles_decides_nothing() -> None:
+    share = FairShare()
+    share.learn(20.0, 20.0, 2, 2)
+    assert set(steps_of(share, 500, to_itself)) == {2}
+
+
 def test_what_turns_out_slower_is_seldom_tried() -> None:
     worked = steps_of(FairShare(), 2000, slow_alone)
     assert 0 < worked.count(1) < 200

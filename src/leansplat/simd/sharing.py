@@ -19,7 +19,7 @@ _WINDOW_SECONDS, _WINDOW_STEPS = 0.15, 4
 """Steps are judged together for at least so long."""
 _CROWDED = 0.75
 """Threads wait for each other, or for a core, where they get less than this of the processor."""
-_STAY = 12
+_STAY = 20
 """Windows between two tries of what was slower."""
 
 
@@ -30,7 +30,7 @@ class FairShare:
         self.fewer = False
         """Whether half of the threads work on the next step."""
         self._trying = False
-        self._windows_left = 0
+        self._windows_left = 2  # the first window may have kernels to compile
         self._pace = 0.0  # seconds a step in the window before a try
         self._start_window()
 
