@@ -211,6 +211,7 @@ def _encode(
 ) -> CompressionResult:
     original = scene if isinstance(scene, Gaussians) else formats.read(scene)
     rounded = kept_degrees(original.finite_equivalent(), config)
-    formats.write(rounded, path, overwrite=overwrite, sog_palette_size=config.palette_size)
+    options = formats.SogOptions(palette_size=config.palette_size) if _suffix(path) == ".sog" else None
+    formats.write(rounded, path, overwrite=overwrite, options=options)
     read, size = _read(path, original), formats.scene_bytes(path)
     return CompressionResult(read, path, size, original, read, size, 0.0)
