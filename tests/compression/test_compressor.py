@@ -122,13 +122,14 @@ def test_a_compression_that_was_killed_and_resumed_gives_the_same_file(trained: 
         compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", codec=TABLES, progress=kill)
     assert not (tmp_path / "killed.npz").exists()
     assert open_run(tmp_path / "killed").checkpoints()
-    compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", codec=TABLES, resume=True)
+    resumed = compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", resume=True)
+    assert resumed.codec == TABLES
     assert (tmp_path / "killed.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
     events = [event["event"] for event in open_run(tmp_path / "killed").events()]
     assert events.count("prepared") == 1
     assert events[-1] == "finished"
     other = replace(SHORT, drop_unseen=True)
-    for config, codec, changed in ((other, TABLES, "drop_unseen"), (SHORT, None, "colors, shapes")):
+    for config, codec, changed in ((other, TABLES, "drop_unseen"), (SHORT, NpzCodec(), "colors, shapes")):
         with pytest.raises(RunError, match=rf"other settings \({changed}\)"):
             compress(trained, CAPTURE, tmp_path / "again.npz", config, tmp_path / "killed", codec=codec, resume=True)
 

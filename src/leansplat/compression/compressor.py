@@ -86,7 +86,7 @@ def compress(
         path: the file to write, with the suffix of a codec: .npz, .sog, .spz, .compressed.ply, or one of your own.
         config: how, whatever the kind of file.
         codec: the kind of file, with its options: one of `CODECS` or any other; by default the one of the suffix as it
-            is.
+            is, or the run's own when resuming.
         run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
             by `create_compression_run`, or a folder to make one in.
         settings: further ones to record in a run that is made, see `create_compression_run`.
@@ -101,7 +101,7 @@ def compress(
         RunError: the run folder is in use, or does not fit what is to be resumed.
     """
     path, config = Path(path), config or CompressionConfig()
-    codec = _fitting(path, codec)
+    chosen, codec = codec is not None, _fitting(path, codec)
     _check_output(scene, path, overwrite=overwrite)
     if capture is None:
         if config.drop_unseen or run is not None:
@@ -119,6 +119,7 @@ def compress(
         run = begun
         clear_abandoned(path.resolve().parent)
         before = _with_codec_apart(run, codec)
+        codec = codec if chosen else type(codec).from_json(before.config["settings"]["codec"])
         loop.check_resumable(before, "compress", {"compression": config, "codec": codec}, capture)
     elif run is not None and not isinstance(run, Run):
         run = create_compression_run(run, scene, capture, config, codec, settings=settings, overwrite=overwrite)
