@@ -21,7 +21,7 @@ from typing import Any
 
 from leansplat.captures import load
 from leansplat.captures.capture import Capture
-from leansplat.compression import CompressionConfig, FineTuningConfig, compress
+from leansplat.compression import CompressionConfig, FineTuningConfig, SogCodec, compress
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
 from leansplat.formats import read, scene_bytes, scene_path, sog, write
@@ -48,10 +48,10 @@ def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
     def tuned(scene: Path, name: str, *, usual_palette: bool = False) -> Row:
         def make() -> Path:
             run = folder / name.replace(".", "_")
-            size = sog.usual_palette_size(len(read(scene))) if usual_palette else None
-            config = CompressionConfig(fine_tuning=FineTuningConfig(steps=options.steps), palette_size=size)
-            resume = (run / "config.json").exists()
-            compress(scene, capture, folder / name, config, run, resume=resume, overwrite=True, progress=show)
+            usual = SogCodec(palette_size=sog.usual_palette_size(len(read(scene)))) if usual_palette else None
+            config = CompressionConfig(fine_tuning=FineTuningConfig(steps=options.steps))
+            how: dict[str, Any] = {"codec": usual, "resume": (run / "config.json").exists(), "overwrite": True}
+            compress(scene, capture, folder / name, config, run, **how, progress=show)
             return folder / name
 
         return make
@@ -91,7 +91,7 @@ def shared_rows(run: Path) -> dict[str, Any]:
     """How many rows of its tables Gaussians of an .npz share, and how many have one of their own."""
     if not (run / "config.json").exists():
         return {}
-    found = [event for event in open_run(run).events() if event["event"] == "clustered"]
+    found = [event for event in open_run(run).events() if "colors" in event]
     return {name: found[0][name] for name in ("colors", "shapes")} if found else {}
 
 

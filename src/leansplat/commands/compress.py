@@ -42,7 +42,7 @@ class Compress:
     """Training steps through the format; 0 only encodes and measures."""
     sh_degree: Annotated[Literal[0, 1, 2, 3] | None, arg(help_behavior_hint="")] = None
     """Keep spherical harmonics up to this degree only; all by default."""
-    sh_loss: Annotated[float, arg(metavar="DB")] = 1.5
+    sh_loss: Annotated[float | None, arg(metavar="DB", help_behavior_hint="(default: 1.5)")] = None
     """In a .sog or .spz, make spherical harmonics so much coarser that the training photos lose this much PSNR, before
     fine-tuning, which wins most of it back; where little is seen of them, they become coarsest. 0 keeps them fine."""
     palette_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
@@ -63,7 +63,7 @@ class Compress:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
+        from leansplat.compression import CompressionConfig, FineTuningConfig, codec_of, compress, report
         from leansplat.locks import alone_in
         from leansplat.progress import Progress
         from leansplat.runs import open_run
@@ -72,9 +72,9 @@ class Compress:
             drop_unseen=self.drop_unseen,
             fine_tuning=FineTuningConfig(steps=self.steps, seed=0 if self.seed is None else self.seed),
             sh_degree=self.sh_degree,
-            sh_loss=self.sh_loss,
-            palette_size=self.palette_size,
         )
+        options = {"sh_loss": self.sh_loss, "palette_size": self.palette_size}
+        codec = codec_of(self.output).from_json({name: value for name, value in options.items() if value is not None})
         capture, begun, settings = None, None, {}
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
         with alone, Progress("compress") as progress:
@@ -92,6 +92,7 @@ class Compress:
                 self.output,
                 config,
                 begun if begun is not None else self.run_folder,
+                codec=codec,
                 settings=settings,
                 resume=begun is not None,
                 overwrite=self.overwrite,
@@ -107,8 +108,8 @@ class Compress:
 def _describe(result: CompressionResult, found: CompressionReport) -> str:
     parts = [[name, f"{size:,}", f"{size / found.bytes:.1%}"] for name, size in found.parts.items() if size]
     lines = [table(["part", "bytes", "share"], parts), ""]
-    if result.path.name.lower().endswith(".spz"):
-        lines.append("Parts of an .spz are estimates: each was compressed alone.")
+    if result.codec.parts_are_estimates:
+        lines.append(f"Parts of an {result.codec.suffix} are estimates: each was compressed alone.")
     if found.original and found.plain and found.compressed:
         stages = [("as given", found.original, found.ply_bytes), ("encoded", found.plain, found.plain_bytes)]
         if found.plain is not found.compressed:

@@ -1,6 +1,6 @@
-"""`CompressionConfig`: how a scene becomes a small file; a sentence a field.
+"""`CompressionConfig`: how a scene becomes a small file of any kind; a sentence a field.
 
-What only an .npz has (tables of colours and shapes) defaults to the values of Niedermayr et al. 2024.
+What can be chosen of one kind of file are the fields of its `Codec`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class FineTuningConfig:
         Raises:
             InputError: a setting is unknown or out of range. One that is missing is newer than the run it comes from.
         """
-        return cls(**_known(cls, settings))
+        return cls(**known(cls, settings))
 
 
 @dataclass(frozen=True)
@@ -108,36 +108,18 @@ class CompressionConfig:
         InputError: a value is outside the range its description gives.
     """
 
-    colors: TableConfig = field(default_factory=lambda: TableConfig(steps=100, batch=2**18, keep_above=6e-7))
-    """In an .npz, clustering of colours: all spherical harmonics coefficients of a Gaussian."""
-
-    shapes: TableConfig = field(default_factory=lambda: TableConfig(steps=800, batch=2**20, keep_above=3e-6))
-    """In an .npz, clustering of shapes: covariances normalised by their trace."""
-
     drop_unseen: bool = False
     """Remove the Gaussians whose colour has no effect on any training view."""
 
     fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
-    """Training through what the file can say; its seed is that of the clustering, too."""
+    """Training through what the file can say; its seed is that of all that is drawn before, too."""
 
     sh_degree: int | None = None
     """Highest degree of spherical harmonics to keep, 0 to 3; all by default."""
 
-    sh_loss: float = 1.5
-    """In a .sog or .spz, what coarser spherical harmonics may cost on training views before fine-tuning, in dB of PSNR,
-    at least 0, for which they are as fine as the format can say."""
-
-    palette_size: int | None = None
-    """In a .sog, entries of the palette of spherical harmonics, 1 to 65,536; by default as `sh_loss` allows, without a
-    capture about one a Gaussian."""
-
     def __post_init__(self) -> None:
-        for name, least, most in (("sh_degree", 0, 3), ("palette_size", 1, 65_536)):
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise InputError(f"setting {name} is {value}; give {least} to {most}")
-        if not (math.isfinite(self.sh_loss) and self.sh_loss >= 0):
-            raise InputError(f"setting sh_loss is {self.sh_loss}; give a finite number that is not negative")
+        if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
+            raise InputError(f"setting sh_degree is {self.sh_degree}; give 0 to 3")
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a dict that JSON can hold."""
@@ -146,16 +128,18 @@ class CompressionConfig:
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> CompressionConfig:
         """The config that `to_json` made `settings` of; errors as for `FineTuningConfig.from_json`."""
-        values = dict(_known(cls, settings))
-        for name in ("colors", "shapes"):
-            if name in values:
-                values[name] = TableConfig(**_known(TableConfig, values[name]))
+        values = dict(known(cls, settings))
         if "fine_tuning" in values:
             values["fine_tuning"] = FineTuningConfig.from_json(values["fine_tuning"])
         return cls(**values)
 
 
-def _known(config: type, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def known(config: type, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of a config, as they are.
+
+    Raises:
+        InputError: it has none of these names.
+    """
     unknown = sorted(set(settings) - {entry.name for entry in fields(config)})
     if unknown:
         raise InputError(f"there are no compression settings {', '.join(unknown)}")

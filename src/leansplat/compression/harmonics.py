@@ -8,6 +8,7 @@ proportional to the root of its weight, for which the squared error in the image
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from leansplat.captures.capture import Capture
 from leansplat.compression.sensitivity import Sensitivity
 from leansplat.engines.cpu import render
 from leansplat.engines.cpu.packed import pack
+from leansplat.errors import InputError
 from leansplat.formats import sog, spz
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.psnr import psnr
@@ -58,6 +60,16 @@ def loss_on_photos(gaussians: Gaussians, capture: Capture) -> Loss:
 
     before = mean_psnr(gaussians)
     return lambda scene: before - mean_psnr(scene)
+
+
+def check_loss(name: str, most: float) -> None:
+    """Refuse what a codec's option of this name cannot be, in dB.
+
+    Raises:
+        InputError: it is not a finite number, or negative.
+    """
+    if not (math.isfinite(most) and most >= 0):
+        raise InputError(f"setting {name} is {most}; give a finite number that is not negative")
 
 
 def smallest_palette(gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: float, *, seed: int = 0) -> int:

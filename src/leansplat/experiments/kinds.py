@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from leansplat.captures.capture import Capture
-from leansplat.compression import CompressionConfig, FineTuningConfig, compress, create_compression_run
+from leansplat.compression import CompressionConfig, FineTuningConfig, codec_of, compress, create_compression_run
 from leansplat.errors import RunError
 from leansplat.experiments.jobs import Job
 from leansplat.pruning.config import TrimmingConfig
@@ -121,10 +121,13 @@ def _lottery(task: Task) -> Path:
 def _compress(task: Task) -> Path:
     config = compression_config(task.job)
     base = task.base().folder
+    path = task.folder / f"scene{task.job.settings['suffix']}"
+    codec = codec_of(path)()
     run = task.run(
-        lambda: create_compression_run(task.folder, base, task.capture, config, settings=task.settings, overwrite=True)
+        lambda: create_compression_run(
+            task.folder, base, task.capture, config, codec, settings=task.settings, overwrite=True
+        )
     )
-    path = run.folder / f"scene{task.job.settings['suffix']}"
     if config.fine_tuning.steps == 0:
         compress(base, None, path, config, overwrite=True)
     else:
