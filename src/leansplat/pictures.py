@@ -81,7 +81,7 @@ def render_views(
     for name in progress(cameras):
         paths[name].parent.mkdir(parents=True, exist_ok=True)
         with torch.inference_mode():
-            image, alpha = render(packed, cameras[name], background=background)
+            image, alpha, _ = render(packed, cameras[name], background=background)
         if not bool(alpha.any()):
             empty.append(name)
         write_png(image, paths[name], overwrite=overwrite)
