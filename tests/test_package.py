@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds"},
+    {"locks", "seeds", "configs"},
     {"gaussians"},
     {"cameras"},
     {"files", "camera_paths", "summary", "ordering", "strays", "origin"},

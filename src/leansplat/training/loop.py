@@ -11,9 +11,10 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from leansplat.captures.capture import Capture
+from leansplat.configs import Config
 from leansplat.errors import RunError
 from leansplat.runs import Run, hash_capture
 from leansplat.simd.threads import thread_count
@@ -91,16 +92,7 @@ def run_steps(
             after_step(state)
 
 
-class Settings(Protocol):
-    """A config dataclass."""
-
-    def to_json(self) -> dict[str, Any]: ...
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any], /) -> Settings: ...
-
-
-def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> Checkpoint | None:
+def resume(run: Run, command: str, settings: Mapping[str, Config], capture: Capture) -> Checkpoint | None:
     """The last checkpoint of a run, whose log is cut back to it; None where the run has none yet and starts over.
 
     Args:
@@ -125,7 +117,7 @@ def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Ca
     return checkpoint
 
 
-def check_resumable(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> None:
+def check_resumable(run: Run, command: str, settings: Mapping[str, Config], capture: Capture) -> None:
     """Refuse to resume a run with another command, settings or capture than it began with; as `resume`.
 
     Raises:

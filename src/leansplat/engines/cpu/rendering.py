@@ -19,7 +19,6 @@ from leansplat.engines.cpu.packed import PackedGaussians, pack
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians
 
-
 Depth = Literal["expected", "median"]
 """What the depth of a pixel is, of all the Gaussians that share it; see `Rendering`."""
 
@@ -68,7 +67,8 @@ def render(
         depth: which depth to render too, "expected" or "median"; see `Rendering`.
 
     Raises:
-        ValueError: there is no such depth, `sh_degree` is above what is stored, or `statistics` are for another number of Gaussians.
+        ValueError: there is no such depth, `sh_degree` is above what is stored, or `statistics` are for another number
+            of Gaussians.
 
     Example:
         >>> rendering = render(gaussians, camera)
