@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -18,6 +18,7 @@ from leansplat.errors import InputError
 from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
 from leansplat.origin import warn_if_apart
+from leansplat.progress import Progress
 
 _log = logging.getLogger("leansplat")
 
@@ -55,14 +56,14 @@ def render_views(
     *,
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
     overwrite: bool = False,
-    progress: Callable[[Collection[str]], Iterable[str]] = iter,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Render a scene from some cameras into PNG files in `folder`, which is made if needed.
 
     Args:
         cameras: cameras by name; "left/0001.jpg" becomes `folder/left/0001.png`.
         overwrite: whether files already there may be replaced; others are left alone.
-        progress: wraps the names while they are worked through, such as `tqdm`.
+        progress: told after each view.
 
     Returns:
         The files written, in the order of `cameras`.
@@ -78,13 +79,15 @@ def render_views(
     warn_if_apart(gaussians.means, gaussians.origin, list(cameras.values()))
     packed = pack(gaussians.detach())
     empty = []
-    for name in progress(cameras):
+    for done, name in enumerate(cameras, start=1):
         paths[name].parent.mkdir(parents=True, exist_ok=True)
         with torch.inference_mode():
             image, alpha, _ = render(packed, cameras[name], background=background)
         if not bool(alpha.any()):
             empty.append(name)
         write_png(image, paths[name], overwrite=overwrite)
+        if progress is not None:
+            progress(done, len(cameras), {})
     if empty:
         _log.warning(
             "%d of %d views show nothing of the scene (first: %s); check that their cameras and it are in one frame",

@@ -65,7 +65,7 @@ class Compress:
     def run(self) -> Answer:
         from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
         from leansplat.locks import alone_in
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
         from leansplat.runs import open_run
 
         config = CompressionConfig(
@@ -77,7 +77,7 @@ class Compress:
         )
         capture, begun, settings = None, None, {}
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
-        with alone, Progress("compress") as progress:
+        with alone, ProgressBar("compress") as progress:
             if self.resume:
                 begun = begun_run(self.run_folder, self.threads)
             if self.capture is not None:

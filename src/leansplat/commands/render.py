@@ -48,7 +48,7 @@ class Render:
         from leansplat.captures.inria_cameras import read_cameras
         from leansplat.formats import read
         from leansplat.pictures import render_views
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
 
         file = self.cameras
         if (self.capture, self.cameras, self.orbit) == (None, None, None) and (self.scene / "cameras.json").is_file():
@@ -70,13 +70,13 @@ class Render:
         else:
             around = orbit(scene, self.orbit or 1, up=self.up)
             cameras = {f"orbit_{number:03}": camera for number, camera in enumerate(around)}
-        with Progress("render") as progress:
+        with ProgressBar("render") as progress:
             paths = render_views(
                 scene,
                 cameras,
                 self.output,
                 background=photos.background,
                 overwrite=self.overwrite,
-                progress=progress.each,
+                progress=progress,
             )
         return Answer(f"{len(paths)} views in {self.output}", {"files": [str(path) for path in paths]})

@@ -81,7 +81,7 @@ class Trim:
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate_run
         from leansplat.locks import alone_in
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
         from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
 
         config = TrimmingConfig(
@@ -98,7 +98,7 @@ class Trim:
             finetune=self.finetune,
             seed=0 if self.seed is None else self.seed,
         )
-        with alone_in(self.output), Progress("trim") as progress:
+        with alone_in(self.output), ProgressBar("trim") as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             known = self.scene if begun is None else self.output
             photos = photo_options(known, self.background, self.downscale, warn=False)

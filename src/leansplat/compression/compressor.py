@@ -30,11 +30,11 @@ from leansplat.files import clear_abandoned
 from leansplat.formats import c3dgs_npz
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import warn_if_apart
+from leansplat.progress import Progress
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.start import create_run_from, start_from
 from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
-from leansplat.training.loop import Progress
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def compress(
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
         progress: of finding what the photos show, of clustering, and of fine-tuning, one after the other; see
-            `training.loop.Progress`.
+            `leansplat.progress.Progress`.
 
     Raises:
         InputError: the scene cannot be used, or the file cannot be written.

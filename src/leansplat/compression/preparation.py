@@ -24,9 +24,9 @@ from leansplat.errors import InputError
 from leansplat.formats import c3dgs_coding, c3dgs_npz
 from leansplat.formats.fidelity import report_rows
 from leansplat.gaussians import Gaussians
+from leansplat.progress import Progress
 from leansplat.pruning.start import Start
 from leansplat.runs import Run
-from leansplat.training.loop import Progress
 
 
 def prepared(

@@ -19,6 +19,7 @@ from leansplat.engines.cpu.packed import MEANS
 from leansplat.errors import CaptureError
 from leansplat.gaussians import Gaussians
 from leansplat.origin import warn_if_apart
+from leansplat.progress import Progress
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
@@ -30,7 +31,6 @@ from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loop import Progress
 from leansplat.training.state import TrainingState, training_step
 
 
@@ -68,7 +68,7 @@ def trim(
             in. Without it nothing is written.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
-        progress: see `training.loop.Progress`.
+        progress: see `leansplat.progress.Progress`.
 
     Raises:
         InputError: the scene cannot be used.

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from leansplat.captures.capture import Capture
 from leansplat.configs import Config
 from leansplat.errors import RunError
+from leansplat.progress import Progress
 from leansplat.runs import Run, hash_capture
 from leansplat.simd.threads import thread_count
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint
@@ -24,13 +25,6 @@ from leansplat.training.config import TrainingConfig
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
 _log = logging.getLogger("leansplat")
-
-
-class Progress(Protocol):
-    """Told how far training is every ten steps and after the last: for a progress bar."""
-
-    def __call__(self, step: int, total: int, values: Mapping[str, float], /) -> None:
-        """`step` of `total` is done; `values` holds "loss" and "gaussians"."""
 
 
 class LoopState(Protocol):
@@ -66,7 +60,7 @@ def run_steps(
         run: gets the log and the checkpoints; None for neither.
         save: writes a checkpoint of `state` to a file.
         checkpoint_every: steps between checkpoints; the last step always has one.
-        progress: see `Progress`.
+        progress: told every ten steps and after the last, of "loss" and "gaussians".
         after_step: called last after every step.
     """
     started = time.perf_counter() - state.seconds

@@ -22,6 +22,7 @@ from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import described, origin_of_capture
+from leansplat.progress import Progress
 from leansplat.runs import Run, alone_at_work, create_run, hash_capture, run_to_resume
 from leansplat.training import loop, schedule
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
@@ -29,7 +30,6 @@ from leansplat.training.config import TrainingConfig
 from leansplat.training.coverage import warn_of_empty_views
 from leansplat.training.densification import densify, reset_opacities
 from leansplat.training.initialisation import initial_gaussians
-from leansplat.training.loop import Progress
 from leansplat.training.mask import drawn
 from leansplat.training.state import TrainingState, training_step
 
@@ -74,7 +74,7 @@ def train(
         overwrite: remove an earlier run from the folder first.
         start: where to begin instead of at the capture's points, at its step 0; changed in place. Resuming a run that
             has no checkpoint yet begins there too.
-        progress: see `training.loop.Progress`.
+        progress: see `leansplat.progress.Progress`.
         after_step: called after every step and what the schedule did after it, for instance to evaluate. Right after an
             opacity reset a scene renders badly; evaluate at other steps.
 
