@@ -29,6 +29,7 @@ LAYERS = [
     {"captures"},
     {"metrics"},
     {"engines"},
+    {"rendering"},
     {"runs"},
     {"training"},
     {"pruning"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -68,6 +68,8 @@ class Compress:
         from leansplat.progress_bar import ProgressBar
         from leansplat.runs import open_run
 
+        options = ("drop_unseen", "steps", "seed", "sh_degree", "sh_loss", "palette_size")
+        changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in options)
         config = CompressionConfig(
             drop_unseen=self.drop_unseen,
             fine_tuning=FineTuningConfig(steps=self.steps, seed=0 if self.seed is None else self.seed),
@@ -90,7 +92,7 @@ class Compress:
                 self.scene,
                 capture,
                 self.output,
-                config,
+                config if begun is None or changed else None,
                 begun if begun is not None else self.run_folder,
                 settings=settings,
                 resume=begun is not None,

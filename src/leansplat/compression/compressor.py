@@ -19,6 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from leansplat import formats
+from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture
 from leansplat.compression.config import CompressionConfig
 from leansplat.compression.fine_tuning import fine_tune
@@ -63,7 +64,7 @@ class CompressionResult:
 @alone_at_work
 def compress(
     scene: Gaussians | str | os.PathLike[str],
-    capture: Capture | None,
+    capture: Capture | str | os.PathLike[str] | None,
     path: str | os.PathLike[str],
     config: CompressionConfig | None = None,
     run: Run | str | os.PathLike[str] | None = None,
@@ -77,9 +78,10 @@ def compress(
 
     Args:
         scene: Gaussians, a scene file of any tool, or a run folder.
-        capture: photos with cameras, whose test views are not touched; None to encode the scene as it is.
+        capture: photos with cameras, or the folder of a capture, which is loaded as the scene was trained; its test
+            views are not touched. None to encode the scene as it is.
         path: the file to write, with the suffix .npz, .sog, .spz or .compressed.ply.
-        config: how.
+        config: how; by default that of `CompressionConfig()`, or the run's own when resuming.
         run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
             by `create_compression_run`, or a folder to make one in.
         settings: further ones to record in a run that is made, see `create_compression_run`.
@@ -93,26 +95,32 @@ def compress(
         CaptureError: the capture has no training views.
         RunError: the run folder is in use, or does not fit what is to be resumed.
     """
-    path, config = Path(path), config or CompressionConfig()
+    path = Path(path)
     suffix = _suffix(path)
     _check_output(scene, path, overwrite=overwrite)
     if capture is None:
+        config = config or CompressionConfig()
         if config.drop_unseen or run is not None:
             raise InputError("without a capture there are no views to train on; give one, or no run and no drop_unseen")
         return _encode(scene, path, config, overwrite=overwrite)
+    begun = run_to_resume(run) if resume else None
+    capture, how = opened(capture, scene if begun is None else begun.folder)
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
+    if begun is not None:
+        loop.check_resumable(begun, "compress", {"compression": config} if config is not None else {}, capture)
+        config = begun.began_with("compression", CompressionConfig)
+    config = config or CompressionConfig()
     if not isinstance(scene, Gaussians):
         warn_of_another_background(trained_with(scene), capture.background)
     start = start_from(scene, capture.extent, config.fine_tuning.seed)
     packed = start.state.optimizer.packed
     warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
-    begun = run_to_resume(run) if resume else None
     if begun is not None:
         run = begun
         clear_abandoned(path.resolve().parent)
-        loop.check_resumable(run, "compress", {"compression": config}, capture)
     elif run is not None and not isinstance(run, Run):
+        settings = {**how, **(settings or {})}
         run = create_compression_run(run, scene, capture, config, settings=settings, overwrite=overwrite)
     if run is not None and start.sha256 is not None:
         run.check_input("scene", start.sha256)

@@ -104,8 +104,7 @@ def resume(run: Run, command: str, settings: Mapping[str, Config], capture: Capt
         return None
     path = run.checkpoint_path(steps[-1])
     checkpoint = read_checkpoint(path)
-    began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
-    if checkpoint.config != began_with or checkpoint.state.step != steps[-1]:
+    if checkpoint.config != run.began_with("training", TrainingConfig) or checkpoint.state.step != steps[-1]:
         raise RunError(f"{path} belongs to another run; delete it or start a new run")
     go_back(run, steps[-1])
     return checkpoint
@@ -119,10 +118,9 @@ def check_resumable(run: Run, command: str, settings: Mapping[str, Config], capt
     """
     if run.config["command"] != command:
         raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
-    before = run.config["settings"]
     changed = []
     for part, config in settings.items():
-        then, now = type(config).from_json(before.get(part, {})).to_json(), config.to_json()
+        then, now = run.began_with(part, type(config)).to_json(), config.to_json()
         changed += [name for name in now if now[name] != then[name]]
     if changed:
         names = ", ".join(changed)
