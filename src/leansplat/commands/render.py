@@ -39,6 +39,10 @@ class Render:
     """Render N views from a circle around the scene, for scenes without a capture."""
     up: Literal["x", "y", "z", "minus-x", "minus-y", "minus-z"] = "minus-y"
     """With --orbit: the direction that points up; often minus-y for COLMAP scenes and z for nerfstudio's."""
+    depth: Annotated[Literal["median", "expected"] | None, arg(help_behavior_hint="")] = None
+    """Write a depth picture beside each view, NAME.depth.png of 16 bits: thousandths of the scene's unit along the
+    camera's axis, 0 where there is none. median: where half of the light is gone; expected: the mean of what is
+    seen."""
     overwrite: Overwrite = False
     threads: Threads = None
     json: Json = False
@@ -76,7 +80,8 @@ class Render:
                 cameras,
                 self.output,
                 background=photos.background,
+                depth=self.depth,
                 overwrite=self.overwrite,
                 progress=progress,
             )
-        return Answer(f"{len(paths)} views in {self.output}", {"files": [str(path) for path in paths]})
+        return Answer(f"{len(cameras)} views in {self.output}", {"files": [str(path) for path in paths]})
