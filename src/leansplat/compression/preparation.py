@@ -16,6 +16,7 @@ from torch import Tensor
 from leansplat.captures.capture import Capture
 from leansplat.compression.config import CompressionConfig, FineTuningConfig
 from leansplat.compression.format_quantiser import FileQuantiser
+from leansplat.compression.harmonics import Loss, loss_on_photos
 from leansplat.compression.sensitivity import Sensitivity, sensitivity
 from leansplat.engines.cpu.packed import pack
 from leansplat.errors import InputError
@@ -49,6 +50,10 @@ class Subject:
             self.progress,
             masks=[view.mask for view in self.capture.train],
         )
+
+    def loss_on_photos(self) -> Loss:
+        """What another scene loses against this one, on some of the training photos."""
+        return loss_on_photos(self.gaussians, self.capture)
 
     def __getitem__(self, rows: Tensor) -> Subject:
         """The Gaussians at a mask (N,) or at indices (M,); the images depend on each as before."""

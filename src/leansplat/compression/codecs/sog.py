@@ -9,7 +9,7 @@ from typing import ClassVar
 from leansplat import formats
 from leansplat.compression.codecs.registry import Codec, codec
 from leansplat.compression.format_quantiser import FileQuantiser, SogQuantiser
-from leansplat.compression.harmonics import check_loss, color_weights, loss_on_photos, smallest_palette
+from leansplat.compression.harmonics import check_loss, color_weights, smallest_palette
 from leansplat.compression.parts import bytes_of_members
 from leansplat.compression.preparation import Prepared, Subject
 from leansplat.formats import SogOptions
@@ -46,8 +46,7 @@ class SogCodec(Codec):
         gaussians, seed = subject.gaussians, subject.fine_tuning.seed
         weights, size = color_weights(subject.sensitivity), self.palette_size
         if size is None:
-            loss = loss_on_photos(gaussians, subject.capture)
-            size = smallest_palette(gaussians, weights, loss, self.sh_loss, seed=seed)
+            size = smallest_palette(gaussians, weights, subject.loss_on_photos(), self.sh_loss, seed=seed)
         steps = subject.fine_tuning.steps
         quantiser = SogQuantiser(steps=steps, weights=weights, palette_size=size, seed=seed)
         return Prepared(gaussians, quantiser, {"palette_size": size})

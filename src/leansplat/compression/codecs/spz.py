@@ -12,7 +12,7 @@ import numpy as np
 from leansplat import formats
 from leansplat.compression.codecs.registry import Codec, codec
 from leansplat.compression.format_quantiser import FileQuantiser, SpzQuantiser
-from leansplat.compression.harmonics import check_loss, coarsest_steps, color_weights, loss_on_photos
+from leansplat.compression.harmonics import check_loss, coarsest_steps, color_weights
 from leansplat.compression.preparation import Prepared, Subject
 from leansplat.formats import SpzOptions, spz
 from leansplat.formats.spz.container import unpack
@@ -55,8 +55,8 @@ class SpzCodec(Codec):
     def prepare(self, subject: Subject) -> Prepared:
         if self.sh_bits is not None:
             return super().prepare(subject)
-        loss = loss_on_photos(subject.gaussians, subject.capture)
-        steps = coarsest_steps(subject.gaussians, color_weights(subject.sensitivity), loss, self.sh_loss)
+        weights = color_weights(subject.sensitivity)
+        steps = coarsest_steps(subject.gaussians, weights, subject.loss_on_photos(), self.sh_loss)
         told = {"sh_steps": {f"{step:g}": int((steps == step).sum()) for step in np.unique(steps)}}
         return Prepared(subject.gaussians, SpzQuantiser(steps, self._options()), told)
 
