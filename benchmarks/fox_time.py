@@ -23,7 +23,7 @@ from fox_trimming import processor
 from leansplat.captures import load
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
-from leansplat.progress import Progress
+from leansplat.progress_bar import ProgressBar
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.simd.threads import thread_count
 from leansplat.training import TrainingConfig, train
@@ -40,10 +40,10 @@ def main() -> None:
     capture = load(arguments.capture, downscale=arguments.downscale)
 
     started = time.perf_counter()
-    with Progress("train", sys.stderr) as progress:
+    with ProgressBar("train", sys.stderr) as progress:
         trained = train(capture, TrainingConfig(), arguments.runs / "trained", progress=progress)
     training = time.perf_counter() - started
-    with Progress("trim", sys.stderr) as progress:
+    with ProgressBar("trim", sys.stderr) as progress:
         config = TrimmingConfig(keep=0.25)
         trimmed = trim(arguments.runs / "trained", capture, config, arguments.runs / "gradient_25", progress=progress)
     total = time.perf_counter() - started

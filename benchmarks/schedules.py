@@ -37,7 +37,7 @@ from leansplat.errors import RunError
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
-from leansplat.progress import Progress
+from leansplat.progress_bar import ProgressBar
 from leansplat.simd.threads import set_thread_count, thread_count
 from leansplat.training import TrainingConfig, densification, train
 
@@ -116,7 +116,7 @@ def measure(capture: Capture, iterations: int, rule: str) -> dict[str, Any]:
     began = time.process_time()
     try:
         limit = limit_of_one_size() if rule == "in proportion" else nullcontext()
-        with limit, Progress(f"{capture.name}, {iterations}, {rule}", sys.stderr) as progress:
+        with limit, ProgressBar(f"{capture.name}, {iterations}, {rule}", sys.stderr) as progress:
             scene = train(capture, config, progress=progress).gaussians
     except RunError as error:
         return {"settings": settings, "error": str(error)}

@@ -529,6 +529,16 @@ def test_resuming_what_never_began_starts_from_the_beginning(capture, scene, tmp
         shutil.rmtree(tmp_path / "run")
 
 
+def test_trimming_goes_on_with_its_own_settings_unless_others_are_given(capture, scene, tmp_path, capsys) -> None:
+    options = ["--capture", capture, "-o", tmp_path / "run"]
+    few = ["--rounds", "2", "--every", "3", "--finetune", "2"]
+    began = run_json(capsys, "trim", scene, *options, "--keep", "50%", *few)
+    again = run_json(capsys, "trim", scene, *options, "--resume")
+    assert again["metrics"]["psnr"] == began["metrics"]["psnr"]
+    assert "other settings (keep" in fails(capsys, "trim", scene, *options, "--keep", "40%", *few, "--resume")
+    assert "exactly one of" in fails(capsys, "trim", scene, *options, "--rounds", "3", "--resume")
+
+
 def test_trimming_is_not_resumed_from_another_scene(capture, scene, tmp_path, capsys) -> None:
     write(cloud(150), tmp_path / "other.ply")
     options = ["--capture", capture, "-o", tmp_path / "run", "--keep", "50%", "--rounds", "1", "--every", "1"]

@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds"},
+    {"locks", "seeds", "configs", "progress"},
     {"gaussians"},
     {"cameras"},
     {"files", "camera_paths", "summary", "ordering", "strays", "origin"},
@@ -29,6 +29,7 @@ LAYERS = [
     {"captures"},
     {"metrics"},
     {"engines"},
+    {"rendering"},
     {"runs"},
     {"training"},
     {"pruning"},
@@ -37,7 +38,7 @@ LAYERS = [
     {"demo"},
     {"experiments"},
     {"report"},
-    {"progress"},
+    {"progress_bar"},
     {"commands"},
     {"streams"},
     {"cli"},

@@ -32,7 +32,8 @@ from torch import Tensor
 
 from leansplat import formats
 from leansplat.captures.capture import Capture
-from leansplat.errors import RunError
+from leansplat.configs import Settings
+from leansplat.errors import InputError, RunError
 from leansplat.files import clear_abandoned, replacing, write_json
 from leansplat.gaussians import Gaussians
 from leansplat.locks import NAME as LOCK
@@ -135,6 +136,18 @@ class Run:
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write metrics.json, replacing one that is there."""
         write_json(self.metrics_path, metrics, overwrite=True)
+
+    def began_with(self, part: str, kind: type[Settings]) -> Settings:
+        """The settings of one part of config.json, such as "training", that the run began with.
+
+        Raises:
+            RunError: they are not settings of this kind.
+        """
+        try:
+            return kind.from_json(self.config["settings"].get(part, {}))
+        except InputError as error:
+            path = self.folder / "config.json"
+            raise RunError(f"{path} is damaged ({error}); restore it or start a new run") from error
 
     def check_input(self, name: str, sha256: str) -> None:
         """Refuse to go on with another input than the run began with.

@@ -75,8 +75,8 @@ def test_what_cannot_be_done_is_said_before_any_work(scene: Path, photos: Path, 
         ("out.spz", ["--run", str(tmp_path / "run")], "without a capture"),
         ("out.spz", ["--capture", str(photos), "--resume"], "no run folder to resume"),
         ("out.sog", [*run, "--palette-size", "0"], "palette_size is 0"),
-        ("out.spz", [*run, "--palette-size", "64"], ".spz has no setting palette_size"),
-        ("out.compressed.ply", [*run, "--sh-loss", "1"], "leave it out (there are: none)"),
+        ("out.spz", [*run, "--palette-size", "64"], "there is no setting palette_size in SpzCodec"),
+        ("out.compressed.ply", [*run, "--sh-loss", "1"], "there is no setting sh_loss in CompressedPlyCodec"),
         ("out.ply", [], "ends in none of .compressed.ply, .npz, .sog, .spz"),
     ):
         assert main(["compress", str(scene), "-o", str(tmp_path / output), *options]) == 2

@@ -263,3 +263,16 @@ def _decided(alphas: Tensor, before: Tensor, after: Tensor, reaches: Tensor, dep
     swappable = (gap > 0) & (gap < 1e-6 * depths[1:])
     doubtful |= (swappable[:, None, None] & alive[1:] & reaches[1:] & reaches[:-1]).any(dim=0)
     return ~doubtful
+
+
+def depths(reference: Reference) -> tuple[Tensor, Tensor]:
+    """The expected and the median depth (H, W) of each pixel, 0 where there is none.
+
+    The mean of z over the blending weights; and the z of the Gaussian at which transmittance falls to a half.
+    """
+    z, weights = reference.projection.depths.detach()[:, None, None], reference.weights.detach()
+    total = weights.sum(dim=0)
+    expected = torch.where(total > 0, (weights * z).sum(dim=0) / total.clamp(min=1e-30), 0.0)
+    covered = weights.cumsum(dim=0) >= 0.5
+    first = covered & (covered.cumsum(dim=0) == 1)
+    return expected, (first * z).sum(dim=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -65,19 +65,22 @@ class Compress:
     def run(self) -> Answer:
         from leansplat.compression import CompressionConfig, FineTuningConfig, codec_of, compress, report
         from leansplat.locks import alone_in
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
         from leansplat.runs import open_run
 
+        named = ("drop_unseen", "steps", "seed", "sh_degree")
+        changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in named)
         config = CompressionConfig(
             drop_unseen=self.drop_unseen,
             fine_tuning=FineTuningConfig(steps=self.steps, seed=0 if self.seed is None else self.seed),
             sh_degree=self.sh_degree,
         )
-        options = {"sh_loss": self.sh_loss, "palette_size": self.palette_size}
-        codec = codec_of(self.output).from_json({name: value for name, value in options.items() if value is not None})
+        flags = {"sh_loss": self.sh_loss, "palette_size": self.palette_size}
+        options = {name: value for name, value in flags.items() if value is not None}
+        codec = codec_of(self.output).from_json(options) if options else None
         capture, begun, settings = None, None, {}
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
-        with alone, Progress("compress") as progress:
+        with alone, ProgressBar("compress") as progress:
             if self.resume:
                 begun = begun_run(self.run_folder, self.threads)
             if self.capture is not None:
@@ -90,7 +93,7 @@ class Compress:
                 self.scene,
                 capture,
                 self.output,
-                config,
+                config if begun is None or changed else None,
                 begun if begun is not None else self.run_folder,
                 codec=codec,
                 settings=settings,

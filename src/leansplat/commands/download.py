@@ -45,12 +45,12 @@ class Download:
         if self.name == "lpips":
             return self._lpips()
         from leansplat.datasets import download, scenes
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
 
         chosen = scenes(self.name)
         if self.output is None:
             raise InputError(f"{self.name} needs a place: give -o FOLDER.")
-        with Progress("download", of_bytes=True) as progress:
+        with ProgressBar("download", of_bytes=True) as progress:
             fetched = download(
                 chosen,
                 self.output,

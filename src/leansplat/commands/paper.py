@@ -14,7 +14,7 @@ from leansplat.errors import InputError, LeansplatError
 
 if TYPE_CHECKING:
     from leansplat.experiments.sweep import Standing
-    from leansplat.training.loop import Progress
+    from leansplat.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +131,10 @@ class _Display:
     """Shows each job of a sweep as it runs: its bar, what is left and for how long."""
 
     def __init__(self) -> None:
-        from leansplat.progress import Progress as Bar
+        from leansplat.progress_bar import ProgressBar
 
-        self._new = Bar
-        self._bar: Bar | None = None
+        self._new = ProgressBar
+        self._bar: ProgressBar | None = None
 
     def __enter__(self) -> _Display:
         return self

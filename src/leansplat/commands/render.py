@@ -39,6 +39,10 @@ class Render:
     """Render N views from a circle around the scene, for scenes without a capture."""
     up: Literal["x", "y", "z", "minus-x", "minus-y", "minus-z"] = "minus-y"
     """With --orbit: the direction that points up; often minus-y for COLMAP scenes and z for nerfstudio's."""
+    depth: Annotated[Literal["median", "expected"] | None, arg(help_behavior_hint="")] = None
+    """Write a depth picture beside each view, NAME.depth.png of 16 bits: thousandths of the scene's unit along the
+    camera's axis, 0 where there is none. median: where half of the light is gone; expected: the mean of what is
+    seen."""
     overwrite: Overwrite = False
     threads: Threads = None
     json: Json = False
@@ -48,7 +52,7 @@ class Render:
         from leansplat.captures.inria_cameras import read_cameras
         from leansplat.formats import read
         from leansplat.pictures import render_views
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
 
         file = self.cameras
         if (self.capture, self.cameras, self.orbit) == (None, None, None) and (self.scene / "cameras.json").is_file():
@@ -70,13 +74,14 @@ class Render:
         else:
             around = orbit(scene, self.orbit or 1, up=self.up)
             cameras = {f"orbit_{number:03}": camera for number, camera in enumerate(around)}
-        with Progress("render") as progress:
+        with ProgressBar("render") as progress:
             paths = render_views(
                 scene,
                 cameras,
                 self.output,
                 background=photos.background,
+                depth=self.depth,
                 overwrite=self.overwrite,
-                progress=progress.each,
+                progress=progress,
             )
-        return Answer(f"{len(paths)} views in {self.output}", {"files": [str(path) for path in paths]})
+        return Answer(f"{len(cameras)} views in {self.output}", {"files": [str(path) for path in paths]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from tyro.conf import arg
@@ -81,35 +81,25 @@ class Trim:
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate_run
         from leansplat.locks import alone_in
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
         from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
 
-        config = TrimmingConfig(
-            keep=self.keep,
-            count=self.count,
-            gamma=self.gamma,
-            target_sparsity=self.target_sparsity,
-            control=self.control,
-            criterion=self.criterion,
-            gradient_source=self.gradient_source,
-            unseen=self.unseen,
-            rounds=self.rounds,
-            every=self.every,
-            finetune=self.finetune,
-            seed=0 if self.seed is None else self.seed,
-        )
-        with alone_in(self.output), Progress("trim") as progress:
+        given = {entry.name: getattr(self, entry.name) for entry in fields(TrimmingConfig) if hasattr(self, entry.name)}
+        changed = any(given[entry.name] != entry.default for entry in fields(self) if entry.name in given)
+        given["seed"] = self.seed or 0
+        with alone_in(self.output), ProgressBar("trim") as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
+            config = TrimmingConfig(**given) if begun is None or changed else None
             known = self.scene if begun is None else self.output
             photos = photo_options(known, self.background, self.downscale, warn=False)
             # With its points, so that the run records the same capture as a training on it does.
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
-            run = begun
-            if run is None:
-                settings = {"capture": str(self.capture), **photos.to_json()}
-                run = create_trimming_run(
-                    self.output, self.scene, capture, config, settings=settings, overwrite=self.overwrite
-                )
+            settings = {"capture": str(self.capture), **photos.to_json()}
+            run = begun or create_trimming_run(
+                *(self.output, self.scene, capture, TrimmingConfig(**given)),
+                settings=settings,
+                overwrite=self.overwrite,
+            )
             result = trim(self.scene, capture, config, run, resume=begun is not None, progress=progress)
             evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
             return describe_run(run, result.seconds, evaluation)

@@ -19,6 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from leansplat import formats
+from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture
 from leansplat.compression.codecs import Codec, codec_of
 from leansplat.compression.config import CompressionConfig
@@ -29,11 +30,11 @@ from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
 from leansplat.files import clear_abandoned
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import warn_if_apart
+from leansplat.progress import Progress
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.start import create_run_from, start_from
 from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
-from leansplat.training.loop import Progress
 
 _ONCE_TOGETHER = ("colors", "shapes", "sh_loss", "palette_size")
 """Options of codecs that config.json had among all other settings of a compression, up to version 0.1."""
@@ -67,7 +68,7 @@ class CompressionResult:
 @alone_at_work
 def compress(
     scene: Gaussians | str | os.PathLike[str],
-    capture: Capture | None,
+    capture: Capture | str | os.PathLike[str] | None,
     path: str | os.PathLike[str],
     config: CompressionConfig | None = None,
     run: Run | str | os.PathLike[str] | None = None,
@@ -82,9 +83,10 @@ def compress(
 
     Args:
         scene: Gaussians, a scene file of any tool, or a run folder.
-        capture: photos with cameras, whose test views are not touched; None to encode the scene as it is.
+        capture: photos with cameras, or the folder of a capture, which is loaded as the scene was trained; its test
+            views are not touched. None to encode the scene as it is.
         path: the file to write, with the suffix of a codec: .npz, .sog, .spz, .compressed.ply, or one of your own.
-        config: how, whatever the kind of file.
+        config: how, whatever the kind of file; by default `CompressionConfig()`, or the run's own when resuming.
         codec: the kind of file, with its options: one of `CODECS` or any other; by default the one of the suffix as it
             is, or the run's own when resuming.
         run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
@@ -93,35 +95,43 @@ def compress(
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
         progress: of finding what the photos show, of clustering, and of fine-tuning, one after the other; see
-            `training.loop.Progress`.
+            `leansplat.progress.Progress`.
 
     Raises:
         InputError: the scene cannot be used, or the file cannot be written.
         CaptureError: the capture has no training views.
         RunError: the run folder is in use, or does not fit what is to be resumed.
     """
-    path, config = Path(path), config or CompressionConfig()
+    path = Path(path)
     chosen, codec = codec is not None, _fitting(path, codec)
     _check_output(scene, path, overwrite=overwrite)
     if capture is None:
+        config = config or CompressionConfig()
         if config.drop_unseen or run is not None:
             raise InputError("without a capture there are no views to train on; give one, or no run and no drop_unseen")
         return _encode(scene, path, codec, config, overwrite=overwrite)
+    begun = run_to_resume(run) if resume else None
+    capture, how = opened(capture, scene if begun is None else begun.folder)
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
+    if begun is not None:
+        before = _with_codec_apart(begun, codec)
+        wanted = {"compression": config, "codec": codec if chosen else None}
+        asked = {part: settings for part, settings in wanted.items() if settings is not None}
+        loop.check_resumable(before, "compress", asked, capture)
+        config = before.began_with("compression", CompressionConfig)
+        codec = before.began_with("codec", type(codec))
+    config = config or CompressionConfig()
     if not isinstance(scene, Gaussians):
         warn_of_another_background(trained_with(scene), capture.background)
     start = start_from(scene, capture.extent, config.fine_tuning.seed)
     packed = start.state.optimizer.packed
     warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
-    begun = run_to_resume(run) if resume else None
     if begun is not None:
         run = begun
         clear_abandoned(path.resolve().parent)
-        before = _with_codec_apart(run, codec)
-        codec = codec if chosen else type(codec).from_json(before.config["settings"]["codec"])
-        loop.check_resumable(before, "compress", {"compression": config, "codec": codec}, capture)
     elif run is not None and not isinstance(run, Run):
+        settings = {**how, **(settings or {})}
         run = create_compression_run(run, scene, capture, config, codec, settings=settings, overwrite=overwrite)
     if run is not None and start.sha256 is not None:
         run.check_input("scene", start.sha256)

@@ -6,21 +6,20 @@ What can be chosen of one kind of file are the fields of its `Codec`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
+from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.seeds import check_seed
 from leansplat.training.config import MOST_STEPS
 
 
 @dataclass(frozen=True)
-class TableConfig:
+class TableConfig(Config):
     """How vectors are clustered.
 
     Raises:
-        InputError: a value is outside the range its description gives.
+        InputError: a value is of another type or outside the range its description gives.
     """
 
     steps: int
@@ -39,6 +38,7 @@ class TableConfig:
     """What is left of a centre's past after a step, from 0 (none: Lloyd's k-means) to below 1."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("steps", "batch", "size"):
             if getattr(self, name) < 1:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give 1 or more")
@@ -49,11 +49,11 @@ class TableConfig:
 
 
 @dataclass(frozen=True)
-class FineTuningConfig:
+class FineTuningConfig(Config):
     """How long a scene is fine-tuned through a file's quantiser.
 
     Raises:
-        InputError: a value is outside the range its description gives.
+        InputError: a value is of another type or outside the range its description gives.
     """
 
     steps: int = 5000
@@ -73,6 +73,7 @@ class FineTuningConfig:
     """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, least in (("steps", 0), ("checkpoint_every", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give {least} or more")
@@ -86,26 +87,13 @@ class FineTuningConfig:
         if not 0 <= self.final_rate <= 1:
             raise InputError(f"setting final_rate is {self.final_rate}; give 0 to 1")
 
-    def to_json(self) -> dict[str, Any]:
-        """The settings as a dict that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> FineTuningConfig:
-        """The config that `to_json` made `settings` of.
-
-        Raises:
-            InputError: a setting is unknown or out of range. One that is missing is newer than the run it comes from.
-        """
-        return cls(**known(cls, settings))
-
 
 @dataclass(frozen=True)
-class CompressionConfig:
+class CompressionConfig(Config):
     """How a scene is compressed.
 
     Raises:
-        InputError: a value is outside the range its description gives.
+        InputError: a value is of another type or outside the range its description gives.
     """
 
     drop_unseen: bool = False
@@ -118,29 +106,6 @@ class CompressionConfig:
     """Highest degree of spherical harmonics to keep, 0 to 3; all by default."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
             raise InputError(f"setting sh_degree is {self.sh_degree}; give 0 to 3")
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as a dict that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> CompressionConfig:
-        """The config that `to_json` made `settings` of; errors as for `FineTuningConfig.from_json`."""
-        values = dict(known(cls, settings))
-        if "fine_tuning" in values:
-            values["fine_tuning"] = FineTuningConfig.from_json(values["fine_tuning"])
-        return cls(**values)
-
-
-def known(config: type, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Settings of a config, as they are.
-
-    Raises:
-        InputError: it has none of these names.
-    """
-    unknown = sorted(set(settings) - {entry.name for entry in fields(config)})
-    if unknown:
-        raise InputError(f"there are no compression settings {', '.join(unknown)}")
-    return settings

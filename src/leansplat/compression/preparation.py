@@ -21,7 +21,7 @@ from leansplat.compression.sensitivity import Sensitivity, sensitivity
 from leansplat.engines.cpu.packed import pack
 from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
-from leansplat.training.loop import Progress
+from leansplat.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from leansplat.compression.covariance import log_size
 from leansplat.engines.cpu import rasterizer
 from leansplat.engines.cpu.covariance_backward import COVARIANCE_ROWS
 from leansplat.engines.cpu.packed import SCALES, SH0, PackedGaussians, unpack_rows
-from leansplat.training.loop import Progress
+from leansplat.progress import Progress
 
 
 @dataclass(frozen=True)

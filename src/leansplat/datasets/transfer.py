@@ -8,7 +8,7 @@ continued by asking for it again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from shutil import disk_usage
 from leansplat.datasets.archive import Archive, Member
 from leansplat.datasets.catalogue import Scene
 from leansplat.errors import InputError
+from leansplat.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def download(
     full: bool = False,
     overwrite: bool = False,
     archives: str | os.PathLike[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Fetched]:
     """Fetch scenes, each into the folder of its name in `folder`: its cameras and its photos at the size papers use.
 
@@ -71,7 +72,7 @@ def download(
         overwrite: replace files that differ from the archive's; otherwise they are an error.
         archives: a folder with archives fetched by other means, under the publishers' file names; an archive that is
             not in it is read over the network.
-        progress: is called with the bytes that are there and the bytes of all scenes.
+        progress: told of the bytes that are there and the bytes of all scenes.
 
     Raises:
         InputError: a folder cannot be used, a file that differs is in the way, or the disk has too little space.
@@ -99,7 +100,7 @@ def download(
             nonlocal done
             done += count
             if progress is not None:
-                progress(done, total)
+                progress(done, total, {})
 
         advance(0)
         for url, archive in opened.items():

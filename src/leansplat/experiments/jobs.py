@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.experiments.sources import Source
 from leansplat.files import write_json
@@ -20,7 +21,7 @@ _FORMAT = "leansplat-paper-plan-1"
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Config):
     """One thing to run.
 
     Args:
@@ -52,21 +53,7 @@ class Job:
         return tuple(name for name in (self.base, self.count_of) if name is not None)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "capture": self.capture,
-            "variant": self.variant,
-            "kind": self.kind,
-            "settings": dict(self.settings),
-            "base": self.base,
-            "seed": self.seed,
-            "count_of": self.count_of,
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Job:
-        names = ("capture", "variant", "kind", "settings", "base", "seed", "count_of")
-        return cls(**{name: values[name] for name in names})
+        return {"name": self.name, **super().to_json()}
 
 
 @dataclass(frozen=True)
@@ -138,11 +125,15 @@ def read_plan(folder: Path) -> Plan | None:
         if values["format"] != _FORMAT:
             raise ValueError(f"its format is {values['format']!r}")
         sources = tuple(Source.from_json(entry) for entry in values["captures"])
-        return Plan(float(values["scale"]), sources, tuple(Job.from_json(entry) for entry in values["jobs"]))
+        return Plan(float(values["scale"]), sources, tuple(map(_job, values["jobs"])))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise InputError(f"{path} is damaged ({error}); delete it and give the options of the sweep again") from error
+
+
+def _job(values: Mapping[str, Any]) -> Job:
+    return Job.from_json({name: value for name, value in values.items() if name != "name"})
 
 
 def open_plan(folder: Path) -> Plan:

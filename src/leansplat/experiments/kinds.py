@@ -16,12 +16,12 @@ from leansplat.captures.capture import Capture
 from leansplat.compression import CompressionConfig, FineTuningConfig, codec_of, compress, create_compression_run
 from leansplat.errors import RunError
 from leansplat.experiments.jobs import Job
+from leansplat.progress import Progress
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.trimmer import create_trimming_run, trim
 from leansplat.runs import Run, has_begun, open_run
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loop import Progress
 from leansplat.training.lottery import lottery_config, lottery_ticket
 from leansplat.training.trainer import create_training_run, train
 

@@ -9,11 +9,11 @@ synthetic                 the built-in capture
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from leansplat.configs import Config
 from leansplat.datasets.catalogue import DATASETS
 from leansplat.errors import InputError
 from leansplat.provenance import BACKGROUNDS
@@ -27,7 +27,7 @@ _OPTION = re.compile(r"(.+)@([1-9][0-9]*|black|white)")
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Config):
     """A capture and how to load it.
 
     Args:
@@ -44,13 +44,6 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.folder}@{self.downscale}@{self.background}"
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Source:
-        return cls(**values)
 
 
 def parse_source(text: str) -> Source:

@@ -37,8 +37,8 @@ from leansplat.experiments.sources import Source, load_source
 from leansplat.files import clear_abandoned
 from leansplat.locks import alone_in
 from leansplat.pictures import cut_out, write_png
+from leansplat.progress import Progress
 from leansplat.runs import Run, open_run
-from leansplat.training.loop import Progress
 
 _PLAN_SECONDS = 10.0
 """How long to wait for another process that is writing the plan."""

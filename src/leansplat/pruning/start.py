@@ -16,6 +16,7 @@ import torch
 
 from leansplat import formats
 from leansplat.captures.capture import Capture
+from leansplat.configs import Config
 from leansplat.engines.cpu.packed import pack
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
@@ -27,7 +28,6 @@ from leansplat.origin import settled
 from leansplat.runs import Run, create_run, hash_capture, hash_file, open_run
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loop import Settings
 from leansplat.training.state import TrainingState
 
 
@@ -99,7 +99,7 @@ def create_run_from(
     folder: str | os.PathLike[str],
     command: str,
     capture: Capture,
-    config: Mapping[str, Settings],
+    config: Mapping[str, Config],
     seed: int,
     *,
     settings: Mapping[str, Any] | None = None,

@@ -7,10 +7,9 @@ implementation that came with the paper (Kerbl et al. 2023). `scaled` makes the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
 
+from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.seeds import check_seed
 
@@ -39,11 +38,11 @@ before the end, and a scene of random points has to be cleared of what they do n
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Config):
     """How a scene is trained.
 
     Raises:
-        InputError: a value is outside the range its description gives.
+        InputError: a value is of another type or outside the range its description gives.
     """
 
     iterations: int = 30_000
@@ -118,7 +117,8 @@ class TrainingConfig:
 
     prune_large_after: int = 25
     """Densifications before Gaussians are removed for their size, which also waits for the first opacity reset. The
-    published schedule has as many before that reset, so there the number changes nothing."""
+    published schedule has as many before that reset, so there the number changes nothing; a scaled run of an earlier
+    version, which did not have this setting, goes on by this rule."""
 
     prune_radius: float = 0.0
     """Gaussians of larger screen radius in pixels are removed when those of larger scale are; 0 removes none.
@@ -153,6 +153,7 @@ class TrainingConfig:
     """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         steps = ("iterations", "random_points", "checkpoint_every", "prune_large_after", *_SCALED_WITH_ITERATIONS)
         for name in steps:
             floor = 0 if name in ("densify_from", "densify_until", "prune_large_after", "opacity_pruning_until") else 1
@@ -202,30 +203,3 @@ class TrainingConfig:
             densify_every=max(scaled.densify_every, shortest),
             reset_opacities_every=max(scaled.reset_opacities_every, recovery),
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as a dict that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> TrainingConfig:
-        """The config that `to_json` made `settings` of.
-
-        Raises:
-            InputError: a setting is unknown or of another type. One that is missing is newer than what `settings` were
-                written by, and its default is what was done then; only a scaled run from before `prune_large_after`
-                goes on by the rule of today.
-        """
-        types = {entry.name: {"int": int, "float": float, "bool": bool}[str(entry.type)] for entry in fields(cls)}
-        for name in settings:
-            if name not in types:
-                raise InputError(f"there is no training setting {name!r}")
-        values: dict[str, Any] = {}
-        for name, value in settings.items():
-            wanted = types[name]
-            if wanted is float and type(value) is int:
-                value = float(value)
-            if type(value) is not wanted:
-                raise InputError(f"training setting {name!r} is {value!r}, which is not of type {wanted.__name__}")
-            values[name] = value
-        return cls(**values)

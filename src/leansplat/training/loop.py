@@ -11,10 +11,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from leansplat.captures.capture import Capture
+from leansplat.configs import Config
 from leansplat.errors import RunError
+from leansplat.progress import Progress
 from leansplat.runs import Run, hash_capture
 from leansplat.simd.sharing import FairShare
 from leansplat.simd.threads import thread_count
@@ -24,13 +26,6 @@ from leansplat.training.config import TrainingConfig
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
 _log = logging.getLogger("leansplat")
-
-
-class Progress(Protocol):
-    """Told how far training is every ten steps and after the last: for a progress bar."""
-
-    def __call__(self, step: int, total: int, values: Mapping[str, float], /) -> None:
-        """`step` of `total` is done; `values` holds "loss" and "gaussians"."""
 
 
 class LoopState(Protocol):
@@ -66,7 +61,7 @@ def run_steps(
         run: gets the log and the checkpoints; None for neither.
         save: writes a checkpoint of `state` to a file.
         checkpoint_every: steps between checkpoints; the last step always has one.
-        progress: see `Progress`.
+        progress: told every ten steps and after the last, of "loss" and "gaussians".
         after_step: called last after every step.
     """
     started = time.perf_counter() - state.seconds
@@ -94,16 +89,7 @@ def run_steps(
             after_step(state)
 
 
-class Settings(Protocol):
-    """A config dataclass."""
-
-    def to_json(self) -> dict[str, Any]: ...
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any], /) -> Settings: ...
-
-
-def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> Checkpoint | None:
+def resume(run: Run, command: str, settings: Mapping[str, Config], capture: Capture) -> Checkpoint | None:
     """The last checkpoint of a run, whose log is cut back to it; None where the run has none yet and starts over.
 
     Args:
@@ -121,14 +107,13 @@ def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Ca
         return None
     path = run.checkpoint_path(steps[-1])
     checkpoint = read_checkpoint(path)
-    began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
-    if checkpoint.config != began_with or checkpoint.state.step != steps[-1]:
+    if checkpoint.config != run.began_with("training", TrainingConfig) or checkpoint.state.step != steps[-1]:
         raise RunError(f"{path} belongs to another run; delete it or start a new run")
     go_back(run, steps[-1])
     return checkpoint
 
 
-def check_resumable(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> None:
+def check_resumable(run: Run, command: str, settings: Mapping[str, Config], capture: Capture) -> None:
     """Refuse to resume a run with another command, settings or capture than it began with; as `resume`.
 
     Raises:
@@ -136,10 +121,9 @@ def check_resumable(run: Run, command: str, settings: Mapping[str, Settings], ca
     """
     if run.config["command"] != command:
         raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
-    before = run.config["settings"]
     changed = []
     for part, config in settings.items():
-        then, now = type(config).from_json(before.get(part, {})).to_json(), config.to_json()
+        then, now = run.began_with(part, type(config)).to_json(), config.to_json()
         changed += [name for name in now if now[name] != then[name]]
     if changed:
         names = ", ".join(changed)

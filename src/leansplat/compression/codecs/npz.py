@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ import torch
 from leansplat import formats
 from leansplat.compression.clustered import ClusteredQuantiser
 from leansplat.compression.codecs.registry import Codec, codec
-from leansplat.compression.config import TableConfig, known
+from leansplat.compression.config import TableConfig
 from leansplat.compression.covariance import normalised_covariance
 from leansplat.compression.format_quantiser import FileQuantiser
 from leansplat.compression.parts import bytes_of_members
@@ -64,8 +63,3 @@ class NpzCodec(Codec):
 
     def bytes_by_part(self, path: Path) -> dict[str, int]:
         return bytes_of_members(path)
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> Codec:
-        tables = {name: TableConfig(**known(TableConfig, settings[name])) for name in _TABLES if name in settings}
-        return super().from_json({**settings, **tables})

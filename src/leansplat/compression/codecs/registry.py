@@ -10,22 +10,25 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from leansplat.compression.format_quantiser import FileQuantiser
 from leansplat.compression.preparation import Prepared, Subject
+from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
 
+Options = TypeVar("Options", bound="Codec")
+
 
 @dataclass(frozen=True)
-class Codec(ABC):
+class Codec(Config, ABC):
     """A kind of file to compress to, with its options.
 
-    A subclass is a frozen dataclass, whose fields have defaults, say what they mean and are values of JSON. What it
-    writes is read by `leansplat.formats.read`, so a format of its own comes first.
+    A subclass is a frozen dataclass, whose fields have defaults and say what they mean. What it writes is read by
+    `leansplat.formats.read`, so a format of its own comes first.
     """
 
     suffix: ClassVar[str]
@@ -66,25 +69,19 @@ class Codec(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """The suffix and the options, as a dict that JSON can hold."""
-        return {"suffix": self.suffix, **asdict(self)}
+        return {"suffix": self.suffix, **super().to_json()}
 
     @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> Codec:
-        """The codec that `to_json` made `settings` of; what is missing is as by default.
+    def from_json(cls: type[Options], settings: Mapping[str, Any]) -> Options:
+        """The codec that `to_json` made `settings` of, as `Config.from_json`.
 
         Raises:
-            InputError: the settings are of another suffix, or one is unknown or out of range.
+            InputError: the settings are of another suffix, or as for any config.
         """
-        options = dict(settings)
-        suffix = options.pop("suffix", cls.suffix)
+        suffix = settings.get("suffix", cls.suffix)
         if suffix != cls.suffix:
             raise InputError(f"settings of {suffix} do not fit {cls.suffix}; give those of the same suffix")
-        known = [entry.name for entry in fields(cls)]
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            there = ", ".join(known) or "none"
-            raise InputError(f"{cls.suffix} has no setting {', '.join(unknown)}; leave it out (there are: {there})")
-        return cls(**options)
+        return super().from_json({name: value for name, value in settings.items() if name != "suffix"})
 
 
 CODECS: dict[str, type[Codec]] = {}

@@ -35,6 +35,7 @@ class SogCodec(Codec):
     """Entries of the palette, 1 to 65,536; by default as `sh_loss` allows, without a capture about one a Gaussian."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_loss("sh_loss", self.sh_loss)
         SogOptions(palette_size=self.palette_size)  # which refuses what is out of range
 

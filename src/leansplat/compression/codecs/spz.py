@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -46,6 +45,7 @@ class SpzCodec(Codec):
     """Of the format: 3 opens in every viewer of SPZ, 4 is a little smaller."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_loss("sh_loss", self.sh_loss)
         self._options()  # which refuses what is out of range
 
@@ -68,11 +68,6 @@ class SpzCodec(Codec):
         positions = np.ascontiguousarray(encoded.positions.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3])
         others = {name: getattr(encoded, name) for name in ("alphas", "colors", "scales", "rotations", "shN")}
         return {name: _deflated(section) for name, section in {"positions": positions, **others}.items()}
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> Codec:
-        bits = settings.get("sh_bits")
-        return super().from_json(settings if bits is None else {**settings, "sh_bits": tuple(bits)})
 
     def _options(self) -> SpzOptions:
         return SpzOptions(self.version, SpzOptions.sh_bits if self.sh_bits is None else self.sh_bits)

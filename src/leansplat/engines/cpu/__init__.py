@@ -2,7 +2,7 @@
 
 from leansplat.engines.cpu.packed import PackedGaussians, pack
 from leansplat.engines.cpu.removal_effects import RemovalEffects
-from leansplat.engines.cpu.rendering import Rendering, render
+from leansplat.engines.cpu.rendering import Depth, Rendering, render
 from leansplat.engines.statistics import ViewStatistics
 
-__all__ = ["PackedGaussians", "RemovalEffects", "Rendering", "ViewStatistics", "pack", "render"]
+__all__ = ["Depth", "PackedGaussians", "RemovalEffects", "Rendering", "ViewStatistics", "pack", "render"]

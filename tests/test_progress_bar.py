@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from leansplat import progress as module
-from leansplat.progress import Progress
+from leansplat import progress_bar as module
+from leansplat.progress_bar import ProgressBar
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_log_file_gets_a_line_now_and_then_and_one_at_the_end(clock: list[float]) -> None:
     log = io.StringIO()
-    with Progress("train", log) as progress:
+    with ProgressBar("train", log) as progress:
         for step in range(1, 51):
             clock[0] += 1
             progress(step, 50, {"loss": 0.25})
@@ -30,10 +30,10 @@ def test_a_log_file_gets_a_line_now_and_then_and_one_at_the_end(clock: list[floa
 
 def test_bytes_are_shown_as_megabytes_with_the_rate_of_those_fetched_now(clock: list[float]) -> None:
     log = io.StringIO()
-    with Progress("download", log, of_bytes=True) as progress:
-        progress(40_000_000, 100_000_000)  # were there before
+    with ProgressBar("download", log, of_bytes=True) as progress:
+        progress(40_000_000, 100_000_000, {})  # were there before
         clock[0] += 30
-        progress(100_000_000, 100_000_000)
+        progress(100_000_000, 100_000_000, {})
     assert log.getvalue() == "download: 100.0 of 100.0 MB, 2.0 MB/s\n"
 
 
@@ -43,9 +43,9 @@ def test_on_a_terminal_bytes_are_a_bar_with_a_rate() -> None:
             return True
 
     terminal = Terminal()
-    with Progress("download", terminal, of_bytes=True) as progress:
-        progress(0, 2_000_000)
-        progress(1_000_000, 2_000_000)
+    with ProgressBar("download", terminal, of_bytes=True) as progress:
+        progress(0, 2_000_000, {})
+        progress(1_000_000, 2_000_000, {})
         assert "2.00M" in terminal.getvalue()
         assert "B/s" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")
