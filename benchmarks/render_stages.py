@@ -24,7 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -42,13 +42,14 @@ import numba
 from leansplat import captures, formats
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
+from leansplat.engines.cpu import model as model_module
 from leansplat.engines.cpu import pack, rasterizer, render
+from leansplat.engines.cpu.model import CpuModel
 from leansplat.engines.cpu.packed import LANES, unpack_rows
 from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.loss import photometric_loss
 from leansplat.training import loss as loss_module
-from leansplat.training import optimizer as optimizer_module
 from leansplat.training.config import TrainingConfig
 from leansplat.training.state import TrainingState, training_step
 
@@ -65,7 +66,7 @@ STAGES: dict[str, list[tuple[ModuleType, str]]] = {
     "SSIM + L1, both ways": [(loss_module, "ssim_and_l1"), (loss_module, "ssim_and_l1_gradient")],
     "raster backward": [(rasterizer, "blend_backward")],
     "projection + SH backward": [(rasterizer, "project_backward")],
-    "Adam": [(optimizer_module, "adam_step")],
+    "Adam": [(model_module, "adam_step")],
 }
 """Our functions that make up each stage, by the prototype's names of the stages."""
 
@@ -148,21 +149,25 @@ class OurStep:
         self.config = TrainingConfig()
         # At the end of the schedule all SH degrees are in use.
         self.state = TrainingState.begin(subject.gaussians, self.config, 1.0, step=self.config.iterations)
-        self.parameters = self.state.optimizer.values.clone()
+        model = self.state.model
+        assert isinstance(model, CpuModel)
+        self.model, self.parameters = model, model.packed.data.clone()
 
     def run(self, times: Times) -> None:
-        optimizer, statistics = self.state.optimizer, self.state.statistics
-        optimizer.values.copy_(self.parameters)
+        model, statistics = self.model, self.state.statistics
+        model.packed.data.copy_(self.parameters)
+        leaf = model.packed.data.detach().requires_grad_()
         for stage in STAGES:
             times[stage].append(0.0)
         start = time.perf_counter()
         with clocked(times):
-            image = render(optimizer.packed, self.view.camera, background=BACKGROUND, statistics=statistics).image
+            packed = replace(model.packed, data=leaf)
+            image = render(packed, self.view.camera, background=BACKGROUND, statistics=statistics).image
             loss = photometric_loss(image, self.view.photo, self.config.ssim_weight)
-            optimizer.step(torch.autograd.grad(loss, optimizer.packed.data)[0])
+            model.update(torch.autograd.grad(loss, leaf)[0])
         times["step through autograd"].append(time.perf_counter() - start)
         del image, loss
-        optimizer.values.copy_(self.parameters)
+        model.packed.data.copy_(self.parameters)
         start = time.perf_counter()
         training_step(self.state, self.view, self.config, BACKGROUND, statistics=statistics)
         times["whole step"].append(time.perf_counter() - start)

@@ -89,6 +89,16 @@ def test_imports_point_downwards_only(module: str, path: Path) -> None:
         assert mine == other or HEIGHT[other] < HEIGHT[mine], f"{module} imports {name}, which stands below it"
 
 
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: value if isinstance(value, str) else "")
+def test_what_an_engine_is_made_of_is_nobody_elses_business(module: str, path: Path) -> None:
+    """Engines are reached through `engines.named`; only they know how a scene lies in memory."""
+    mine = module.split(".")[1:3]
+    for name in imported_modules(path):
+        parts = name.split(".")[1:]
+        if parts[:1] == ["engines"] and len(parts) > 1 and (SOURCE / "engines" / parts[1]).is_dir():
+            assert mine == parts[:2], f"{module} imports {name}, which is the engine's own"
+
+
 def run_python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import torch
 
+from leansplat import engines
 from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture, View
-from leansplat.engines.cpu import render
-from leansplat.engines.cpu.packed import PackedGaussians, pack
+from leansplat.engines.engine import Background, Renderer
 from leansplat.errors import CaptureError, InputError
 from leansplat.formats import read, scene_bytes, scene_path
 from leansplat.gaussians import Gaussians
@@ -130,15 +130,15 @@ def evaluate(
         )
     warn_if_apart(gaussians.means, gaussians.origin, [view.camera for view in (*capture.train, *capture.test)])
     warn_of_empty_views(gaussians, views, capture.background, split)
-    packed = pack(gaussians.detach())
+    renderer = engines.named("cpu").renderer(gaussians)
     network, reason = _load_lpips(lpips, views)
     with torch.inference_mode():
         scores = []
         for view in views:
-            scores.append(_score(packed, view, capture.background, network))
+            scores.append(_score(renderer, view, capture.background, network))
             if progress is not None:
                 progress(len(scores), len(views), {"PSNR": scores[-1].psnr})
-        speed = frames_per_second(packed, views, capture.background) if fps else None
+        speed = frames_per_second(renderer, views, capture.background) if fps else None
     distances = [score.lpips for score in scores if score.lpips is not None]
     return Evaluation(
         psnr=statistics.fmean(score.psnr for score in scores),
@@ -164,22 +164,20 @@ def evaluate_run(run: Run, gaussians: Gaussians, capture: Capture, *, lpips: Lpi
     return evaluation
 
 
-def frames_per_second(packed: PackedGaussians, views: Sequence[View], background: tuple[float, float, float]) -> float:
+def frames_per_second(scene: Renderer, views: Sequence[View], background: Background) -> float:
     """Frames a second over the views' cameras: the median of three passes after one that warms up the kernels."""
     durations = []
     with torch.inference_mode():
         for _ in range(1 + _FPS_RUNS):
             start = time.perf_counter()
             for view in views:
-                render(packed, view.camera, background=background)
+                scene.render(view.camera, background)
             durations.append(time.perf_counter() - start)
     return len(views) / statistics.median(durations[1:])
 
 
-def _score(
-    packed: PackedGaussians, view: View, background: tuple[float, float, float], network: Lpips | None
-) -> ViewScore:
-    image = render(packed, view.camera, background=background).image.clamp(0, 1)
+def _score(scene: Renderer, view: View, background: Background, network: Lpips | None) -> ViewScore:
+    image = scene.render(view.camera, background).image.clamp(0, 1)
     photo = view.photo.to(torch.float32) / 255
     distance = network(image, photo, view.mask) if network else None
     return ViewScore(view.name, psnr(image, photo, view.mask), ssim(image, photo, view.mask), distance)

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from leansplat import engines
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, View
-from leansplat.engines.cpu import Depth, render
-from leansplat.engines.cpu.packed import pack
+from leansplat.engines.engine import Depth
 from leansplat.errors import InputError
 from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
@@ -97,12 +97,11 @@ def render_views(
     if not overwrite:
         _refuse_existing(written)
     warn_if_apart(gaussians.means, gaussians.origin, list(cameras.values()))
-    packed = pack(gaussians.detach())
+    scene = engines.named("cpu").renderer(gaussians)
     empty, deepest = [], 0.0
     for done, name in enumerate(cameras, start=1):
         paths[name].parent.mkdir(parents=True, exist_ok=True)
-        with torch.inference_mode():
-            image, alpha, deep = render(packed, cameras[name], background=background, depth=depth)
+        image, alpha, deep = scene.render(cameras[name], background, depth)
         if not bool(alpha.any()):
             empty.append(name)
         write_png(image, paths[name], overwrite=overwrite)
@@ -134,12 +133,11 @@ def side_by_side(capture: Capture, scenes: Sequence[Gaussians], *, most: int = 4
     What a mask hides of a photo is shown at a quarter of its brightness.
     """
     views = capture.test[:: max(1, -(-len(capture.test) // most))]
-    packed = [pack(scene.detach()) for scene in scenes]
+    renderers = [engines.named("cpu").renderer(scene) for scene in scenes]
     rows = []
-    with torch.inference_mode():
-        for view in views:
-            renders = [render(scene, view.camera, background=capture.background).image for scene in packed]
-            rows.append(_join([_shown(view), *(to_bytes(image) for image in renders)], dim=1))
+    for view in views:
+        renders = [scene.render(view.camera, capture.background).image for scene in renderers]
+        rows.append(_join([_shown(view), *(to_bytes(image) for image in renders)], dim=1))
     return _join(rows, dim=0)
 
 

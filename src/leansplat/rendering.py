@@ -3,7 +3,7 @@
     view = leansplat.render("scene.ply", camera, depth="median")
     view.image, view.alpha, view.depth
 
-Behind it is the CPU engine (`leansplat.engines.cpu`), which says how Gaussians are drawn.
+Behind it is an engine (`leansplat.engines`), by default the CPU's.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from leansplat import formats
+from leansplat import engines, formats
 from leansplat.cameras import Camera
-from leansplat.engines import cpu
-from leansplat.engines.cpu import Depth, PackedGaussians, Rendering
+from leansplat.engines.engine import Depth, Renderer, Rendering
 from leansplat.gaussians import Gaussians
 
 __all__ = ["Depth", "Rendering", "prepare", "render"]
 
 
 def render(
-    scene: Gaussians | PackedGaussians | str | os.PathLike[str],
+    scene: Gaussians | str | os.PathLike[str],
     camera: Camera,
     *,
     background: Sequence[float] | Tensor = (0.0, 0.0, 0.0),
     sh_degree: int | None = None,
     depth: Depth | None = None,
+    engine: str = "cpu",
 ) -> Rendering:
     """Render a scene from a camera, as 3DGS does: sorted by depth and blended front to back.
 
     The image and its alpha are differentiable in the six tensors of `Gaussians` that require gradients, on whatever
-    device those are; the depth is not. What is rendered is on the CPU.
+    device those are; the depth is not. What is rendered is where the engine has its tensors.
 
     Args:
-        scene: Gaussians; a file or folder as `leansplat.read` takes it, which is read anew every time; or what
-            `prepare` made of either, to render it many times.
+        scene: Gaussians, or a file or folder as `leansplat.read` takes it, which is read anew every time. To render a
+            scene many times, `prepare` it.
         camera: OpenCV axes, in world units.
         background: (r, g, b) behind the scene, in [0, 1].
         sh_degree: highest degree of spherical harmonics to evaluate; by default all that are stored.
@@ -48,25 +48,25 @@ def render(
             through the other; 0 where nothing is drawn.
             "median" is z_k of the first Gaussian with T_k (1 - alpha_k) <= 1/2, always on a surface; 0 where more than
             half of the light passes through the scene.
+        engine: what renders, a name in `leansplat.engines.ENGINES`.
 
     Returns:
         image (H, W, 3), not clamped, alpha (H, W) in [0, 1], and depth (H, W) or None; float32.
 
     Raises:
         SceneFileError: the file cannot be read.
+        InputError: there is no such engine.
         ValueError: the scene has no such degree, or there is no such depth.
     """
-    if not isinstance(scene, Gaussians | PackedGaussians):
-        scene = formats.read(scene)
-    return cpu.render(scene, camera, background=background, sh_degree=sh_degree, depth=depth)
+    gaussians = scene if isinstance(scene, Gaussians) else formats.read(scene)
+    return engines.named(engine).render(gaussians, camera, background=background, sh_degree=sh_degree, depth=depth)
 
 
-def prepare(scene: Gaussians | str | os.PathLike[str]) -> PackedGaussians:
-    """A scene in the renderer's own layout, for `render` to take many times without converting it again.
-
-    Gradients still reach the Gaussians that require them.
+def prepare(scene: Gaussians | str | os.PathLike[str], engine: str = "cpu") -> Renderer:
+    """A scene in the layout of an engine, for `prepare(scene).render(camera)` many times, without gradients.
 
     Raises:
         SceneFileError: the file cannot be read.
+        InputError: there is no such engine.
     """
-    return cpu.pack(scene if isinstance(scene, Gaussians) else formats.read(scene))
+    return engines.named(engine).renderer(scene if isinstance(scene, Gaussians) else formats.read(scene))

@@ -23,6 +23,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.runs import Run, create_run, hash_capture
 from leansplat.training import TrainingConfig
 from leansplat.training.config import TrainingConfig as Recipe
+from leansplat.training.schedule import rates
 
 CAPTURE = tiny_capture()
 SHORT = FineTuningConfig(steps=20, checkpoint_every=7)
@@ -39,10 +40,10 @@ def psnr_of(gaussians: Gaussians) -> float:
 def test_what_rounding_costs_is_recovered() -> None:
     """The photos were taken of the very scene, so that all loss is that of the grid."""
     quantiser = ToyQuantiser()
-    rounded = quantiser.render_parameters(quantiser.begin(blobs())).unpack()
+    rounded = quantiser.render_parameters(quantiser.begin(blobs())).copied()
     before = psnr_of(rounded)
     tuned = fine_tune(blobs(), CAPTURE, quantiser, FineTuningConfig(steps=300))
-    after = psnr_of(quantiser.render_parameters(tuned.latents).unpack())
+    after = psnr_of(quantiser.render_parameters(tuned.latents).copied())
     assert psnr_of(blobs()) > 40
     assert after > before + 2
 
@@ -113,19 +114,19 @@ def test_rates_fall_to_their_final_share() -> None:
 def test_adam_is_that_of_training() -> None:
     """The same gradients through both optimisers."""
     from leansplat.engines.cpu import pack
-    from leansplat.training.optimizer import Adam
+    from leansplat.engines.cpu.engine import CpuEngine
 
     scene, recipe = blobs(10), Recipe()
-    packed = Adam.fresh(scene, recipe)
+    model = CpuEngine().begin(scene, rates(recipe))
     state = FineTuningState.begin({"sh0": scene.sh0.clone(), "scales": scene.scales.clone()}, len(scene), 0)
     state.set_rates({"sh0": recipe.sh0_rate, "scales": recipe.scale_rate})
     random = torch.Generator().manual_seed(0)
     for _ in range(5):
         gradients = {name: torch.randn(getattr(scene, name).shape, generator=random) for name in ("sh0", "scales")}
         zeros = replace(scene, **{n: torch.zeros_like(getattr(scene, n)) for n in ("means", "quats", "opacities")})
-        packed.step(pack(replace(zeros, **gradients)).data)
+        model.update(pack(replace(zeros, **gradients)).data)
         state.update(sum((state.latents[name] * gradients[name]).sum() for name in gradients))
-    expected = packed.packed.unpack().detach()
+    expected = model.gaussians()
     for name, latent in state.latents.items():
         torch.testing.assert_close(latent.detach(), getattr(expected, name), rtol=1e-5, atol=1e-6)
 

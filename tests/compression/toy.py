@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from leansplat.compression.fake_quantisation import straight_through
-from leansplat.engines.cpu import PackedGaussians, pack
+from leansplat.engines.shared import SharedGaussians
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.training import TrainingConfig
 
@@ -30,9 +30,9 @@ class ToyQuantiser:
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
         return {name: getattr(gaussians, name).clone() for name in TENSOR_NAMES}
 
-    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
         rounded = {name: straight_through(latent, self.decoded(name, latent)) for name, latent in latents.items()}
-        return pack(Gaussians(**rounded))
+        return SharedGaussians(Gaussians(**rounded))
 
     def decoded(self, name: str, latent: Tensor) -> Tensor:
         """What a file holds: centres exactly, all else on the grid."""

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from training.tiny import blobs, tiny_capture
 
-from leansplat.engines.cpu import pack, render
+from leansplat import engines
+from leansplat.engines.cpu import render
 from leansplat.gaussians import Gaussians, concatenate
 from leansplat.pruning.criteria import CRITERIA
-from leansplat.pruning.evidence import Evidence, gather_statistics
+from leansplat.pruning.evidence import Evidence
 
 CAPTURE = tiny_capture(views=5)
 
@@ -33,10 +34,13 @@ def scene() -> Gaussians:
 
 @pytest.fixture(scope="module")
 def evidence() -> Evidence:
-    packed = pack(scene())
-    packed.data.requires_grad_()
-    statistics = gather_statistics(packed, CAPTURE.train, CAPTURE.background, 0.2)
-    return Evidence(packed, CAPTURE.train, CAPTURE.background, statistics)
+    return evidence_of(scene())
+
+
+def evidence_of(gaussians: Gaussians) -> Evidence:
+    model = engines.named("cpu").begin(gaussians, {})
+    statistics = model.gather_statistics(CAPTURE.train, CAPTURE.background, 0.2)
+    return Evidence(model, CAPTURE.train, CAPTURE.background, statistics)
 
 
 def images(gaussians: Gaussians) -> Tensor:
@@ -116,10 +120,7 @@ def test_a_gaussian_that_no_view_sees_has_no_effect(name: str, evidence: Evidenc
 def test_removal_error_is_below_zero_for_a_gaussian_that_spoils_the_photos() -> None:
     good = blobs()
     spoiler = replace(good[:1], means=torch.zeros(1, 3), sh0=-good.sh0[:1] - 2, opacities=torch.tensor([0.0]))
-    packed = pack(concatenate([good, spoiler]))
-    packed.data.requires_grad_()
-    statistics = gather_statistics(packed, CAPTURE.train, CAPTURE.background, 0.2)
-    (score,) = CRITERIA["removal-error"](Evidence(packed, CAPTURE.train, CAPTURE.background, statistics))
+    (score,) = CRITERIA["removal-error"](evidence_of(concatenate([good, spoiler])))
     assert int(score.argmin()) == len(good)
     assert float(score[-1]) < 0
 

@@ -11,6 +11,7 @@ from formats.inria_files import EXTENT, RATES, Training, by_our_names, by_their_
 from training.tiny import blobs, tiny_capture
 
 from leansplat import formats
+from leansplat.engines.cpu.model import CpuModel
 from leansplat.engines.cpu.packed import pack
 from leansplat.errors import InputError, SceneFileError
 from leansplat.ordering import morton_order
@@ -36,10 +37,11 @@ def test_the_next_step_from_a_checkpoint_is_the_one_that_pytorchs_adam_takes(pat
     before = training.gaussians()
     training.step(gradients)
     order = morton_order(before.means)
-    optimizer = start.state.optimizer
-    optimizer.set_position_rate(RATES["xyz"])
-    optimizer.step(pack(by_our_names(gradients)[order]).data)
-    after = by_their_names(optimizer.packed.unpack().detach())
+    model = start.state.model
+    assert isinstance(model, CpuModel)
+    model.set_rate("means", RATES["xyz"])
+    model.update(pack(by_our_names(gradients)[order]).data)
+    after = by_their_names(model.gaussians())
     old = by_their_names(before[order])
     for name, expected in by_their_names(training.gaussians()[order]).items():
         assert not torch.equal(after[name], old[name]) or after[name].numel() == 0
@@ -89,7 +91,7 @@ def test_a_start_tells_which_file_it_is_from(path: Path, tmp_path: Path) -> None
     start = start_from(tmp_path / "out", OTHER_EXTENT, 0)
     assert not start.has_optimizer
     assert start.sha256 == hash_file(cloud)
-    assert (len(start.state.optimizer), start.state.extent) == (5, OTHER_EXTENT)
+    assert (len(start.state.model), start.state.extent) == (5, OTHER_EXTENT)
 
 
 def test_stale_gradients_are_those_of_the_checkpoint(path: Path, tmp_path: Path) -> None:

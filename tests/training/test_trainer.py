@@ -13,14 +13,15 @@ import torch
 from training.tiny import blobs, distant_capture, tiny_capture
 
 from leansplat.cameras import look_at
+from leansplat.engines.cpu import model as model_module
 from leansplat.engines.cpu import render
+from leansplat.engines.cpu.model import CpuModel
 from leansplat.errors import CaptureError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.metrics.loss import photometric_loss
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, TrainingState, schedule, train, training_step
-from leansplat.training import state as state_module
 from leansplat.training import trainer as trainer_module
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.trainer import begin_training
@@ -85,7 +86,7 @@ def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_path: Pat
         train(CAPTURE, CONFIG, tmp_path / "killed", after_step=kill_at(step))
     resumed = train(CAPTURE, run=tmp_path / "killed", resume=True)
     assert_same(whole.gaussians, resumed.gaussians)
-    assert torch.equal(whole.state.optimizer.second_moment, resumed.state.optimizer.second_moment)
+    assert_same(whole.state.model.moments().second, resumed.state.model.moments().second)
     assert events_without_times(tmp_path / "killed") == events_without_times(tmp_path / "whole")
     assert (tmp_path / "killed" / "scene.ply").read_bytes() == (tmp_path / "whole" / "scene.ply").read_bytes()
 
@@ -208,7 +209,7 @@ def test_short_trainings_learn_a_sparse_distant_scene(iterations: int, tmp_path:
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_module, "loss_and_gradient", lambda image, photo, weight, mask: (float("nan"), None))
+    monkeypatch.setattr(model_module, "loss_and_gradient", lambda image, photo, weight, mask: (float("nan"), None))
     with pytest.raises(RunError, match="loss is nan at step 1"):
         train(CAPTURE, CONFIG)
 
@@ -249,18 +250,22 @@ def test_a_step_is_render_loss_gradient_and_adam(antialiased: bool) -> None:
     for step, view in enumerate(CAPTURE.train[:4], start=1):
         loss = training_step(state, view, config, background, statistics=state.statistics)
 
-        adam = expected.optimizer
+        adam = expected.model
+        assert isinstance(adam, CpuModel)
+        adam.packed.data.requires_grad_()
         degree, rate = schedule.sh_degree(config, step), schedule.position_rate(config, step, CAPTURE.extent)
-        adam.set_position_rate(rate)
+        adam.set_rate("means", rate)
         rendering = render(
             adam.packed, view.camera, background=background, sh_degree=degree, statistics=expected.statistics
         )
         expected_loss = photometric_loss(rendering.image, view.photo, 0.3)
-        adam.step(torch.autograd.grad(expected_loss, adam.packed.data)[0])
+        (gradient,) = torch.autograd.grad(expected_loss, adam.packed.data)
+        adam.packed.data.requires_grad_(False)
+        adam.update(gradient)
         assert loss == pytest.approx(float(expected_loss.detach()), rel=1e-6)
-    assert state.step == state.optimizer.steps == 4
-    for name in ("values", "first_moment", "second_moment"):
-        found, wanted = getattr(state.optimizer, name), getattr(adam, name)
+    assert state.step == state.model.facts.steps == 4
+    for name, wanted in adam.tensors().items():
+        found = state.model.tensors()[name]
         scale = wanted.abs().amax(dim=(0, 2))
         assert bool(((found - wanted).abs().amax(dim=(0, 2)) <= 1e-4 * scale).all()), name
     assert bool(adam.first_moment[0].any(dim=1).all())
@@ -270,7 +275,7 @@ def test_a_step_is_render_loss_gradient_and_adam(antialiased: bool) -> None:
 
 def test_selecting_keeps_statistics_and_moments_with_their_gaussians() -> None:
     state = train(CAPTURE, CONFIG.scaled(10)).state
-    state.statistics.gradient_sum.copy_(torch.arange(len(state.optimizer), dtype=torch.float32))
+    state.statistics.gradient_sum.copy_(torch.arange(len(state.model), dtype=torch.float32))
     before = state.gaussians()
     rows = torch.tensor([3, 1, 2])
     state.select(rows)

@@ -11,7 +11,7 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
-from leansplat.commands.options import Background, Downscale, Flag, Json, Overwrite, Scene, Seed, Threads
+from leansplat.commands.options import Background, Downscale, Engine, Flag, Json, Overwrite, Scene, Seed, Threads
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
 
@@ -58,6 +58,7 @@ class Compress:
     no_lpips: Flag = False
     """Leave LPIPS out of the report, which is much faster."""
     seed: Seed = None
+    engine: Engine = None
     overwrite: Overwrite = False
     threads: Threads = None
     json: Json = False
@@ -96,6 +97,7 @@ class Compress:
                 config if begun is None or changed else None,
                 begun if begun is not None else self.run_folder,
                 codec=codec,
+                engine=self.engine,
                 settings=settings,
                 resume=begun is not None,
                 overwrite=self.overwrite,

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
+from tyro.extras import literal_type_from_choices
+
+from leansplat.engines import ENGINES
 
 Scene = Annotated[
     Positional[Path],
@@ -54,6 +57,15 @@ Threads = Annotated[
         metavar="N",
         help="Threads of the kernels; the same number gives the same bits.",
         help_behavior_hint="(default: one a core)",
+    ),
+]
+
+Engine = Annotated[
+    str | None,
+    arg(
+        constructor=literal_type_from_choices(list(ENGINES)),
+        help="What renders and trains: cpu has its own kernels; torch is slow, for checks and for rasterisers to come.",
+        help_behavior_hint="(default: cpu, or what the run to resume began with)",
     ),
 ]
 

@@ -11,6 +11,7 @@ from leansplat.commands.answer import Answer, describe_run
 from leansplat.commands.captures import load_capture
 from leansplat.commands.options import (
     CaptureFolder,
+    Engine,
     Flag,
     Json,
     Overwrite,
@@ -41,6 +42,7 @@ class Train:
     seed: Seed = None
     antialiased: Flag = False
     """Train with opacity compensation, for scenes that are looked at from far closer or farther than the photos."""
+    engine: Engine = None
     resume: Resume = False
     overwrite: Overwrite = False
     threads: Threads = None
@@ -62,8 +64,22 @@ class Train:
             run = begun
             if run is None:
                 settings = {"capture": str(self.capture), **photos.to_json()}
-                run = create_training_run(self.output, capture, config, settings=settings, overwrite=self.overwrite)
+                run = create_training_run(
+                    self.output,
+                    capture,
+                    config,
+                    engine=self.engine or "cpu",
+                    settings=settings,
+                    overwrite=self.overwrite,
+                )
             keep_settings = begun is not None and not changed
-            result = train(capture, None if keep_settings else config, run, resume=begun is not None, progress=progress)
+            result = train(
+                capture,
+                None if keep_settings else config,
+                run,
+                engine=self.engine,
+                resume=begun is not None,
+                progress=progress,
+            )
             evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
             return describe_run(run, result.seconds, evaluation)

@@ -15,6 +15,7 @@ from leansplat.commands.options import (
     CaptureFolder,
     Count,
     Downscale,
+    Engine,
     Flag,
     Json,
     Overwrite,
@@ -73,6 +74,7 @@ class Trim:
     downscale: Downscale = None
     background: Background = None
     seed: Seed = None
+    engine: Engine = None
     resume: Resume = False
     overwrite: Overwrite = False
     threads: Threads = None
@@ -97,9 +99,12 @@ class Trim:
             settings = {"capture": str(self.capture), **photos.to_json()}
             run = begun or create_trimming_run(
                 *(self.output, self.scene, capture, TrimmingConfig(**given)),
+                engine=self.engine or "cpu",
                 settings=settings,
                 overwrite=self.overwrite,
             )
-            result = trim(self.scene, capture, config, run, resume=begun is not None, progress=progress)
+            result = trim(
+                self.scene, capture, config, run, engine=self.engine, resume=begun is not None, progress=progress
+            )
             evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
             return describe_run(run, result.seconds, evaluation)

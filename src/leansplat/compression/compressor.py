@@ -25,7 +25,6 @@ from leansplat.compression.codecs import Codec, codec_of
 from leansplat.compression.config import CompressionConfig
 from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.preparation import kept_degrees, subject
-from leansplat.engines.cpu.packed import MEANS
 from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
 from leansplat.files import clear_abandoned
 from leansplat.gaussians import WORLD, Gaussians
@@ -74,6 +73,7 @@ def compress(
     run: Run | str | os.PathLike[str] | None = None,
     *,
     codec: Codec | None = None,
+    engine: str | None = None,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -91,6 +91,7 @@ def compress(
             is, or the run's own when resuming.
         run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
             by `create_compression_run`, or a folder to make one in.
+        engine: what renders, a name in `leansplat.engines.ENGINES`: by default "cpu", or what `run` was made for.
         settings: further ones to record in a run that is made, see `create_compression_run`.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
@@ -124,15 +125,19 @@ def compress(
     config = config or CompressionConfig()
     if not isinstance(scene, Gaussians):
         warn_of_another_background(trained_with(scene), capture.background)
-    start = start_from(scene, capture.extent, config.fine_tuning.seed)
-    packed = start.state.optimizer.packed
-    warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
+    made = begun if begun is not None else (run if isinstance(run, Run) else None)
+    engine = loop.engine_of(made, engine)
+    start = start_from(scene, capture.extent, config.fine_tuning.seed, engine)
+    model = start.state.model
+    warn_if_apart(model.attribute("means").cpu(), model.facts.origin, [view.camera for view in capture.train])
     if begun is not None:
         run = begun
         clear_abandoned(path.resolve().parent)
     elif run is not None and not isinstance(run, Run):
         settings = {**how, **(settings or {})}
-        run = create_compression_run(run, scene, capture, config, codec, settings=settings, overwrite=overwrite)
+        run = create_compression_run(
+            *(run, scene, capture, config, codec), engine=engine, settings=settings, overwrite=overwrite
+        )
     if run is not None and start.sha256 is not None:
         run.check_input("scene", start.sha256)
     if begun is not None and not begun.checkpoints():
@@ -142,7 +147,7 @@ def compress(
         plain = (run.folder if run is not None else Path(temporary)) / f"plain{codec.suffix}"
         if begun is None or not begun.checkpoints():
             given = start.state.gaussians()
-            ready = codec.prepare(subject(given, capture, config, progress))
+            ready = codec.prepare(subject(given, capture, config, progress, engine))
             gaussians, quantiser = ready.gaussians, ready.quantiser
             if run is not None:
                 dropped = len(given) - len(gaussians)
@@ -161,6 +166,7 @@ def compress(
             config.fine_tuning,
             run,
             recipe=start.training,
+            engine=engine,
             resume=begun is not None,
             progress=progress,
             begun=write_plain,
@@ -190,12 +196,14 @@ def create_compression_run(
     config: CompressionConfig,
     codec: Codec,
     *,
+    engine: str = "cpu",
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Run:
     """Make the run folder of a compression.
 
     Args:
+        engine: see `compress`.
         settings: further ones to record, as JSON: where the capture is, its downscale.
         overwrite: see `create_run`.
 
@@ -203,16 +211,9 @@ def create_compression_run(
         InputError: the scene cannot be used, or lies in the folder that the run would replace.
         RunError: the folder is in use, or cannot be made.
     """
-    seed = config.fine_tuning.seed
+    parts, seed = {"compression": config, "codec": codec}, config.fine_tuning.seed
     return create_run_from(
-        scene,
-        folder,
-        "compress",
-        capture,
-        {"compression": config, "codec": codec},
-        seed,
-        settings=settings,
-        overwrite=overwrite,
+        *(scene, folder, "compress", capture, parts, seed), engine=engine, settings=settings, overwrite=overwrite
     )
 
 

@@ -15,10 +15,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from leansplat import engines
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.config import FineTuningConfig
 from leansplat.compression.state import FineTuningState, read_state, write_state
-from leansplat.engines.cpu import PackedGaussians, render
+from leansplat.engines.engine import Background, Engine
+from leansplat.engines.shared import SharedGaussians
 from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.loss import photometric_loss
@@ -41,7 +43,7 @@ class Quantiser(Protocol):
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
         """Latents of a scene to start from, not shared with its tensors; sets the own state for the first step."""
 
-    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
         """The scene that a decoder would give, row by row the same Gaussians every time.
 
         Differentiable in the latents, straight through what has no useful gradient. Does not change the own state.
@@ -85,6 +87,7 @@ def fine_tune(
     run: Run | None = None,
     *,
     recipe: TrainingConfig | None = None,
+    engine: str = "cpu",
     resume: bool = False,
     progress: Progress | None = None,
     begun: Callable[[Mapping[str, Tensor]], None] | None = None,
@@ -96,6 +99,7 @@ def fine_tune(
         quantiser: the format; its state moves along.
         run: gets log and checkpoints, or None.
         recipe: learning rates and the weight of SSIM; those of 3DGS by default.
+        engine: what renders, a name in `engines.ENGINES`.
         resume: go on from the last checkpoint of `run`, which the caller has found to be of these settings
             (`training.loop.check_resumable`); from the start when it has none.
         progress: see `leansplat.progress.Progress`.
@@ -123,13 +127,14 @@ def fine_tune(
         if begun is not None:
             begun(latents)
         state = FineTuningState.begin(latents, len(scene), config.seed)
+    renders = engines.named(engine)
     rates = {**quantiser.rates(recipe), "means": config.position_rate * capture.extent}
 
     def one_step() -> float:
         left = _share_of_rates(state.step / config.steps, config.final_rate)
         state.set_rates({name: left * rate for name, rate in rates.items()})
         view = capture.train[state.next_view(len(capture.train))]
-        return _step(state, quantiser, view, capture.background, recipe.ssim_weight)
+        return _step(state, quantiser, renders, view, capture.background, recipe.ssim_weight)
 
     loop.run_steps(
         state,
@@ -152,13 +157,14 @@ def _share_of_rates(done: float, final: float) -> float:
 def _step(
     state: FineTuningState,
     quantiser: Quantiser,
+    engine: Engine,
     view: View,
-    background: tuple[float, float, float],
+    background: Background,
     ssim_weight: float,
 ) -> float:
     """Render a view of the decoded scene, compare it with its photo, update every latent; returns the loss."""
-    image = render(quantiser.render_parameters(state.latents), view.camera, background=background).image
-    loss = photometric_loss(image, view.photo, ssim_weight, view.mask)
+    image = engine.render(quantiser.render_parameters(state.latents), view.camera, background=background).image
+    loss = photometric_loss(image.cpu(), view.photo, ssim_weight, view.mask)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise RunError(f"the loss is {value} at step {state.step + 1}, view {view.name}; check that photo")

@@ -20,7 +20,7 @@ from leansplat.clustering import nearest_codes
 from leansplat.compression.fake_quantisation import straight_through
 from leansplat.compression.fine_tuning import Quantiser
 from leansplat.compression.state import said_origin
-from leansplat.engines.cpu.packed import PackedGaussians, pack
+from leansplat.engines.shared import SharedGaussians
 from leansplat.formats import sog, spz
 from leansplat.formats.fidelity import report_rows
 from leansplat.formats.format import Format
@@ -99,8 +99,8 @@ class RowQuantiser:
         ordered = gaussians[order]
         return {name: getattr(ordered, name).detach().clone() for name in TENSOR_NAMES}
 
-    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
-        return pack(self._straight_through(latents, self._coding.decode(self._encoded(latents))))
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
+        return SharedGaussians(self._straight_through(latents, self._coding.decode(self._encoded(latents))))
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
         return {
@@ -212,13 +212,13 @@ class SogQuantiser(RowQuantiser):
         self._mass = np.bincount(self._labels, weights, len(fitted.palette))
         return {**latents, "shN": torch.from_numpy(fitted.palette_values())}
 
-    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
         entries = latents["shN"] if latents["shN"].numel() else latents["shN"].detach()
         codes = nearest_codes(entries.detach().numpy(), self._codebooks.shN)
         palette = straight_through(entries, torch.from_numpy(self._codebooks.shN[codes]))
         decoded = sog.decode(self._encoded({**latents, "shN": entries[:, :0]}))
         rounded = self._straight_through({**latents, "shN": decoded.shN}, decoded)
-        return pack(rounded, {"shN": (palette, torch.from_numpy(self._labels.astype(np.int64)))})
+        return SharedGaussians(rounded, {"shN": (palette, torch.from_numpy(self._labels.astype(np.int64)))})
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
         return {**super().rates(recipe), "shN": _PALETTE_RATE * recipe.shN_rate}

@@ -16,10 +16,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from leansplat import engines
 from leansplat.captures.capture import Capture
-from leansplat.compression.sensitivity import Sensitivity
-from leansplat.engines.cpu import render
-from leansplat.engines.cpu.packed import pack
+from leansplat.engines.sensitivity import Sensitivity
 from leansplat.errors import InputError
 from leansplat.formats import sog, spz
 from leansplat.gaussians import Gaussians
@@ -46,15 +45,15 @@ def color_weights(found: Sensitivity) -> np.ndarray:
     return (_LEAST_WEIGHT + weights / max(weights.mean(), np.finfo(np.float64).tiny)).astype(np.float32)
 
 
-def loss_on_photos(gaussians: Gaussians, capture: Capture) -> Loss:
+def loss_on_photos(gaussians: Gaussians, capture: Capture, engine: str = "cpu") -> Loss:
     """By how much the PSNR of at most eight training views, spread evenly, falls from that of `gaussians`."""
     count = min(_VIEWS, len(capture.train))
     views = [capture.train[number * len(capture.train) // count] for number in range(count)]
 
     @torch.inference_mode()
     def mean_psnr(scene: Gaussians) -> float:
-        packed = pack(scene)
-        images = (render(packed, view.camera, background=capture.background).image for view in views)
+        renderer = engines.named(engine).renderer(scene)
+        images = (renderer.render(view.camera, capture.background).image.cpu() for view in views)
         pairs = zip(images, views, strict=True)
         return statistics.fmean(psnr(image, view.photo / 255, view.mask) for image, view in pairs)
 

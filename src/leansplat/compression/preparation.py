@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
+from leansplat import engines
 from leansplat.captures.capture import Capture
 from leansplat.compression.config import CompressionConfig, FineTuningConfig
 from leansplat.compression.format_quantiser import FileQuantiser
 from leansplat.compression.harmonics import Loss, loss_on_photos
-from leansplat.compression.sensitivity import Sensitivity, sensitivity
-from leansplat.engines.cpu.packed import pack
+from leansplat.engines.sensitivity import Sensitivity
 from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
@@ -33,27 +33,29 @@ class Subject:
         capture: has training views.
         fine_tuning: how it is going to be trained; its seed is that of all that is drawn before, too.
         progress: to be told of what takes long.
+        engine: what renders, a name in `leansplat.engines.ENGINES`.
     """
 
     gaussians: Gaussians
     capture: Capture
     fine_tuning: FineTuningConfig
     progress: Progress | None = None
+    engine: str = "cpu"
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
         """Of the images of the training views to each Gaussian."""
-        return sensitivity(
-            pack(self.gaussians),
+        return engines.named(self.engine).sensitivity(
+            self.gaussians,
             [view.camera for view in self.capture.train],
             self.capture.background,
+            [view.mask for view in self.capture.train],
             self.progress,
-            masks=[view.mask for view in self.capture.train],
         )
 
     def loss_on_photos(self) -> Loss:
         """What another scene loses against this one, on some of the training photos."""
-        return loss_on_photos(self.gaussians, self.capture)
+        return loss_on_photos(self.gaussians, self.capture, self.engine)
 
     def __getitem__(self, rows: Tensor) -> Subject:
         """The Gaussians at a mask (N,) or at indices (M,); the images depend on each as before."""
@@ -77,13 +79,15 @@ class Prepared:
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
-def subject(gaussians: Gaussians, capture: Capture, config: CompressionConfig, progress: Progress | None) -> Subject:
+def subject(
+    gaussians: Gaussians, capture: Capture, config: CompressionConfig, progress: Progress | None, engine: str = "cpu"
+) -> Subject:
     """A scene without what `config` leaves out, for a codec to prepare.
 
     Raises:
         InputError: no training view shows any of the scene, and what is not seen was to be dropped.
     """
-    found = Subject(kept_degrees(gaussians, config), capture, config.fine_tuning, progress)
+    found = Subject(kept_degrees(gaussians, config), capture, config.fine_tuning, progress, engine)
     if not config.drop_unseen:
         return found
     seen = found.sensitivity.of_color > 0

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import torch
 
-from leansplat import formats
+from leansplat import engines, formats
 from leansplat.captures.capture import Capture, View
-from leansplat.engines.cpu import render
 from leansplat.evaluation import evaluate
 from leansplat.experiments.results import picture_path
 from leansplat.gaussians import Gaussians
@@ -37,8 +36,7 @@ def measure(run: Run, file: Path, capture: Capture) -> None:
     view = pictured(capture)
     gaussians = formats.read(file)
     evaluation = evaluate(gaussians, capture, file_size=formats.scene_bytes(file))
-    with torch.inference_mode():
-        image = render(gaussians, view.camera, background=capture.background).image
+    image = engines.named("cpu").renderer(gaussians).render(view.camera, capture.background).image
     write_png(image, picture_path(run.folder), overwrite=True)
     run.write_metrics(
         {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from leansplat.captures.capture import View
-from leansplat.engines.cpu import PackedGaussians, render
+from leansplat.engines.engine import Background, Renderer
 from leansplat.metrics.psnr import psnr
 from leansplat.metrics.ssim import ssim
 
@@ -21,15 +21,14 @@ class Quality:
     ssim: float | None
 
 
-def quality(packed: PackedGaussians, views: Sequence[View], background: tuple[float, float, float]) -> Quality:
+def quality(scene: Renderer, views: Sequence[View], background: Background) -> Quality:
     """How well a scene matches the photos of `views`."""
     if not views:
         return Quality(None, None)
     similarities, ratios = [], []
-    with torch.inference_mode():
-        for view in views:
-            image = render(packed, view.camera, background=background).image.clamp(0, 1)
-            photo = view.photo.to(torch.float32) / 255
-            ratios.append(psnr(image, photo, view.mask))
-            similarities.append(ssim(image, photo, view.mask))
+    for view in views:
+        image = scene.render(view.camera, background).image.cpu().clamp(0, 1)
+        photo = view.photo.to(torch.float32) / 255
+        ratios.append(psnr(image, photo, view.mask))
+        similarities.append(ssim(image, photo, view.mask))
     return Quality(sum(ratios) / len(ratios), sum(similarities) / len(similarities))

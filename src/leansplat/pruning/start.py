@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from leansplat import formats
+from leansplat import engines, formats
 from leansplat.captures.capture import Capture
 from leansplat.configs import Config
-from leansplat.engines.cpu.packed import pack
+from leansplat.engines.engine import Moments
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
 from leansplat.formats import inria_checkpoint
@@ -26,6 +26,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.origin import settled
 from leansplat.runs import Run, create_run, hash_capture, hash_file, open_run
+from leansplat.training import schedule
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.state import TrainingState
@@ -48,7 +49,7 @@ class Start:
     sha256: str | None
 
 
-def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: int) -> Start:
+def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: int, engine: str = "cpu") -> Start:
     """Prepare a scene to be trained on.
 
     Args:
@@ -57,18 +58,19 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
             and scene extent.
         extent: scene extent of the capture to fine-tune on.
         seed: of the order of the views, whatever seed the scene was trained with.
+        engine: what trains, whatever engine the scene was trained with.
 
     Raises:
         InputError: there is no scene, or it has no Gaussians, or some are not finite.
     """
     if isinstance(scene, Gaussians):
-        return _fresh(scene, extent, seed, None, "the scene")
+        return _fresh(scene, extent, seed, engine, None, "the scene")
     path = Path(scene)
     file = _last_checkpoint(path)
     if file is not None:
         checkpoint = read_checkpoint(file)
         state = replace(
-            checkpoint.state,
+            _moved(checkpoint.state, checkpoint.config, engine),
             generator=torch.Generator().manual_seed(seed),
             view_queue=torch.zeros(0, dtype=torch.int64),
             step=max(checkpoint.state.step, checkpoint.config.iterations),
@@ -78,8 +80,8 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
         return Start(state, checkpoint.config, True, hash_file(file))
     file = formats.scene_path(path)
     if file.suffix.lower() in inria_checkpoint.FORMAT.suffixes:
-        return _from_3dgs(file, seed)
-    return _fresh(formats.read(file), extent, seed, hash_file(*formats.scene_files(file)), str(path))
+        return _from_3dgs(file, seed, engine)
+    return _fresh(formats.read(file), extent, seed, engine, hash_file(*formats.scene_files(file)), str(path))
 
 
 def check_scene(run: Run, scene: Gaussians | str | os.PathLike[str]) -> None:
@@ -102,6 +104,7 @@ def create_run_from(
     config: Mapping[str, Config],
     seed: int,
     *,
+    engine: str = "cpu",
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Run:
@@ -110,6 +113,7 @@ def create_run_from(
     Args:
         scene: as `start_from` takes it.
         config: the command's own settings, by the name of their part in config.json.
+        engine: what trains.
         settings: further ones to record, as JSON: where the capture is, its downscale.
         overwrite: see `create_run`.
 
@@ -122,7 +126,7 @@ def create_run_from(
         raise InputError(
             f"{folder} holds the scene to {command}, which would be lost; choose another folder for the run"
         )
-    start = start_from(scene, capture.extent, seed)
+    start = start_from(scene, capture.extent, seed, engine)
     inputs = {"capture": hash_capture(capture)}
     if start.sha256 is not None:
         inputs["scene"] = start.sha256
@@ -130,6 +134,7 @@ def create_run_from(
     recorded = {
         "background": list(capture.background),
         **(settings or {}),
+        "engine": engine,
         "scene": None if path is None else str(scene),
         **parts,
     }
@@ -145,14 +150,24 @@ def _last_checkpoint(path: Path) -> Path | None:
     return run.checkpoint_path(steps[-1]) if steps else None
 
 
-def _fresh(gaussians: Gaussians, extent: float, seed: int, sha256: str | None, name: str) -> Start:
+def _moved(state: TrainingState, training: TrainingConfig, engine: str) -> TrainingState:
+    """The state in the hands of an engine, with its moments and statistics."""
+    before = state.model
+    if before.engine == engine:
+        return state
+    model = engines.named(engine).begin(before.gaussians(), schedule.rates(training), before.moments())
+    return replace(state, model=model, statistics=state.statistics.to(model.device))
+
+
+def _fresh(gaussians: Gaussians, extent: float, seed: int, engine: str, sha256: str | None, name: str) -> Start:
     gaussians = gaussians.finite_equivalent()
     _check(gaussians, name)
     training = TrainingConfig(seed=seed, sh_degree=gaussians.sh_degree, antialiased=gaussians.antialiased)
-    return Start(TrainingState.begin(gaussians, training, extent, step=training.iterations), training, False, sha256)
+    state = TrainingState.begin(gaussians, training, extent, step=training.iterations, engine=engine)
+    return Start(state, training, False, sha256)
 
 
-def _from_3dgs(file: Path, seed: int) -> Start:
+def _from_3dgs(file: Path, seed: int, engine: str) -> Start:
     checkpoint = inria_checkpoint.load(file)
     gaussians = settled(checkpoint.gaussians, file)
     _check(gaussians, str(file))
@@ -167,16 +182,15 @@ def _from_3dgs(file: Path, seed: int) -> Start:
         quat_rate=checkpoint.rates["quats"],
     )
     step = max(training.iterations, training.position_rate_steps)
-    state = TrainingState.begin(gaussians, training, checkpoint.extent, step=step)
+    state = TrainingState.begin(gaussians, training, checkpoint.extent, step=step, engine=engine)
     order = morton_order(gaussians.means)
-    state.optimizer.first_moment = pack(checkpoint.first_moment[order]).data
-    state.optimizer.second_moment = pack(checkpoint.second_moment[order]).data
-    state.optimizer.steps = checkpoint.steps
+    moments = Moments(checkpoint.first_moment[order], checkpoint.second_moment[order], checkpoint.steps)
+    state.model = engines.named(engine).begin(gaussians[order], schedule.rates(training), moments)
     state.statistics = ViewStatistics(
-        views_seen=checkpoint.views_seen[order],
-        max_radius=checkpoint.max_radius[order],
-        gradient_sum=checkpoint.gradient_sum[order],
-    )
+        views_seen=checkpoint.views_seen,
+        max_radius=checkpoint.max_radius,
+        gradient_sum=checkpoint.gradient_sum,
+    )[order].to(state.model.device)
     return Start(state, training, True, hash_file(file))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture
-from leansplat.engines.cpu.packed import MEANS
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import CaptureError, InputError
 from leansplat.gaussians import Gaussians
 from leansplat.origin import warn_if_apart
@@ -24,7 +24,7 @@ from leansplat.progress import Progress
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
-from leansplat.pruning.evidence import Evidence, gather_statistics
+from leansplat.pruning.evidence import Evidence
 from leansplat.pruning.quality import quality
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
 from leansplat.pruning.start import Start, check_scene, create_run_from, start_from
@@ -55,6 +55,7 @@ def trim(
     config: TrimmingConfig | None = None,
     run: Run | str | os.PathLike[str] | None = None,
     *,
+    engine: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -68,6 +69,8 @@ def trim(
         config: how far and how; when resuming, the run's own by default.
         run: where to keep log, checkpoints and the scene: a run made by `create_trimming_run`, or a folder to make one
             in. Without it nothing is written.
+        engine: what trains, a name in `leansplat.engines.ENGINES`: by default "cpu", or what `run` was made for. It
+            need not be the one that the scene was trained with.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
         progress: see `leansplat.progress.Progress`.
@@ -89,18 +92,21 @@ def trim(
     if begun is not None:
         run = begun
         check_scene(run, scene)
+        loop.engine_of(run, engine)
         checkpoint = loop.resume(run, "trim", {"trimming": config} if config is not None else {}, capture)
         config = run.began_with("trimming", TrimmingConfig)
     elif config is None:
         raise InputError("trimming needs a config that says how far to go, such as TrimmingConfig(keep=0.25)")
     elif run is not None and not isinstance(run, Run):
-        run = create_trimming_run(run, scene, capture, config, settings=settings, overwrite=overwrite)
+        run = create_trimming_run(
+            *(run, scene, capture, config), engine=engine or "cpu", settings=settings, overwrite=overwrite
+        )
     if checkpoint is not None:
         trimming = _Trimming(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
     else:
-        start = start_from(scene, capture.extent, config.seed)
-        packed = start.state.optimizer.packed
-        warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
+        start = start_from(scene, capture.extent, config.seed, loop.engine_of(run, engine))
+        model = start.state.model
+        warn_if_apart(model.attribute("means").cpu(), model.facts.origin, [view.camera for view in capture.train])
         if run is not None and start.sha256 is not None:
             run.check_input("scene", start.sha256)
         trimming = _Trimming.begin(start, capture, config, run)
@@ -128,12 +134,14 @@ def create_trimming_run(
     capture: Capture,
     config: TrimmingConfig,
     *,
+    engine: str = "cpu",
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Run:
     """Make the run folder of a trimming.
 
     Args:
+        engine: see `trim`.
         settings: further ones to record, as JSON: where the capture is, its downscale.
         overwrite: see `create_run`.
 
@@ -141,8 +149,9 @@ def create_trimming_run(
         InputError: the scene cannot be used, or lies in the folder that the run would replace.
         RunError: the folder is in use, or cannot be made.
     """
+    parts = {"trimming": config}
     return create_run_from(
-        scene, folder, "trim", capture, {"trimming": config}, config.seed, settings=settings, overwrite=overwrite
+        scene, folder, "trim", capture, parts, config.seed, engine=engine, settings=settings, overwrite=overwrite
     )
 
 
@@ -168,10 +177,10 @@ class _Trimming:
         """At the start: the first round has been done."""
         began = time.perf_counter()
         state = start.state
-        notes = {"first_step": state.step, "first_count": len(state.optimizer)}
+        notes = {"first_step": state.step, "first_count": len(state.model)}
         trimming = cls(capture, config, run, state, start.training, notes)
         has_gradients = bool((state.statistics.views_seen > 0).any())
-        trimming._log("started", gaussians=len(state.optimizer), optimizer="kept" if start.has_optimizer else "fresh")
+        trimming._log("started", gaussians=len(state.model), optimizer="kept" if start.has_optimizer else "fresh")
         if config.gradient_source == "stale" and not has_gradients and not config.control:
             trimming._log(
                 "stale_gradients_emulated", reason="the scene brings no statistics of its training; gathered once"
@@ -196,7 +205,7 @@ class _Trimming:
             return
         state, config, first = self.state, self.config, self.notes["first_count"]
         statistics = state.statistics if config.gradient_source == "stale" else self._gather()
-        evidence = Evidence(state.optimizer.packed, self.capture.train, self.capture.background, statistics)
+        evidence = Evidence(state.model, self.capture.train, self.capture.background, statistics)
         seen = evidence.seen
         levels = removal_levels(CRITERIA[config.criterion](evidence), evidence.gradient, seen, config.unseen)
         before = len(levels)
@@ -218,9 +227,9 @@ class _Trimming:
             rounds=config.rounds,
             asked=asked,
             before=before,
-            removed=before - len(state.optimizer),
-            kept=len(state.optimizer),
-            sparsity=1 - len(state.optimizer) / first,
+            removed=before - len(state.model),
+            kept=len(state.model),
+            sparsity=1 - len(state.model) / first,
             sparsity_predicted=predicted,
             unseen=int((~seen).sum()),
             unseen_removed=int((~seen & ~kept).sum()),
@@ -228,15 +237,15 @@ class _Trimming:
             held_out_after=self._quality(),
         )
 
-    def _gather(self) -> Any:
-        packed, capture = self.state.optimizer.packed, self.capture
-        return gather_statistics(packed, capture.train, capture.background, self.training.ssim_weight)
+    def _gather(self) -> ViewStatistics:
+        capture = self.capture
+        return self.state.model.gather_statistics(capture.train, capture.background, self.training.ssim_weight)
 
     def _quality(self) -> dict[str, float | None] | None:
         """Quality on the held-out views for the log; not measured where nothing is logged."""
         if self.run is None:
             return None
-        return asdict(quality(self.state.optimizer.packed, self.capture.test, self.capture.background))
+        return asdict(quality(self.state.model, self.capture.test, self.capture.background))
 
     def _log(self, event: str, **values: Any) -> None:
         if self.run is not None:

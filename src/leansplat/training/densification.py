@@ -3,7 +3,7 @@
 Small ones are cloned, large ones split in two, and those that became transparent or too large are removed (Kerbl et al.
 2023, section 5.2). How large is too large depends on how far away it is: see `too_large`. All decisions are made first,
 on a few numbers a Gaussian; then one gather rebuilds parameters and moments, in Morton order. Like gsplat's operations,
-the functions here change an optimiser and its scene together.
+the functions here change a scene and its optimiser together.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from leansplat.engines.cpu.packed import MEANS, OPACITIES, QUATS, SCALES
+from leansplat.engines.engine import Model
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.ordering import morton_order
 from leansplat.training.config import TrainingConfig
-from leansplat.training.optimizer import Adam
 
 _SPLIT_SHRINK = 1.6
 """A split Gaussian's two halves have its scales divided by this."""
@@ -38,7 +37,7 @@ class DensificationCounts:
 
 
 def densify(
-    optimizer: Adam,
+    model: Model,
     statistics: ViewStatistics,
     config: TrainingConfig,
     extent: float,
@@ -60,9 +59,11 @@ def densify(
         generator: draws where halves land: from the Gaussian that was split.
         cameras: (V, 3) positions of the training cameras to remove by size and screen radius too; None removes none so.
     """
-    scales = optimizer.packed.attribute(SCALES).detach()
-    opacity = optimizer.packed.attribute(OPACITIES).detach()[:, 0].sigmoid()
+    # Decisions are the CPU's: a few numbers a Gaussian, and draws that are the same wherever the model lives.
+    scales = model.attribute("scales").cpu()
+    opacity = model.attribute("opacities").cpu().sigmoid()
     size = scales.amax(dim=1).exp()
+    statistics = statistics.to("cpu")
 
     grows = statistics.mean_gradient() >= config.densify_gradient
     small = size <= config.densify_size * extent
@@ -75,9 +76,9 @@ def densify(
     fresh = torch.arange(len(sources)) >= len(stays)
     shrink = torch.where(is_half, 1 / _SPLIT_SHRINK, 1.0)
 
-    means = optimizer.packed.attribute(MEANS).detach()[sources]
+    means = model.attribute("means").cpu()[sources]
     halves = sources[is_half]
-    quats = optimizer.packed.attribute(QUATS).detach()[halves]
+    quats = model.attribute("quats").cpu()[halves]
     means[is_half] += _random_offsets(quats, scales[halves], generator)
 
     visible = opacity[sources] >= config.prune_opacity
@@ -89,10 +90,10 @@ def densify(
 
     chosen = kept.nonzero()[:, 0]
     chosen = chosen[morton_order(means[chosen])]
-    optimizer.rebuild(sources[chosen], fresh[chosen])
+    model.rebuild(sources[chosen], fresh[chosen])
     new_halves = is_half[chosen].nonzero()[:, 0]
-    optimizer.write(MEANS, new_halves, means[chosen[new_halves]])
-    optimizer.write(SCALES, new_halves, scales[sources[chosen[new_halves]]] - math.log(_SPLIT_SHRINK))
+    model.write("means", new_halves, means[chosen[new_halves]])
+    model.write("scales", new_halves, scales[sources[chosen[new_halves]]] - math.log(_SPLIT_SHRINK))
     counts = DensificationCounts(
         cloned=len(cloned),
         split=len(split),
@@ -124,15 +125,14 @@ def too_large(means: Tensor, size: Tensor, cameras: Tensor, config: TrainingConf
     return large
 
 
-def reset_opacities(optimizer: Adam, ceiling: float) -> None:
+def reset_opacities(model: Model, ceiling: float) -> None:
     """Lower every opacity to at most `ceiling` (after the sigmoid) and forget the moments of all opacities.
 
     Gaussians that the photos need recover within a few hundred steps, the others are pruned.
     """
     logit = math.log(ceiling / (1 - ceiling))
-    lowered = optimizer.packed.attribute(OPACITIES).detach().clamp(max=logit)
-    optimizer.write(OPACITIES, torch.arange(len(optimizer)), lowered)
-    optimizer.clear_moments(OPACITIES)
+    model.write("opacities", torch.arange(len(model)), model.attribute("opacities").clamp(max=logit))
+    model.clear_moments("opacities")
 
 
 def _random_offsets(quats: Tensor, scales: Tensor, generator: torch.Generator) -> Tensor:

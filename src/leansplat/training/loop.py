@@ -107,10 +107,24 @@ def resume(run: Run, command: str, settings: Mapping[str, Config], capture: Capt
         return None
     path = run.checkpoint_path(steps[-1])
     checkpoint = read_checkpoint(path)
-    if checkpoint.config != run.began_with("training", TrainingConfig) or checkpoint.state.step != steps[-1]:
+    state = checkpoint.state
+    whole = state.step == steps[-1] and state.model.engine == engine_of(run, None)
+    if not whole or checkpoint.config != run.began_with("training", TrainingConfig):
         raise RunError(f"{path} belongs to another run; delete it or start a new run")
     go_back(run, steps[-1])
     return checkpoint
+
+
+def engine_of(run: Run | None, wanted: str | None) -> str:
+    """The engine to work with: what `run` was made for, "cpu" where nothing says anything else.
+
+    Raises:
+        RunError: another engine than that is wanted.
+    """
+    made_for = None if run is None else run.config["settings"].get("engine", "cpu")  # older runs name none
+    if run is not None and wanted not in (None, made_for):
+        raise RunError(f"{run.folder} was begun with the engine {made_for}; go on with that, or start a new run")
+    return wanted or made_for or "cpu"
 
 
 def check_resumable(run: Run, command: str, settings: Mapping[str, Config], capture: Capture) -> None:

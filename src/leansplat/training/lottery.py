@@ -12,13 +12,14 @@ from typing import Literal
 
 import torch
 
+from leansplat import engines
 from leansplat.captures.capture import Points
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
+from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
 from leansplat.training.initialisation import gaussians_from_points
-from leansplat.training.optimizer import Adam
 from leansplat.training.state import TrainingState
 
 Ticket = Literal["authors", "fair"]
@@ -52,17 +53,16 @@ def lottery_ticket(trimmed: TrainingState, config: TrainingConfig, ticket: Ticke
             sh0=torch.randn(scene.sh0.shape, generator=generator),
             shN=torch.randn(scene.shN.shape, generator=generator),
         )
-        optimizer = replace(Adam.fresh(drawn, config), steps=trimmed.optimizer.steps)
-        optimizer.first_moment.copy_(trimmed.optimizer.first_moment)
-        optimizer.second_moment.copy_(trimmed.optimizer.second_moment)
+        moments = trimmed.model.moments()
     else:
         points = Points(scene.means, torch.rand(count, 3, generator=generator))
         fresh = gaussians_from_points(points, trimmed.extent, sh_degree=scene.sh_degree)
-        fresh = replace(fresh, antialiased=scene.antialiased, origin=scene.origin)
-        optimizer = Adam.fresh(_ordered(fresh), config)
+        drawn = _ordered(replace(fresh, antialiased=scene.antialiased, origin=scene.origin))
+        moments = None
+    model = engines.named(trimmed.model.engine).begin(drawn, schedule.rates(config), moments)
     return TrainingState(
-        optimizer=optimizer,
-        statistics=ViewStatistics.zeros(count),
+        model=model,
+        statistics=ViewStatistics.zeros(count, device=model.device),
         generator=generator,
         view_queue=torch.zeros(0, dtype=torch.int64),
         step=0,

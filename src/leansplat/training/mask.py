@@ -13,13 +13,17 @@ removal is the same as removing it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from leansplat.engines.cpu.adam_kernel import BETA1, BETA2, EPSILON, bias_corrections
-from leansplat.engines.cpu.packed import OPACITIES, SCALES, unpack_rows
+from leansplat.engines.adam import BETA1, BETA2, EPSILON, bias_corrections
+from leansplat.engines.engine import Model
 from leansplat.training.config import TrainingConfig
-from leansplat.training.optimizer import Adam
+
+GRADIENTS = ("opacities", "scales")
+"""Attributes whose gradients a mask learns from."""
 
 LOGIT, FIRST_MOMENT, SECOND_MOMENT = range(3)
 """Columns of a mask: the logit m and the moments of its Adam."""
@@ -40,27 +44,27 @@ def drawn(mask: Tensor, config: TrainingConfig) -> Tensor:
     return mask[:, LOGIT].sigmoid() > config.mask_threshold
 
 
-def update_mask(mask: Tensor, optimizer: Adam, gradient: Tensor, config: TrainingConfig) -> None:
+def update_mask(mask: Tensor, model: Model, gradients: Mapping[str, Tensor], config: TrainingConfig) -> None:
     """One step of Adam on the logits of `mask` (N, 3), in place, and hide the Gaussians whose M has become 0.
 
     Args:
-        optimizer: of the scene, after the step that `gradient` belongs to.
-        gradient: (blocks, rows, 16) of the packed parameters, without the mask's penalty.
+        model: the scene, after the step that `gradients` belong to.
+        gradients: by `GRADIENTS`, without the mask's penalty.
     """
-    count = len(optimizer)
-    by_logit = unpack_rows(gradient[:, OPACITIES], count)[:, 0]
-    by_log_scale = unpack_rows(gradient[:, SCALES], count).sum(dim=1)
-    opacity = optimizer.packed.attribute(OPACITIES).detach()[:, 0].sigmoid()
+    count = len(model)
+    by_logit = gradients["opacities"]
+    by_log_scale = gradients["scales"].sum(dim=1)
+    opacity = model.attribute("opacities").sigmoid()
     soft = mask[:, LOGIT].sigmoid()
     visible = drawn(mask, config)
     by_mask = torch.where(visible, by_logit / (1 - opacity).clamp(min=1e-6) + by_log_scale, 0.0)
     g = (by_mask + config.mask_weight / count) * soft * (1 - soft)
 
-    first, second = bias_corrections(optimizer.steps)
+    first, second = bias_corrections(model.facts.steps)
     mask[:, FIRST_MOMENT].lerp_(g, 1 - BETA1)
     mask[:, SECOND_MOMENT].lerp_(g * g, 1 - BETA2)
     mask[:, LOGIT] -= (
         config.mask_rate * first * mask[:, FIRST_MOMENT] / ((second * mask[:, SECOND_MOMENT]).sqrt() + EPSILON)
     )
     hidden = (visible & ~drawn(mask, config)).nonzero()[:, 0]
-    optimizer.write(OPACITIES, hidden, torch.full((len(hidden), 1), _HIDDEN))
+    model.write("opacities", hidden, torch.full((len(hidden),), _HIDDEN))

@@ -18,6 +18,17 @@ def position_rate(config: TrainingConfig, step: int, extent: float) -> float:
     return math.exp(log_rate) * extent
 
 
+def rates(config: TrainingConfig) -> dict[str, float]:
+    """Learning rates of all attributes but `means`, whose rate is that of `position_rate`."""
+    return {
+        "quats": config.quat_rate,
+        "scales": config.scale_rate,
+        "opacities": config.opacity_rate,
+        "sh0": config.sh0_rate,
+        "shN": config.shN_rate,
+    }
+
+
 def sh_degree(config: TrainingConfig, step: int) -> int:
     """Degree of the spherical harmonics that are rendered and trained at `step`."""
     return min(config.sh_degree, step // config.sh_degree_every)

@@ -9,21 +9,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from leansplat import engines
 from leansplat.captures.capture import View
-from leansplat.engines.cpu import rasterizer
+from leansplat.engines.engine import Model
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import RunError
 from leansplat.gaussians import Gaussians
-from leansplat.metrics.loss import loss_and_gradient
 from leansplat.ordering import morton_order
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
-from leansplat.training.mask import fresh_mask, update_mask
-from leansplat.training.optimizer import Adam
+from leansplat.training.mask import GRADIENTS, fresh_mask, update_mask
 
 
 @dataclass
@@ -31,7 +29,7 @@ class TrainingState:
     """A training run between two steps.
 
     Args:
-        optimizer: the scene and its moments.
+        model: the scene and its optimiser, in the hands of an engine.
         statistics: of the scene's N Gaussians over the steps since the last densification. After the last densification
             they stay as they are: this is what the authors of Trimming the Fat prune by.
         generator: the only source of random numbers.
@@ -42,7 +40,7 @@ class TrainingState:
         mask: (N, 3) learned mask where `TrainingConfig.mask_weight` asks for one; see `training.mask`.
     """
 
-    optimizer: Adam
+    model: Model
     statistics: ViewStatistics
     generator: torch.Generator
     view_queue: Tensor
@@ -60,34 +58,37 @@ class TrainingState:
         *,
         generator: torch.Generator | None = None,
         step: int = 0,
+        engine: str = "cpu",
     ) -> TrainingState:
         """A fresh optimiser over a copy of `gaussians`, in Morton order.
 
         Args:
             generator: seeded with `config.seed` when not given.
             step: where in the schedule to begin; `config.iterations` for fine-tuning a trained scene.
+            engine: a name in `engines.ENGINES`.
         """
         if generator is None:
             generator = torch.Generator().manual_seed(config.seed)
         ordered = gaussians[morton_order(gaussians.means)]
+        model = engines.named(engine).begin(ordered, schedule.rates(config))
         return cls(
-            optimizer=Adam.fresh(ordered, config),
-            statistics=ViewStatistics.zeros(len(ordered)),
+            model=model,
+            statistics=ViewStatistics.zeros(len(ordered), device=model.device),
             generator=generator,
             view_queue=torch.zeros(0, dtype=torch.int64),
             step=step,
             extent=extent,
-            mask=fresh_mask(len(ordered)) if config.mask_weight > 0 else None,
+            mask=fresh_mask(len(ordered)).to(model.device) if config.mask_weight > 0 else None,
         )
 
     def gaussians(self) -> Gaussians:
         """A copy of the scene as it is now."""
-        return self.optimizer.packed.unpack().detach()
+        return self.model.gaussians()
 
     @property
     def count(self) -> int:
         """Gaussians in the scene."""
-        return len(self.optimizer)
+        return len(self.model)
 
     def next_view(self, views: int) -> int:
         """Index of the next training view: all `views` in random order, then all again in another."""
@@ -96,11 +97,10 @@ class TrainingState:
 
     def select(self, rows: Tensor) -> None:
         """Keep the Gaussians at a mask (N,) bool or at indices (M,), with their moments and statistics."""
-        self.optimizer.select(rows)
-        entries = {name: values for name, values in vars(self.statistics).items() if values is not None}
-        self.statistics = ViewStatistics(**{name: values[rows] for name, values in entries.items()})
+        self.model.select(rows)
+        self.statistics = self.statistics[rows]
         if self.mask is not None:
-            self.mask = self.mask[rows]
+            self.mask = self.mask[rows.to(self.mask.device)]
 
 
 def next_view(queue: Tensor, views: int, generator: torch.Generator) -> tuple[int, Tensor]:
@@ -120,7 +120,6 @@ def training_step(
 ) -> float:
     """Render a view, compare it with its photo, update every parameter; returns the loss.
 
-    The renderer's stages are called without autograd, because the optimiser takes its step inside the backward pass.
     The schedule's position rate and SH degree are those of the new step, as far as the scene has coefficients; past the
     end of the schedule they stay final.
 
@@ -132,28 +131,15 @@ def training_step(
         RunError: the loss is not finite; the parameters are as they were.
     """
     state.step += 1
-    optimizer = state.optimizer
-    optimizer.set_position_rate(schedule.position_rate(config, state.step, state.extent))
-    rendered = rasterizer.forward(
-        optimizer.values.numpy(),
-        len(optimizer),
-        view.camera.relative_to(optimizer.packed.origin),
-        np.array(background, np.float32),
-        min(schedule.sh_degree(config, state.step), optimizer.packed.sh_degree),
-        optimizer.packed.antialiased,
-        statistics.views_seen.numpy() if statistics is not None else None,
-        statistics.max_radius.numpy() if statistics is not None else None,
-    )
-    value, gradient = loss_and_gradient(rendered.image, view.photo, config.ssim_weight, view.mask)
-    if not math.isfinite(value):
+    model = state.model
+    model.set_rate("means", schedule.position_rate(config, state.step, state.extent))
+    degree = min(schedule.sh_degree(config, state.step), model.facts.sh_degree)
+    wanted = GRADIENTS if state.mask is not None else ()
+    loss, gradients = model.step(view, background, degree, config.ssim_weight, statistics, wanted)
+    if not math.isfinite(loss):
         raise RunError(
-            f"the loss is {value} at step {state.step}, view {view.name}; lower the learning rates or check that photo"
+            f"the loss is {loss} at step {state.step}, view {view.name}; lower the learning rates or check that photo"
         )
-    gradient_sum = statistics.gradient_sum.numpy() if statistics is not None else None
-    if state.mask is None:
-        optimizer.step_from(rendered, gradient, gradient_sum)
-    else:
-        by_parameters = torch.from_numpy(rasterizer.backward(rendered, gradient, None, gradient_sum))
-        optimizer.step(by_parameters)
-        update_mask(state.mask, optimizer, by_parameters, config)
-    return value
+    if state.mask is not None:
+        update_mask(state.mask, model, gradients, config)
+    return loss

@@ -6,47 +6,25 @@ that gradients reach the six tensors, and takes `PackedGaussians` as they are, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.engines.cpu import rasterizer
 from leansplat.engines.cpu.packed import PackedGaussians, pack
+from leansplat.engines.cpu.rasterizer import Pass
+from leansplat.engines.engine import BLACK, Background, Depth, Rendering
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians
-
-Depth = Literal["expected", "median"]
-"""What the depth of a pixel is, of all the Gaussians that share it; see `Rendering`."""
-
-
-class Rendering(NamedTuple):
-    """A rendered view.
-
-    The depth of a Gaussian is the z of its centre along the camera's axis, in the scene's units. With z_i those that
-    draw at a pixel, nearest first, and w_i = alpha_i T_i their blending weights, a pixel's "expected" depth is
-    sum_i w_i z_i / sum_i w_i, 0 where nothing draws. Its "median" depth is z_k of the first that leaves at most half of
-    the light behind it, T_k (1 - alpha_k) <= 1/2, 0 where more than half passes through the scene.
-
-    Args:
-        image: (H, W, 3) float32, blended with the background, not clamped. A view of planar memory.
-        alpha: (H, W) float32 in [0, 1], how much of the background is covered.
-        depth: (H, W) float32, where it was asked for; it carries no gradient.
-    """
-
-    image: Tensor
-    alpha: Tensor
-    depth: Tensor | None = None
 
 
 def render(
     gaussians: Gaussians | PackedGaussians,
     camera: Camera,
     *,
-    background: Sequence[float] | Tensor = (0.0, 0.0, 0.0),
+    background: Background | Tensor = BLACK,
     sh_degree: int | None = None,
     statistics: ViewStatistics | None = None,
     mask: Tensor | None = None,
@@ -83,9 +61,28 @@ def render(
         raise ValueError(f"statistics of {statistics.views_seen.shape[0]} Gaussians given for {packed.count}")
     if depth is not None and depth not in get_args(Depth):
         raise ValueError(f"depth is {depth!r}; it is 'expected' or 'median'")
-    color = torch.as_tensor(background, dtype=torch.float32).reshape(3).numpy()
-    image, alpha, depths = _Render.apply(packed.data, packed, camera, color, degree, statistics, mask, depth)
+    image, alpha, depths = _Render.apply(packed.data, packed, camera, background, degree, statistics, mask, depth)
     return Rendering(image.permute(1, 2, 0), alpha, depths)
+
+
+def forward(
+    packed: PackedGaussians,
+    camera: Camera,
+    background: Background | Tensor,
+    sh_degree: int | None = None,
+    statistics: ViewStatistics | None = None,
+) -> Pass:
+    """The forward pass of a packed scene, outside autograd; arguments as `render` takes them."""
+    return rasterizer.forward(
+        packed.data.detach().numpy(),
+        packed.count,
+        camera.relative_to(packed.origin),
+        torch.as_tensor(background, dtype=torch.float32).reshape(3).numpy(),
+        packed.sh_degree if sh_degree is None else sh_degree,
+        packed.antialiased,
+        statistics.views_seen.numpy() if statistics is not None else None,
+        statistics.max_radius.numpy() if statistics is not None else None,
+    )
 
 
 class _Render(torch.autograd.Function):
@@ -97,22 +94,13 @@ class _Render(torch.autograd.Function):
         data: Tensor,
         packed: PackedGaussians,
         camera: Camera,
-        background: np.ndarray,
+        background: Background | Tensor,
         sh_degree: int,
         statistics: ViewStatistics | None,
         mask: Tensor | None,
         depth: Depth | None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        rendered = rasterizer.forward(
-            data.detach().numpy(),
-            packed.count,
-            camera.relative_to(packed.origin),
-            background,
-            sh_degree,
-            packed.antialiased,
-            statistics.views_seen.numpy() if statistics is not None else None,
-            statistics.max_radius.numpy() if statistics is not None else None,
-        )
+        rendered = forward(packed, camera, background, sh_degree, statistics)
         if statistics is not None and statistics.weight_sum is not None and statistics.weight_max is not None:
             kept = rasterizer.ALL_PIXELS if mask is None else mask.contiguous().numpy()
             sums, maxima = statistics.weight_sum.numpy(), statistics.weight_max.numpy()

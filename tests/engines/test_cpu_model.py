@@ -1,4 +1,4 @@
-"""Adam over the packed layout."""
+"""`CpuModel`: Adam over the packed layout."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import pytest
 import torch
 from training.tiny import blobs
 
+from leansplat.engines.cpu.engine import CpuEngine
 from leansplat.engines.cpu.gather_kernel import gather
-from leansplat.engines.cpu.packed import MEANS, OPACITIES, SCALES, pack_rows, unpack_rows
+from leansplat.engines.cpu.model import CpuModel
+from leansplat.engines.cpu.packed import OPACITIES, SCALES, pack_rows, unpack_rows
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.training.config import TrainingConfig
-from leansplat.training.optimizer import Adam
 
-CONFIG = TrainingConfig()
 RATES = {"means": 3e-3, "quats": 1e-3, "scales": 5e-3, "opacities": 0.05, "sh0": 2.5e-3, "shN": 1.25e-4}
 
 
@@ -23,10 +22,10 @@ def scene(count: int = 37) -> Gaussians:
     return replace(blobs(count), shN=torch.randn(count, 15, 3, generator=generator))
 
 
-def fresh(gaussians: Gaussians) -> Adam:
-    optimizer = Adam.fresh(gaussians, CONFIG)
-    optimizer.set_position_rate(RATES["means"])
-    return optimizer
+def fresh(gaussians: Gaussians) -> CpuModel:
+    model = CpuEngine().begin(gaussians, {name: rate for name, rate in RATES.items() if name != "means"})
+    model.set_rate("means", RATES["means"])
+    return model
 
 
 def gradients(gaussians: Gaussians, steps: int) -> list[Gaussians]:
@@ -47,15 +46,15 @@ def packed_rows(gaussians: Gaussians) -> torch.Tensor:
 
 def test_it_equals_pytorch_adam_with_a_rate_per_tensor() -> None:
     start = scene()
-    optimizer = fresh(start)
+    model = fresh(start)
     leaves = {name: getattr(start, name).double().requires_grad_() for name in TENSOR_NAMES}
     reference = torch.optim.Adam([{"params": [leaves[name]], "lr": RATES[name]} for name in TENSOR_NAMES], eps=1e-15)
     for gradient in gradients(start, steps=20):
-        optimizer.step(packed_rows(gradient))
+        model.update(packed_rows(gradient))
         for name, leaf in leaves.items():
             leaf.grad = getattr(gradient, name).double()
         reference.step()
-    result = optimizer.packed.unpack().detach()
+    result = model.gaussians()
     for name, leaf in leaves.items():
         moved = getattr(result, name) - getattr(start, name)
         expected = leaf.detach() - getattr(start, name).double()
@@ -67,16 +66,16 @@ def test_it_equals_pytorch_adam_with_a_rate_per_tensor() -> None:
 
 def test_parameters_without_gradient_do_not_move() -> None:
     start = scene()
-    optimizer = fresh(start)
-    before = optimizer.values.clone()
-    optimizer.step(torch.zeros_like(before))
-    assert bool((optimizer.values == before).all())
+    model = fresh(start)
+    before = model.packed.data.clone()
+    model.update(torch.zeros_like(before))
+    assert bool((model.packed.data == before).all())
 
 
 def test_the_given_scene_is_not_changed() -> None:
     start = scene()
     means = start.means.clone()
-    fresh(start).step(torch.ones_like(packed_rows(start)))
+    fresh(start).update(torch.ones_like(packed_rows(start)))
     assert bool((start.means == means).all())
 
 
@@ -86,29 +85,27 @@ def test_selecting_first_or_last_gives_the_same_bits() -> None:
     late, early = fresh(start), fresh(start[keep])
     steps = gradients(start, steps=4)
     for gradient in steps:
-        late.step(packed_rows(gradient))
-        early.step(packed_rows(gradient[keep]))
+        late.update(packed_rows(gradient))
+        early.update(packed_rows(gradient[keep]))
     late.select(keep)
-    for name in ("values", "first_moment", "second_moment"):
-        assert bool((getattr(late, name) == getattr(early, name)).all())
+    for name, values in late.tensors().items():
+        assert torch.equal(values, early.tensors()[name])
     assert len(late) == 20
-    assert late.packed.data.is_leaf
-    assert late.packed.data.requires_grad
 
 
 def test_a_mask_selects_in_order() -> None:
-    optimizer = fresh(scene())
+    model = fresh(scene())
     mask = torch.arange(37) % 3 == 0
-    optimizer.select(mask)
-    assert bool((optimizer.packed.unpack().means == scene().means[mask]).all())
+    model.select(mask)
+    assert bool((model.gaussians().means == scene().means[mask]).all())
 
 
 def test_copies_that_start_afresh_have_zero_moments_and_the_others_keep_theirs() -> None:
-    optimizer = fresh(scene())
-    optimizer.step(torch.ones_like(optimizer.values))
+    model = fresh(scene())
+    model.update(torch.ones_like(model.packed.data))
     sources = torch.tensor([0, 5, 5, 36, 36])
-    optimizer.rebuild(sources, fresh=torch.tensor([False, False, True, False, True]))
-    for moment in (optimizer.first_moment, optimizer.second_moment):
+    model.rebuild(sources, fresh=torch.tensor([False, False, True, False, True]))
+    for moment in (model.first_moment, model.second_moment):
         nonzero = (unpack_rows(moment, 5) != 0).all(dim=1), (unpack_rows(moment, 5) == 0).all(dim=1)
         assert nonzero[0].tolist() == [True, True, False, True, False]
         assert nonzero[1].tolist() == [False, False, True, False, True]
@@ -132,20 +129,20 @@ def test_gather_gives_zeros_for_negative_indices_and_refuses_ones_past_the_end()
 
 
 def test_clearing_the_moments_of_an_attribute_leaves_the_others() -> None:
-    optimizer = fresh(scene())
-    optimizer.step(torch.ones_like(optimizer.values))
-    optimizer.clear_moments(OPACITIES)
-    assert not optimizer.first_moment[:, OPACITIES].any()
-    assert not optimizer.second_moment[:, OPACITIES].any()
-    assert bool(optimizer.first_moment[:, SCALES].all())
+    model = fresh(scene())
+    model.update(torch.ones_like(model.packed.data))
+    model.clear_moments("opacities")
+    assert not model.first_moment[:, OPACITIES].any()
+    assert not model.second_moment[:, OPACITIES].any()
+    assert bool(model.first_moment[:, SCALES].all())
 
 
 def test_writing_changes_exactly_the_rows_named() -> None:
-    optimizer = fresh(scene())
-    before = optimizer.packed.unpack().detach()
+    model = fresh(scene())
+    before = model.gaussians()
     values = torch.full((2, 3), 7.0)
-    optimizer.write(MEANS, torch.tensor([3, 20]), values)
-    after = optimizer.packed.unpack().detach()
+    model.write("means", torch.tensor([3, 20]), values)
+    after = model.gaussians()
     changed = (after.means != before.means).any(dim=1)
     assert changed.nonzero()[:, 0].tolist() == [3, 20]
     assert bool((after.means[changed] == values).all())
@@ -155,4 +152,4 @@ def test_writing_changes_exactly_the_rows_named() -> None:
 def test_moments_of_another_size_are_refused() -> None:
     good, other = fresh(scene(37)), fresh(scene(20))
     with pytest.raises(ValueError, match="moments"):
-        Adam(good.packed, other.first_moment, good.second_moment, good.learning_rates)
+        CpuModel(good.packed, other.first_moment, good.second_moment, good.learning_rates)

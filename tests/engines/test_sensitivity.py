@@ -10,12 +10,13 @@ from engines.comparison import as_leaves, gradients_of, relative_error
 from engines.reference import covariance_leaves, in_double, render_reference
 from engines.scenes import camera, outside, surfaces
 
-from leansplat.compression.sensitivity import sensitivity
-from leansplat.engines.cpu import pack, render
+from leansplat import engines
+from leansplat.engines.cpu import render
 from leansplat.gaussians import concatenate
 
 BACKGROUND = (0.2, 0.1, 0.4)
 CAMERAS = [camera(), camera(31, 45, off_centre=True)]
+sensitivity = engines.named("cpu").sensitivity
 PIXELS = 52 * 37 + 31 * 45
 
 
@@ -27,7 +28,7 @@ def test_that_of_colors_is_the_sum_over_views_of_absolute_gradients_for_each_pix
         render(leaves, view, background=BACKGROUND).image.sum().backward()
         found = gradients_of(leaves)
         expected += torch.cat([found["sh0"], found["shN"]], dim=1).flatten(1).abs()
-    colors = sensitivity(pack(gaussians), CAMERAS, BACKGROUND).colors
+    colors = sensitivity(gaussians, CAMERAS, BACKGROUND).colors
     assert relative_error(colors, expected.double() / PIXELS) < 1e-5
 
 
@@ -40,7 +41,7 @@ def test_pixels_that_a_mask_hides_count_neither_in_the_gradients_nor_among_the_p
         render(leaves, view, background=BACKGROUND).image[kept].sum().backward()
         found = gradients_of(leaves)
         expected += torch.cat([found["sh0"], found["shN"]], dim=1).flatten(1).abs()
-    colors = sensitivity(pack(gaussians), CAMERAS, BACKGROUND, masks=[mask, None]).colors
+    colors = sensitivity(gaussians, CAMERAS, BACKGROUND, masks=[mask, None]).colors
     assert relative_error(colors, expected.double() / (int(mask.sum()) + 31 * 45)) < 1e-5
 
 
@@ -56,16 +57,16 @@ def test_that_of_covariances_is_by_the_six_numbers_with_the_trace_held_fixed(ant
         (by_six,) = torch.autograd.grad(theirs.image.sum(), six)
         trace = covariances.detach().diagonal(dim1=1, dim2=2).sum(dim=1, keepdim=True)
         expected += (by_six * trace).abs()
-    covariances = sensitivity(pack(gaussians), CAMERAS, BACKGROUND).covariances
+    covariances = sensitivity(gaussians, CAMERAS, BACKGROUND).covariances
     assert relative_error(covariances, expected / PIXELS) < 1e-4
 
 
 def test_views_that_pull_in_opposite_directions_add_up() -> None:
     """The gradient by a colour changes its sign with the direction it is seen from; its size does not."""
     gaussians = surfaces(50, seed=32, sh_degree=1)
-    apart = [sensitivity(pack(gaussians), [view], BACKGROUND) for view in CAMERAS]
+    apart = [sensitivity(gaussians, [view], BACKGROUND) for view in CAMERAS]
     sizes = [view.width * view.height for view in CAMERAS]
-    together = sensitivity(pack(gaussians), CAMERAS, BACKGROUND)
+    together = sensitivity(gaussians, CAMERAS, BACKGROUND)
     for name in ("colors", "covariances"):
         expected = sum(getattr(one, name) * size for one, size in zip(apart, sizes, strict=True)) / PIXELS
         torch.testing.assert_close(getattr(together, name), expected, rtol=1e-5, atol=1e-12)
@@ -74,7 +75,7 @@ def test_views_that_pull_in_opposite_directions_add_up() -> None:
 def test_what_no_view_shows_has_none_and_a_gaussian_counts_by_its_largest() -> None:
     shown = surfaces(40, seed=33)
     hidden = replace(outside(10), opacities=torch.full((10,), -20.0))
-    found = sensitivity(pack(concatenate([shown, hidden])), CAMERAS, BACKGROUND)
+    found = sensitivity(concatenate([shown, hidden]), CAMERAS, BACKGROUND)
     assert not found.of_color[40:].any()
     assert not found.of_shape[40:].any()
     assert found.of_color[:40].any()
@@ -84,5 +85,5 @@ def test_what_no_view_shows_has_none_and_a_gaussian_counts_by_its_largest() -> N
 
 def test_progress_is_told_after_every_view() -> None:
     told: list[tuple[int, int]] = []
-    sensitivity(pack(surfaces(5, seed=35)), CAMERAS, BACKGROUND, lambda *done: told.append(done[:2]))
+    sensitivity(surfaces(5, seed=35), CAMERAS, BACKGROUND, told=lambda *done: told.append(done[:2]))
     assert told == [(1, 2), (2, 2)]
