@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -35,8 +37,8 @@ LAYERS = [
     {"evaluation", "pictures"},
     {"compression"},
     {"demo"},
-    {"experiments"},
     {"report"},
+    {"paper"},
     {"progress"},
     {"commands"},
     {"streams"},
@@ -86,6 +88,56 @@ def test_imports_point_downwards_only(module: str, path: Path) -> None:
         assert name != "leansplat", f"{path} imports the front door, which stands below everything"
         mine, other = part_of(module), part_of(name)
         assert mine == other or HEIGHT[other] < HEIGHT[mine], f"{module} imports {name}, which stands below it"
+
+
+def test_nothing_but_its_command_knows_of_the_paper() -> None:
+    knowing = {
+        module
+        for module, path in modules()
+        if part_of(module) != "paper" and any(part_of(name) == "paper" for name in imported_modules(path))
+    }
+    assert knowing == {"leansplat.commands.paper"}
+
+
+def imported_names(path: Path) -> Iterator[tuple[str, str]]:
+    """Modules of leansplat that a file imports from, with the name that it takes."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            assert not any(name.split(".")[0] == "leansplat" for name in names), f"{path} imports a module by itself"
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "leansplat":
+            yield from ((str(node.module), alias.name) for alias in node.names)
+
+
+def is_public(module: str, name: str) -> bool:
+    """Whether a name is for users: of the front door, of a part that is one file, or listed by a package."""
+    if module == "leansplat":
+        return name in leansplat.__all__ or name in HEIGHT
+    package, _, last = module.rpartition(".")
+    listed = getattr(import_module(module), "__all__", None)
+    if listed is not None:
+        return name in listed
+    return not name.startswith("_") and (package == "leansplat" or last in import_module(package).__all__)
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "paper").glob("*.py")), ids=lambda path: path.stem)
+def test_the_paper_uses_only_what_any_user_can(path: Path) -> None:
+    for module, name in imported_names(path):
+        own = part_of(f"{module}.{name}") == "paper"
+        assert own or is_public(module, name), f"{path.name} takes {name} from {module}, which is not for users"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("leansplat.training.optimizer", "Adam"),
+        ("leansplat.training", "loop"),
+        ("leansplat.runs", "_remove_run_files"),
+        ("leansplat", "simulate"),
+    ],
+)
+def test_what_a_part_keeps_to_itself_is_not_public(module: str, name: str) -> None:
+    assert not is_public(module, name)
 
 
 def run_python(code: str) -> str:

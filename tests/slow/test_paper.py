@@ -9,9 +9,9 @@ import pytest
 
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main
-from leansplat.experiments.jobs import read_plan
-from leansplat.experiments.plan import EXPERIMENTS, make_plan
 from leansplat.metrics import lpips_weights
+from leansplat.paper.jobs import read_plan
+from leansplat.paper.plan import EXPERIMENTS, make_plan
 from leansplat.simd.threads import set_thread_count, thread_count
 
 

@@ -7,7 +7,7 @@ they do between steps (densify, prune) differs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -78,6 +78,25 @@ class TrainingState:
             step=step,
             extent=extent,
             mask=fresh_mask(len(ordered)) if config.mask_weight > 0 else None,
+        )
+
+    def restarted(self, gaussians: Gaussians, config: TrainingConfig, generator: torch.Generator) -> TrainingState:
+        """Step 0 with other values for the same Gaussians, whose moments stay as they are.
+
+        Args:
+            gaussians: as many, in the same order.
+            generator: for everything random from here on.
+        """
+        optimizer = replace(Adam.fresh(gaussians, config), steps=self.optimizer.steps)
+        optimizer.first_moment.copy_(self.optimizer.first_moment)
+        optimizer.second_moment.copy_(self.optimizer.second_moment)
+        return TrainingState(
+            optimizer=optimizer,
+            statistics=ViewStatistics.zeros(len(gaussians)),
+            generator=generator,
+            view_queue=torch.zeros(0, dtype=torch.int64),
+            step=0,
+            extent=self.extent,
         )
 
     def gaussians(self) -> Gaussians:

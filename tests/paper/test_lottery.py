@@ -9,9 +9,9 @@ import torch
 from training.tiny import tiny_capture
 
 from leansplat.evaluation import evaluate
+from leansplat.paper.lottery import Ticket, lottery_config, lottery_ticket
 from leansplat.training import TrainingConfig, train
 from leansplat.training.initialisation import neighbour_distances
-from leansplat.training.lottery import Ticket, lottery_config, lottery_ticket
 from leansplat.training.schedule import position_rate
 from leansplat.training.trainer import TrainingResult
 

@@ -12,14 +12,8 @@ from typing import Literal
 
 import torch
 
-from leansplat.captures.capture import Points
-from leansplat.engines.statistics import ViewStatistics
-from leansplat.gaussians import Gaussians
-from leansplat.ordering import morton_order
-from leansplat.training.config import TrainingConfig
-from leansplat.training.initialisation import gaussians_from_points
-from leansplat.training.optimizer import Adam
-from leansplat.training.state import TrainingState
+from leansplat.captures import Points
+from leansplat.training import TrainingConfig, TrainingState, gaussians_from_points
 
 Ticket = Literal["authors", "fair"]
 
@@ -42,7 +36,6 @@ def lottery_ticket(trimmed: TrainingState, config: TrainingConfig, ticket: Ticke
     """
     generator = torch.Generator().manual_seed(config.seed)
     scene = trimmed.gaussians()
-    count = len(scene)
     if ticket == "authors":
         drawn = replace(
             scene,
@@ -52,23 +45,8 @@ def lottery_ticket(trimmed: TrainingState, config: TrainingConfig, ticket: Ticke
             sh0=torch.randn(scene.sh0.shape, generator=generator),
             shN=torch.randn(scene.shN.shape, generator=generator),
         )
-        optimizer = replace(Adam.fresh(drawn, config), steps=trimmed.optimizer.steps)
-        optimizer.first_moment.copy_(trimmed.optimizer.first_moment)
-        optimizer.second_moment.copy_(trimmed.optimizer.second_moment)
-    else:
-        points = Points(scene.means, torch.rand(count, 3, generator=generator))
-        fresh = gaussians_from_points(points, trimmed.extent, sh_degree=scene.sh_degree)
-        fresh = replace(fresh, antialiased=scene.antialiased, origin=scene.origin)
-        optimizer = Adam.fresh(_ordered(fresh), config)
-    return TrainingState(
-        optimizer=optimizer,
-        statistics=ViewStatistics.zeros(count),
-        generator=generator,
-        view_queue=torch.zeros(0, dtype=torch.int64),
-        step=0,
-        extent=trimmed.extent,
-    )
-
-
-def _ordered(gaussians: Gaussians) -> Gaussians:
-    return gaussians[morton_order(gaussians.means)]
+        return trimmed.restarted(drawn, config, generator)
+    points = Points(scene.means, torch.rand(len(scene), 3, generator=generator))
+    fresh = gaussians_from_points(points, trimmed.extent, sh_degree=scene.sh_degree)
+    fresh = replace(fresh, antialiased=scene.antialiased, origin=scene.origin)
+    return TrainingState.begin(fresh, config, trimmed.extent, generator=generator)

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from leansplat import formats
-from leansplat.captures.capture import Capture, View
+from leansplat.captures import Capture, View
 from leansplat.engines.cpu import render
 from leansplat.evaluation import evaluate
-from leansplat.experiments.results import picture_path
 from leansplat.gaussians import Gaussians
+from leansplat.paper.gathering import picture_path
 from leansplat.pictures import write_png
 from leansplat.runs import Run
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leansplat.experiments.jobs import Job
-from leansplat.experiments.pace import seconds_left
+from leansplat.paper.jobs import Job
+from leansplat.paper.pace import seconds_left
 
 
 def training(capture: str, steps: int) -> Job:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from leansplat.experiments.jobs import Job
-from leansplat.experiments.plan import EXPERIMENTS, make_plan
-from leansplat.experiments.published import TABLE_1, Score
-from leansplat.experiments.results import FORMAT, job_folder, photo_path, picture_path
-from leansplat.experiments.sources import Source
+from leansplat.paper.gathering import FORMAT, job_folder, photo_path, picture_path
+from leansplat.paper.jobs import Job
+from leansplat.paper.plan import EXPERIMENTS, make_plan
+from leansplat.paper.published import TABLE_1
+from leansplat.paper.scores import Score
+from leansplat.paper.sources import Source
 
 DATASET = "Mip-NeRF360"
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from leansplat.experiments.plan import GAMMAS
-from leansplat.experiments.published import DATASETS, TABLE_1, TABLE_2, Score
+from leansplat.paper.plan import GAMMAS
+from leansplat.paper.published import DATASETS, TABLE_1, TABLE_2
+from leansplat.paper.scores import Score
 
 PAPER = Path(__file__).parents[2] / "../shared/paper/trimming-the-fat.txt"
 needs_paper = pytest.mark.skipif(not PAPER.is_file(), reason="the text of the paper is not on this machine")

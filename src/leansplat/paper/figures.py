@@ -5,17 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from leansplat.experiments.plan import BASE, CONTROL, CRITERIA_KEPT, KEPT, MIDDLE, SHORT
-from leansplat.pruning.criteria import CRITERIA
-from leansplat.report.columns import Column, Measure, rows_of
-from leansplat.report.crops import crops
-from leansplat.report.document import Gallery, Plot
+from leansplat.paper.columns import Column, Measure, rows_of
+from leansplat.paper.gathering import job_folder, photo_path, picture_path
+from leansplat.paper.plan import BASE, CONTROL, CRITERIA_KEPT, KEPT, MIDDLE, SHORT
+from leansplat.paper.results import Results
+from leansplat.pruning import CRITERIA
+from leansplat.report import Gallery, Plot, Shot, cut_crops
 from leansplat.report.numbers import megabytes
-from leansplat.report.plots import LOOKS, Line, Panel, draw_histogram, draw_lines, nth_look
-from leansplat.report.results import Results
+from leansplat.report.plots import INK, QUIET, Line, Look, Panel, draw_histogram, draw_lines, nth_look
 
 _SIZE = "scene file, MB"
 _MEASURES: dict[Measure, str] = {"psnr": "PSNR, dB", "ssim": "SSIM", "lpips": "LPIPS (lower is better)"}
+LOOKS = {
+    "gradient": Look(INK, "-", "o"),
+    "one-shot gradient": Look(INK, "--", "o", filled=False),
+    "opacity": Look("#cc6318", "-", "s"),
+    "one-shot opacity": Look("#cc6318", "--", "s", filled=False),
+    "stale": Look("#3c86c9", ":", "^"),
+    "no prior": Look("#2b9a6e", "-.", "D"),
+    "mask": Look("#a9569c", "-.", "v"),
+    "base": Look(QUIET, "--", "*", level=True),
+    "7k": Look(QUIET, "-", "P"),
+    "control": Look(QUIET, "-", "X"),
+}
+"""Looks of what many plots show."""
+
 _CROPPED = ("gradient-0.225", "gradient-0.375", "gradient-0.45", "gradient-0.5", "gradient-0.55", "gradient-0.6")
 
 
@@ -48,14 +62,15 @@ def figure_3(column: Column, schedule: str) -> Plot | None:
 
 def figures_4_to_6(results: Results, capture: str) -> Gallery | None:
     """Crops of a held-out view at several gamma."""
-    shown = results.some(capture, (BASE, SHORT, *_CROPPED))
-    captions = {"photo": "photo"}
-    for variant, result in shown.items():
+    renders = []
+    for variant, result in results.some(capture, (BASE, SHORT, *_CROPPED)).items():
         label = {BASE: "3DGS-30k", SHORT: "3DGS-7k"}.get(variant, f"gamma {variant.rpartition('-')[2]}")
         psnr = result.view_psnr(result.metrics["pictured"])
         quality = "" if psnr is None else f", {psnr:.2f} dB"
-        captions[variant] = f"{label}: {megabytes(result.score.megabytes)} MB{quality}"
-    return crops(results, capture, shown, captions)
+        path = picture_path(job_folder(results.folder, result.values["name"]))
+        caption = f"{label}: {megabytes(result.score.megabytes)} MB{quality}"
+        renders.append(Shot(f"{capture}-{variant}", path, caption))
+    return cut_crops(Shot(f"{capture}-photo", photo_path(results.folder, capture), "photo"), renders)
 
 
 def figure_7a(column: Column, schedule: str) -> Plot | None:

@@ -18,14 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leansplat.captures.capture import Capture
+from leansplat.captures import Capture
 from leansplat.errors import CaptureError, InputError, LeansplatError
-from leansplat.experiments.jobs import Job, Plan, open_plan, read_plan, write_plan
-from leansplat.experiments.kinds import KINDS, Task
-from leansplat.experiments.measure import measure, pictured
-from leansplat.experiments.pace import seconds_left
-from leansplat.experiments.plan import CHECKPOINT_KEPT
-from leansplat.experiments.results import (
+from leansplat.files import clear_abandoned
+from leansplat.locks import alone_in
+from leansplat.paper.gathering import (
     FINISHED,
     clear_failure,
     job_folder,
@@ -33,12 +30,15 @@ from leansplat.experiments.results import (
     record_failure,
     write_results,
 )
-from leansplat.experiments.sources import Source, load_source
-from leansplat.files import clear_abandoned
-from leansplat.locks import alone_in
+from leansplat.paper.jobs import Job, Plan, open_plan, read_plan, write_plan
+from leansplat.paper.kinds import KINDS, Task
+from leansplat.paper.measure import measure, pictured
+from leansplat.paper.pace import seconds_left
+from leansplat.paper.plan import CHECKPOINT_KEPT
+from leansplat.paper.sources import Source, load_source
 from leansplat.pictures import cut_out, write_png
 from leansplat.runs import Run, open_run
-from leansplat.training.loop import Progress
+from leansplat.training import Progress
 
 _PLAN_SECONDS = 10.0
 """How long to wait for another process that is writing the plan."""

@@ -9,9 +9,10 @@ import pytest
 
 from leansplat.compression import CompressionConfig, FineTuningConfig
 from leansplat.errors import InputError
-from leansplat.experiments.jobs import Plan, read_plan, write_plan
-from leansplat.experiments.kinds import KINDS, compression_config, training_config, trimming_config
-from leansplat.experiments.plan import (
+from leansplat.paper.jobs import Plan, read_plan, write_plan
+from leansplat.paper.kinds import KINDS, compression_config, training_config, trimming_config
+from leansplat.paper.lottery import lottery_config
+from leansplat.paper.plan import (
     BASE,
     COMPRESSED_GAMMAS,
     CONTROL,
@@ -20,11 +21,10 @@ from leansplat.experiments.plan import (
     REPEATED,
     make_plan,
 )
-from leansplat.experiments.sources import Source
+from leansplat.paper.sources import Source
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.training.config import TrainingConfig
-from leansplat.training.lottery import lottery_config
 
 FOX, CHAIR = Source("fox", "photos/fox", 4), Source("chair", "photos/chair", 1, "white")
 

@@ -1,16 +1,34 @@
-"""`make_document`: the report of a sweep, section by section. What has not been run is said to be not run."""
+"""The report of a sweep, section by section. What has not been run is said to be not run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from leansplat.experiments.published import DATASETS
-from leansplat.experiments.results import FAILED, FINISHED, SKIPPED, WAITING
-from leansplat.report import figures, tables
-from leansplat.report.claims import claims
-from leansplat.report.columns import our_columns, published_columns
-from leansplat.report.document import NOT_RUN, Block, Document, Gallery, Plot, Section, Text, simple_table
-from leansplat.report.results import Results
+from leansplat.paper import figures, tables
+from leansplat.paper.claims import claims
+from leansplat.paper.columns import our_columns, published_columns
+from leansplat.paper.gathering import FAILED, FINISHED, SKIPPED, WAITING
+from leansplat.paper.published import DATASETS
+from leansplat.paper.results import Results, read_results
+from leansplat.report import NOT_RUN, Block, Document, Gallery, Plot, Section, Text, simple_table, write_document
+
+
+def write_report(folder: Path, output: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write report.html and report.md of the sweep in `folder`; the same results give the same bytes.
+
+    Args:
+        folder: with results.json; crops need the folders of the jobs too.
+        output: folder to write into; made if needed.
+        overwrite: whether files already there may be replaced.
+
+    Returns:
+        The files written: report.html, report.md, then plots and crops.
+
+    Raises:
+        InputError: there are no results, matplotlib is missing, or a file cannot be written.
+    """
+    return write_document(make_document(read_results(folder)), output, overwrite=overwrite)
 
 
 def make_document(results: Results) -> Document:

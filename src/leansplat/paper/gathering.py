@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from leansplat.errors import InputError
-from leansplat.experiments.jobs import Job, Plan, open_plan
 from leansplat.files import replacing, write_json
+from leansplat.paper.jobs import Job, Plan, open_plan
 from leansplat.runs import Run, open_run
 
 FORMAT = "leansplat-paper-results-1"

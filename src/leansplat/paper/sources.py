@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leansplat.datasets.catalogue import DATASETS
+from leansplat.datasets import DATASETS
 from leansplat.errors import InputError
 from leansplat.provenance import BACKGROUNDS
 
 if TYPE_CHECKING:
-    from leansplat.captures.capture import Capture
+    from leansplat.captures import Capture
 
 _BUILT_IN = "synthetic"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -89,8 +89,7 @@ def load_source(source: Source) -> Capture:
     Raises:
         CaptureError: see `leansplat.captures.load`.
     """
-    from leansplat.captures import load
-    from leansplat.captures.synthetic import synthetic_capture
+    from leansplat.captures import load, synthetic_capture
 
     if source.folder == _BUILT_IN:
         return synthetic_capture()

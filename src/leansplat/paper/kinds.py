@@ -12,18 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from leansplat.captures.capture import Capture
+from leansplat.captures import Capture
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress, create_compression_run
 from leansplat.errors import RunError
-from leansplat.experiments.jobs import Job
-from leansplat.pruning.config import TrimmingConfig
-from leansplat.pruning.trimmer import create_trimming_run, trim
+from leansplat.paper.jobs import Job
+from leansplat.paper.lottery import lottery_config, lottery_ticket
+from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
 from leansplat.runs import Run, has_begun, open_run
-from leansplat.training.checkpoint import read_checkpoint
-from leansplat.training.config import TrainingConfig
-from leansplat.training.loop import Progress
-from leansplat.training.lottery import lottery_config, lottery_ticket
-from leansplat.training.trainer import create_training_run, train
+from leansplat.training import Progress, TrainingConfig, create_training_run, read_checkpoint, train
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from leansplat.experiments.jobs import Job
-from leansplat.experiments.kinds import KINDS
+from leansplat.paper.jobs import Job
+from leansplat.paper.kinds import KINDS
 
 
 def seconds_left(waiting: Sequence[Job], finished: Sequence[tuple[Job, float]]) -> float | None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from leansplat.errors import InputError
-from leansplat.experiments.jobs import Job, Plan
-from leansplat.experiments.sources import Source
-from leansplat.pruning.criteria import CRITERIA
+from leansplat.paper.jobs import Job, Plan
+from leansplat.paper.sources import Source
+from leansplat.pruning import CRITERIA
 from leansplat.seeds import check_seed
-from leansplat.training.config import MOST_STEPS, TrainingConfig
+from leansplat.training import MOST_STEPS, TrainingConfig
 
 BASE, SHORT, CONTROL = "base", "7k", "control"
 """Variants: the 3DGS baseline of 30,000 steps, its schedule cut off after 7,000, and trimming that removes nothing."""

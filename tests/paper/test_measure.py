@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from training.tiny import blobs
 
-from leansplat.experiments.measure import opacity_histogram
+from leansplat.paper.measure import opacity_histogram
 
 
 def test_the_opacity_histogram_is_numpys() -> None:

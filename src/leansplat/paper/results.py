@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from leansplat.errors import InputError
-from leansplat.experiments.published import Score
-from leansplat.experiments.results import FINISHED, FORMAT, results_path
+from leansplat.paper.gathering import FINISHED, FORMAT, results_path
+from leansplat.paper.scores import Score
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Results:
 
     Args:
         folder: where results.json is; the folders of the jobs may be missing there.
-        values: what it holds; see `experiments.results.gather`.
+        values: what it holds; see `paper.gathering.gather`.
     """
 
     folder: Path

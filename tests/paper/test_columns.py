@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report.made_up import made_up_results
+from paper.made_up import made_up_results
 
 from leansplat.datasets.catalogue import DATASETS
-from leansplat.experiments.plan import GAMMAS
-from leansplat.experiments.published import CLAIMS, Score
-from leansplat.report.claims import advantage, claims
-from leansplat.report.columns import our_columns, published_columns, rows_of
-from leansplat.report.results import Results, at_size
+from leansplat.paper.claims import advantage, claims
+from leansplat.paper.columns import our_columns, published_columns, rows_of
+from leansplat.paper.plan import GAMMAS
+from leansplat.paper.published import CLAIMS
+from leansplat.paper.results import Results, at_size
+from leansplat.paper.scores import Score
 
 
 def test_a_curve_is_read_linearly_in_the_logarithm_of_the_size() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-from leansplat.experiments.plan import (
+from leansplat.paper.columns import Column, our_columns, published_columns, rows_of
+from leansplat.paper.plan import (
     BASE,
     COMPRESSED_GAMMAS,
     CONTROL,
@@ -15,11 +16,11 @@ from leansplat.experiments.plan import (
     SHORT,
     TICKETS,
 )
-from leansplat.experiments.published import CLAIMS
-from leansplat.report.columns import Column, our_columns, published_columns, rows_of
-from leansplat.report.document import NOT_RUN, Group, Table
-from leansplat.report.numbers import difference, percent, span
-from leansplat.report.results import Result, Results
+from leansplat.paper.published import CLAIMS
+from leansplat.paper.results import Result, Results
+from leansplat.paper.scores import difference
+from leansplat.report import NOT_RUN, Group, Table
+from leansplat.report.numbers import percent, span
 
 _SHARES = (0.25, 0.1, 0.05)
 """Sizes, in units of the baseline's, at which curves are compared."""

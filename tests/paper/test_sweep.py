@@ -23,10 +23,10 @@ from leansplat import formats
 from leansplat.captures.capture import Capture
 from leansplat.errors import CaptureError, InputError
 from leansplat.evaluation import evaluate
-from leansplat.experiments.jobs import Job, Plan, read_plan, write_plan
-from leansplat.experiments.sources import Source
-from leansplat.experiments.sweep import Standing, run_sweep
 from leansplat.metrics import lpips_weights
+from leansplat.paper.jobs import Job, Plan, read_plan, write_plan
+from leansplat.paper.sources import Source
+from leansplat.paper.sweep import Standing, run_sweep
 from leansplat.runs import open_run
 from leansplat.simd.threads import set_thread_count, thread_count
 
@@ -293,8 +293,8 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from experiments.test_sweep import compress, load, plan, train, trim
-from leansplat.experiments.sweep import run_sweep
+from paper.test_sweep import compress, load, plan, train, trim
+from leansplat.paper.sweep import run_sweep
 from leansplat.metrics import lpips_weights
 
 lpips_weights.folders = list

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-from leansplat.experiments.plan import (
+from leansplat.paper.columns import Column, our_columns, published_columns, rows_of
+from leansplat.paper.plan import (
     BASE,
     COMPRESSED_GAMMAS,
     CONTROL,
@@ -18,21 +19,19 @@ from leansplat.experiments.plan import (
     SHORT,
     TICKETS,
 )
-from leansplat.experiments.published import DATASETS, TABLE_1, TABLE_2, Row
-from leansplat.pruning.criteria import CRITERIA
-from leansplat.report.columns import Column, our_columns, published_columns, rows_of
-from leansplat.report.document import Cells, Group, Table
+from leansplat.paper.published import DATASETS, TABLE_1, TABLE_2, Row
+from leansplat.paper.results import Result, Results
+from leansplat.paper.scores import SCORE_HEADS, score_cells
+from leansplat.pruning import CRITERIA
+from leansplat.report import Cells, Group, Table
 from leansplat.report.numbers import (
     NONE,
-    SCORE_HEADS,
     decibels,
     distance,
     megabytes,
     percent,
-    score_cells,
     similarity,
 )
-from leansplat.report.results import Result, Results
 
 LABELS = {SHORT: "3DGS-7k", BASE: "3DGS-30k", CONTROL: "no pruning, as many steps"}
 """What rows that are no row of a rule are called."""

@@ -12,8 +12,8 @@ import pytest
 from training.tiny import tiny_capture
 
 from leansplat.cli import main
-from leansplat.experiments.jobs import Plan
-from leansplat.experiments.plan import EXPERIMENTS, make_plan
+from leansplat.paper.jobs import Plan
+from leansplat.paper.plan import EXPERIMENTS, make_plan
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def asked(monkeypatch) -> list[Plan | None]:
         jobs = wanted.jobs if wanted else ()
         return {"jobs": [{"name": job.name, "status": "finished", "reason": None} for job in jobs]}
 
-    monkeypatch.setattr("leansplat.experiments.sweep.run_sweep", run_sweep)
+    monkeypatch.setattr("leansplat.paper.sweep.run_sweep", run_sweep)
     return asked
 
 
@@ -73,8 +73,8 @@ def test_an_output_alone_goes_on_with_what_the_folder_has(asked, tmp_path: Path)
 
 
 def test_more_figures_use_the_captures_and_the_scale_of_the_folder(asked, tmp_path: Path) -> None:
-    from leansplat.experiments.jobs import write_plan
-    from leansplat.experiments.sources import Source
+    from leansplat.paper.jobs import write_plan
+    from leansplat.paper.sources import Source
 
     before = make_plan([Source("fox", "photos/fox", 4)], ["table 1"], scale=0.1)
     write_plan(before, tmp_path)
@@ -108,7 +108,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(options, words, tmp_path: 
 
 
 def test_a_failed_job_makes_the_command_fail_and_is_named(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("leansplat.captures.synthetic.synthetic_capture", lambda: 1 / 0)
+    monkeypatch.setattr("leansplat.captures.synthetic_capture", lambda: 1 / 0)
     assert run("--captures", "synthetic", "--figures", "7c", "-o", tmp_path) == 1
     shown = capsys.readouterr().err
     assert "synthetic/base-s1: ZeroDivisionError" in shown
@@ -119,13 +119,13 @@ def test_an_interrupted_sweep_says_how_to_go_on(tmp_path: Path, monkeypatch, cap
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("leansplat.experiments.sweep.run_sweep", interrupted)
+    monkeypatch.setattr("leansplat.paper.sweep.run_sweep", interrupted)
     assert run("-o", tmp_path) == 1
     assert "the same command goes on" in capsys.readouterr().err
 
 
 def test_progress_says_which_job_runs_how_many_are_left_and_for_how_long(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("leansplat.captures.synthetic.synthetic_capture", tiny_capture)
+    monkeypatch.setattr("leansplat.captures.synthetic_capture", tiny_capture)
     monkeypatch.setattr("leansplat.metrics.lpips_weights.folders", list)
     options = ["--figures", "7c", "--iterations-scale", "0.001", "--json"]
     assert run("--captures", "tiny=synthetic", "-o", tmp_path, *options) == 0
@@ -136,7 +136,7 @@ def test_progress_says_which_job_runs_how_many_are_left_and_for_how_long(tmp_pat
 
 
 def test_report_names_the_files_it_wrote(tmp_path: Path, capsys) -> None:
-    from report.made_up import made_up_results, write
+    from paper.made_up import made_up_results, write
 
     write(made_up_results(experiments=["figure 7c"]), tmp_path)
     assert main(["paper", "report", str(tmp_path), "--json"]) == 0

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from leansplat.errors import InputError
-from leansplat.experiments.sources import Source
 from leansplat.files import write_json
+from leansplat.paper.sources import Source
 
 _FORMAT = "leansplat-paper-plan-1"
 

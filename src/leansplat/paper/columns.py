@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leansplat.datasets.catalogue import DATASETS as SCENES
-from leansplat.experiments.plan import GAMMAS
-from leansplat.experiments.published import DATASETS, TABLE_1, TABLE_2, Score
-from leansplat.report.results import Results, at_size
+from leansplat.datasets import DATASETS as SCENES
+from leansplat.paper.plan import GAMMAS
+from leansplat.paper.published import DATASETS, TABLE_1, TABLE_2
+from leansplat.paper.results import Results, at_size
+from leansplat.paper.scores import Score
 
 Measure = Literal["psnr", "ssim", "lpips"]
 

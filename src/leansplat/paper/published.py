@@ -9,25 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from leansplat.paper.scores import Score
+
 DATASETS = ("Mip-NeRF360", "Tanks&Temples", "Deep Blending")
 """The columns of both tables: means over 9, 2 and 2 scenes."""
 
 _Numbers = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Score:
-    """Quality and size of a scene, or means over scenes.
-
-    Args:
-        ssim, psnr, lpips: on held-out views; PSNR in dB; LPIPS None where it was not measured.
-        megabytes: size of the scene file, in units of 10^6 bytes (the paper does not say which MB it means).
-    """
-
-    ssim: float
-    psnr: float
-    lpips: float | None
-    megabytes: float
 
 
 @dataclass(frozen=True)

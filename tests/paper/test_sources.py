@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leansplat.errors import InputError
-from leansplat.experiments.sources import Source, load_source, parse_source
+from leansplat.paper.sources import Source, load_source, parse_source
 
 
 @pytest.mark.parametrize(
@@ -40,5 +40,5 @@ def test_a_source_without_a_usable_name_or_folder_is_refused(text: str, tmp_path
 
 
 def test_the_built_in_capture_needs_no_folder(monkeypatch) -> None:
-    monkeypatch.setattr("leansplat.captures.synthetic.synthetic_capture", lambda: "the built-in one")
+    monkeypatch.setattr("leansplat.captures.synthetic_capture", lambda: "the built-in one")
     assert load_source(parse_source("try=synthetic")) == "the built-in one"
