@@ -1,4 +1,4 @@
-"""A web server on this machine for one file, which misbehaves on request, and zip archives to put there."""
+"""A web server on this machine for one file or several, which misbehaves on request, and zip archives to put there."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ class Fault:
 
 @dataclass
 class ZipServer:
-    """Serves `content` at every path.
+    """Serves `content` at every path that has no file of its own.
 
     Args:
+        files: by path.
         faults: of the next answers, in order.
         always: of all answers after those.
         budget: bytes of bodies until it stops sending any, on all connections.
@@ -52,6 +53,7 @@ class ZipServer:
 
     url: str
     content: bytes
+    files: dict[str, bytes] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     always: Fault = Fault()
     budget: int | None = None
@@ -64,7 +66,8 @@ def serving(content: bytes) -> Iterator[ZipServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             fault = server.faults.pop(0) if server.faults else server.always
-            size = len(server.content)
+            content = server.files.get(self.path, server.content)
+            size = len(content)
             span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
             assert span is not None
             first, last = int(span[1]), int(span[2])
@@ -83,7 +86,7 @@ def serving(content: bytes) -> Iterator[ZipServer]:
                 last = min(last + fault.shift, size - 1, first + fault.at_most - 1)
                 self.send_response(206)
                 self.send_header("Content-Range", f"bytes {first}-{last}/{fault.total or size}")
-            body = server.content[first : last + 1]
+            body = content[first : last + 1]
             self.send_header("Content-Length", str(len(body) + fault.claim))
             body = body[: fault.drop_after]
             if server.budget is not None:

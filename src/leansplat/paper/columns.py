@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from leansplat.datasets import DATASETS as SCENES
+from leansplat.datasets import PAPER
 from leansplat.paper.plan import GAMMAS
 from leansplat.paper.published import DATASETS, TABLE_1, TABLE_2
 from leansplat.paper.results import Results, at_size
@@ -69,7 +70,7 @@ def our_columns(results: Results) -> list[Column]:
         found = results.some(capture, list(variants))
         scores[capture] = {variant: result.score for variant, result in found.items()}
         columns.append(Column(capture, scores[capture]))
-    for dataset in SCENES.values():
+    for dataset in (SCENES[name] for name in PAPER):
         scenes = [scene.name for scene in dataset.scenes]
         if all(scene in scores for scene in scenes):
             shared = [variant for variant in scores[scenes[0]] if all(variant in scores[scene] for scene in scenes)]

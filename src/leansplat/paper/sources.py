@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leansplat.datasets import DATASETS
+from leansplat.datasets import DATASETS, PAPER
 from leansplat.errors import InputError
 from leansplat.provenance import BACKGROUNDS
 
@@ -79,7 +79,7 @@ def parse_source(text: str) -> Source:
 
 def _published_downscale(name: str) -> int:
     """The downscale papers use a scene with; 1 for one they do not have."""
-    known = {scene.name: scene for dataset in DATASETS.values() for scene in dataset.scenes}
+    known = {scene.name: scene for name in PAPER for scene in DATASETS[name].scenes}
     return known[name].downscale if name in known else 1
 
 
