@@ -103,9 +103,9 @@ def test_our_numbers_in_table_2_are_those_of_the_results_with_the_ratio_to_the_p
     shown = {(cells[0] or ("",))[0] + (cells[1] or ("",))[0]: cells for cells in table.rows}
     rows = {
         "3DGS-30k–": ("base", "1.0x"),
-        "3DGS-30k + [11]–": ("base-npz", "20.0x"),
+        "3DGS-30k + c3dgs–": ("base-npz", "20.0x"),
         "Trimming the Fat0.375": ("gradient-0.375", "4.0x"),
-        "Trimming the Fat + [11]0.375": ("gradient-0.375-npz", "80.0x"),
+        "Trimming the Fat + c3dgs0.375": ("gradient-0.375-npz", "80.0x"),
         "Trimming the Fat + SOG, encoded0.450": ("gradient-0.45-sog-plain", "50.0x"),
         "Trimming the Fat + SPZ, fine-tuned0.500": ("gradient-0.5-spz", "80.0x"),
     }
@@ -123,16 +123,16 @@ def test_published_rows_of_table_2_have_the_ratios_the_paper_prints() -> None:
     titles = [group.title for group in table.groups]
     column = titles.index("Deep Blending (paper)")
     ratios = {row[0][0]: row[column][4] for row in table.rows if row[0] and row[column] and row[column][4] != "–"}
-    assert ratios == {"3DGS-30k": "1.0x", "3DGS-30k + [11]": "27.8x", "Trimming the Fat + [11]": "56.3x"}
+    assert ratios == {"3DGS-30k": "1.0x", "3DGS-30k + c3dgs": "27.8x", "Trimming the Fat + c3dgs": "56.3x"}
 
 
 def test_results_from_before_table_2_was_run_say_that_it_was_not() -> None:
     table = table_2(Results(Path(), made_up_results(experiments=["table 1"])))
     fox = {(row[0] or ("",))[0]: row[2] for row in table.rows}
     assert {name for name, cells in fox.items() if cells is None} == {
-        "3DGS-30k + [11]",
+        "3DGS-30k + c3dgs",
         *(f"Trimming the Fat + {kind}, {how}" for kind in ("SOG", "SPZ") for how in ("encoded", "fine-tuned")),
-        "Trimming the Fat + [11]",
+        "Trimming the Fat + c3dgs",
     }
 
 

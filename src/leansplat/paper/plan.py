@@ -61,7 +61,7 @@ FILES = {
 }
 """What scenes are compressed to, by the end of the variant's name: suffix, and steps of fine-tuning, 0 to only encode.
 
-The .npz is the paper's reference [11]; the open formats are not in the paper.
+The .npz is c3dgs (Niedermayr et al. 2024), which the paper compresses with; the open formats are not in the paper.
 """
 
 REPEATED = (BASE, CONTROL, "gradient-0.375", "gradient-0.5", "opacity-0.1", "opacity-0.2")

@@ -145,7 +145,7 @@ CLAIMS: Mapping[str, Claim] = {
     "strongest": Claim("At gamma .6 quality is that of 3DGS-7k or better.", "4.2.1, 4.2.2; Table 1"),
     "ratio": Claim("At gamma .6 scenes are 24, 22 or 25 times smaller.", "4.2.1, 4.2.2, conclusion; Table 1"),
     "compressed": Claim(
-        "Trimming first halves what end-to-end compression [11] leaves, with better quality.", "4.2.1; Table 2"
+        "Trimming first halves what end-to-end compression (c3dgs) leaves, with better quality.", "4.2.1; Table 2"
     ),
     "iterative": Claim("Pruning in rounds beats pruning once and fine-tuning for longer.", "4.3; Fig. 7a, plot only"),
     "prior": Claim("Pruning while training, without a trained scene to start from, fails.", "4.3; Fig. 7a, plot only"),

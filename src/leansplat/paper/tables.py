@@ -43,7 +43,7 @@ _METHODS = {
 }
 
 _FILES = {
-    "npz": "[11]",
+    "npz": "c3dgs",
     "sog-plain": "SOG, encoded",
     "sog": "SOG, fine-tuned",
     "spz-plain": "SPZ, encoded",
@@ -86,7 +86,8 @@ def table_2(results: Results) -> Table:
         rows.append([(method,), (gamma,), *ours, *_published_and_ratio(TABLE_2.get(variant))])
     notes = [
         f"{results.schedule} Ours are measured on the file as it is read again; MB are 10^6 bytes of it, and ratio is "
-        "how many times smaller it is than the .ply of 3DGS-30k. [11] is the paper's end-to-end compression, an .npz.",
+        "how many times smaller it is than the .ply of 3DGS-30k. c3dgs is the compression of Niedermayr et al. (2024), "
+        "an .npz, as in the paper.",
         "SOG and SPZ are open formats, which the paper does not have: encoded as a conversion does, and fine-tuned "
         "through the format, with coarser spherical harmonics where they show little.",
         *(f"{row.method}: {row.note}." for row in TABLE_2.values() if row.note),
