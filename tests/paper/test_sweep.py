@@ -167,6 +167,13 @@ def test_every_job_leaves_a_picture_of_the_held_out_view_its_photo_is_of(finishe
     assert len(list((finished / "jobs").rglob("view.png"))) == len(JOBS)
 
 
+def test_a_job_leaves_only_what_overwriting_its_run_removes_and_the_file_it_was_for(finished: Path) -> None:
+    for variant in entries(finished):
+        run = open_run(finished / f"jobs/tiny/{variant}-s1")
+        left = {path for path in run.folder.rglob("*") if path.is_file()} - set(run.files)
+        assert {path.name for path in left} - {"config.json", ".leansplat.lock"} <= {"scene.spz", "scene.sog"}
+
+
 def test_a_finished_job_is_never_run_again(finished: Path) -> None:
     before = digests(finished)
     started: list[Standing] = []

@@ -120,7 +120,7 @@ def compress(
         begun.cut_log(-1)
 
     with TemporaryDirectory() as temporary:
-        plain = (run.folder if run is not None else Path(temporary)) / f"plain{suffix}"
+        plain = Path(temporary) / f"plain{suffix}" if run is None else run.plain_path(suffix)
         begins = begun is None or not begun.checkpoints()
         gaussians, quantiser = prepared(start, capture, config, run, suffix, progress, begins=begins)
 

@@ -32,7 +32,7 @@ def job_folder(folder: Path, name: str) -> Path:
 
 def picture_path(run_folder: Path) -> Path:
     """Where the render of the pictured view is in the run folder of a finished job."""
-    return run_folder / "view.png"
+    return Run(run_folder, {}).picture_path
 
 
 def photo_path(folder: Path, capture: str) -> Path:

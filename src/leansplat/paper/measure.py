@@ -15,7 +15,6 @@ from leansplat.captures import Capture, View
 from leansplat.engines.cpu import render
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import Gaussians
-from leansplat.paper.gathering import picture_path
 from leansplat.pictures import write_png
 from leansplat.runs import Run
 
@@ -39,7 +38,7 @@ def measure(run: Run, file: Path, capture: Capture) -> None:
     evaluation = evaluate(gaussians, capture, file_size=formats.scene_bytes(file))
     with torch.inference_mode():
         image = render(gaussians, view.camera, background=capture.background).image
-    write_png(image, picture_path(run.folder), overwrite=True)
+    write_png(image, run.picture_path, overwrite=True)
     run.write_metrics(
         {
             **evaluation.to_json(),
