@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from training.tiny import blobs, tiny_capture
+from support.tiny import blobs, tiny_capture
 
 import leansplat
 from leansplat import formats, locks

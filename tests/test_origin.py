@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from far import ECEF, UTM, moved, write_colmap_binary, write_colmap_text, write_transforms
-from formats.inria_files import Training, camera_entry, random_scene
-from training.tiny import blobs, ring_of_cameras, tiny_capture
+from support.far_captures import ECEF, UTM, moved, write_colmap_binary, write_colmap_text, write_transforms
+from support.inria_files import Training, camera_entry, random_scene
+from support.tiny import blobs, ring_of_cameras, tiny_capture
 
 from leansplat import captures, formats
 from leansplat.camera_paths import orbit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -138,6 +139,21 @@ def test_the_paper_uses_only_what_any_user_can(path: Path) -> None:
 )
 def test_what_a_part_keeps_to_itself_is_not_public(module: str, name: str) -> None:
     assert not is_public(module, name)
+
+
+PROGRAMS = {"recorded_bits.py", "slow/killing.py"}
+"""What is run by itself, by the name of its file."""
+
+
+def test_what_tests_share_is_in_one_place_and_has_no_name_of_a_part() -> None:
+    tests = ROOT / "tests"
+    modules = {path.relative_to(tests) for path in tests.rglob("*.py")}
+    shared = {path for path in modules if not path.name.startswith("test_") and path.name != "conftest.py"}
+    assert {str(path) for path in shared if path.parts[0] != "support"} == PROGRAMS
+    assert not {path.stem for path in shared} & set(HEIGHT)
+    for path in modules:
+        folders = re.findall(r"^ *(?:from|import) (\w+)", (tests / path).read_text(encoding="utf-8"), re.MULTILINE)
+        assert not {name for name in folders if (tests / name).is_dir()} - {"support"}, f"{path} imports from a folder"
 
 
 def run_python(code: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from engines.reference import rotation_matrices
-from formats.comparing import random_scene
+from support.reference_renderer import rotation_matrices
+from support.scene_comparison import random_scene
 
 from leansplat.compression.covariance import COLUMNS, ROWS, log_size, normalised_covariance, rotation_and_scales
 

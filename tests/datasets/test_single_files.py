@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from zip_server import Fault, ZipServer, noise, serving, zipped
+from support.zip_server import Fault, ZipServer, noise, serving, zipped
 
 import leansplat
 from leansplat import datasets

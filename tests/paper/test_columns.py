@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper.made_up import made_up_results
+from support.made_up_results import made_up_results
 
 from leansplat.datasets.catalogue import DATASETS
 from leansplat.paper.claims import advantage, claims

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat.evaluation import evaluate
 from leansplat.paper.lottery import Ticket, lottery_config, lottery_ticket

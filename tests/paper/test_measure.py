@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from training.tiny import blobs
+from support.tiny import blobs
 
 from leansplat.paper.measure import opacity_histogram
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat.cli import main
 from leansplat.paper.jobs import Plan
@@ -136,7 +136,7 @@ def test_progress_says_which_job_runs_how_many_are_left_and_for_how_long(tmp_pat
 
 
 def test_report_names_the_files_it_wrote(tmp_path: Path, capsys) -> None:
-    from paper.made_up import made_up_results, write
+    from support.made_up_results import made_up_results, write
 
     write(made_up_results(experiments=["figure 7c"]), tmp_path)
     assert main(["paper", "report", str(tmp_path), "--json"]) == 0

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from paper.made_up import made_up_results, write, write_pictures
+from support.made_up_results import made_up_results, write, write_pictures
 
 from leansplat.errors import InputError
 from leansplat.paper.figures import LOOKS

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from formats.comparing import assert_same_bits
-from training.tiny import tiny_capture
+from support.scene_comparison import assert_same_bits
+from support.tiny import tiny_capture
 
 import leansplat
 from leansplat import formats
@@ -300,7 +300,7 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from paper.test_sweep import compress, load, plan, train, trim
+from test_sweep import compress, load, plan, train, trim
 from leansplat.paper.sweep import run_sweep
 from leansplat.metrics import lpips_weights
 
@@ -317,7 +317,7 @@ half = trim("half", keep=0.5, checkpoint_every=4)
 small = compress("small", ".sog", 20, "tiny/half-s1", checkpoint_every=4)
 run_sweep(folder, plan(train(checkpoint_every=20), half, small), begin=begin, load=load)
 """
-    paths = [str(Path(__file__).parents[1]), str(Path(leansplat.__file__).parents[1])]
+    paths = [*map(str, Path(__file__).parents[:2]), str(Path(leansplat.__file__).parents[1])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "NUMBA_NUM_THREADS": "1"}
 
     def run(folder: str, variant: str = "", kill_at: int = 0) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.tiny import blobs, tiny_capture
 from torch import Tensor
-from training.tiny import blobs, tiny_capture
 
 from leansplat.engines.cpu import pack, render
 from leansplat.gaussians import Gaussians, concatenate

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training.tiny import blobs
+from support.tiny import blobs
 
 from leansplat.engines.cpu.gather_kernel import gather
 from leansplat.engines.cpu.packed import MEANS, OPACITIES, SCALES, pack_rows, unpack_rows

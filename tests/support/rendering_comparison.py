@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from engines.reference import Reference, in_double, loss_weights, render_reference
 from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.engines.cpu import Rendering, ViewStatistics, render
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from support.reference_renderer import Reference, in_double, loss_weights, render_reference
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from captures.colmap_files import CameraRow, ImageRow, PointRow, write_binary, write_text
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from leansplat.captures.capture import Capture, Points
 from leansplat.gaussians import Origin
+from support.colmap_files import CameraRow, ImageRow, PointRow, write_binary, write_text
 
 UTM: Origin = (552_031.0, 4_182_230.0, 12.0)
 ECEF: Origin = (-2_694_045.0, -4_293_642.0, 3_857_878.0)
