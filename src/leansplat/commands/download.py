@@ -28,8 +28,8 @@ class Download:
     """
 
     name: Annotated[Positional[str], arg(metavar="NAME")]
-    """lpips; a dataset of the paper (mipnerf360, tandt, db); or a scene, such as garden, truck,
-    playroom, fox or chair."""
+    """lpips; a dataset of the paper (mipnerf360, tandt, db); or a scene, such as
+    garden, truck, playroom, fox or chair."""
     output: Annotated[
         Path | None,
         arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default for lpips: the user's cache)"),
