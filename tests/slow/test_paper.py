@@ -22,7 +22,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     capture = synthetic_capture(12, 48)
     threads = thread_count()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leansplat.captures.synthetic.synthetic_capture", lambda: capture)
+        patch.setattr("leansplat.captures.synthetic_capture", lambda: capture)
         patch.setattr(lpips_weights, "folders", list)
         options = ["--iterations-scale", "0.002", "--seeds", "1,2", "--threads", "1"]
         assert main(["paper", "run", "--captures", "still-life=synthetic", "-o", str(folder), *options]) == 0
