@@ -17,8 +17,8 @@ from pathlib import Path
 import numba
 import torch
 from llvmlite import binding
+from support.tiny import tiny_capture
 from torch import Tensor
-from training.tiny import tiny_capture
 
 from leansplat.compression import CompressionConfig, NpzCodec, compress
 from leansplat.compression.config import FineTuningConfig, TableConfig

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from capture_folder import write_nerfstudio
 from PIL import Image
+from support.capture_folder import write_nerfstudio
 
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main

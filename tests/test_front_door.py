@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from capture_folder import write_nerfstudio
-from engines.scenes import camera, surfaces
-from training.tiny import tiny_capture
+from support.capture_folder import write_nerfstudio
+from support.rendered_scenes import camera, surfaces
+from support.tiny import tiny_capture
 
 import leansplat
 from leansplat.runs import open_run

@@ -5,6 +5,8 @@
     checkpoints/step_N.safetensors  the last two states to resume from
     scene.ply                       the result
     metrics.json                    how good it is
+    plain.SUFFIX                    what a compression would write without fine-tuning
+    view.png                        a held-out view of the result, in a run of the paper's experiments
     .leansplat.lock                 while somebody is at work there, see `leansplat.locks`
 
 Every file but the log appears whole or not at all. The log grows by a line at a time; resuming cuts it back to the
@@ -46,10 +48,6 @@ Result = TypeVar("Result")
 _CHECKPOINTS_KEPT = 2
 _CHECKPOINT_NAME = re.compile(r"step_(\d+)\.safetensors")
 _PACKAGES = ("leansplat", "torch", "numpy", "numba", "llvmlite", "scipy", "safetensors")
-_RUN_FILES = (
-    "log.jsonl", "scene.ply", "metrics.json", "report.html",
-    "plain.npz", "plain.sog", "plain.spz", "plain.compressed.ply",
-)  # fmt: skip
 _NOT_BEGUN = {"command": None}
 """What config.json holds while the files of an earlier run are being removed."""
 _log = logging.getLogger("leansplat")
@@ -79,6 +77,24 @@ class Run:
     @property
     def log_path(self) -> Path:
         return self.folder / "log.jsonl"
+
+    @property
+    def picture_path(self) -> Path:
+        return self.folder / "view.png"
+
+    def plain_path(self, suffix: str) -> Path:
+        """Where a compression writes what the file would be without fine-tuning."""
+        return self.folder / f"plain{suffix}"
+
+    @property
+    def files(self) -> list[Path]:
+        """Whatever a run may have written, but config.json and the lock: where it would be."""
+        suffixes = [suffix for known in formats.FORMATS for suffix in known.suffixes]
+        return [
+            *(self.checkpoint_path(step) for step in self.checkpoints()),
+            *(self.log_path, self.scene_path, self.metrics_path, self.picture_path),
+            *(self.plain_path(suffix) for suffix in suffixes),
+        ]
 
     def log(self, event: str, step: int, **values: Any) -> None:
         """Append an event that happened after `step` to the log; `values` are JSON.
@@ -195,7 +211,8 @@ def create_run(
                 raise RunError(f"{folder} is not empty; choose another folder or pass --overwrite (overwrite=True)")
             if occupied:
                 write_json(folder / "config.json", _NOT_BEGUN, overwrite=True)
-                _remove_run_files(folder)
+                for path in Run(folder, _NOT_BEGUN).files:
+                    path.unlink(missing_ok=True)
             (folder / "checkpoints").mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"{folder} cannot be used as a run folder ({error.strerror}); choose another one") from error
@@ -357,9 +374,3 @@ def _was_stopped(folder: Path) -> bool:
     with suppress(FileNotFoundError, ValueError):
         return bool(json.loads((folder / "config.json").read_bytes()) == _NOT_BEGUN)
     return False
-
-
-def _remove_run_files(folder: Path) -> None:
-    checkpoints = [path for path in (folder / "checkpoints").glob("step_*") if _CHECKPOINT_NAME.fullmatch(path.name)]
-    for path in [*checkpoints, *(folder / name for name in _RUN_FILES)]:
-        path.unlink(missing_ok=True)

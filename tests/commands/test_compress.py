@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 
 import pytest
-from capture_folder import write_nerfstudio
-from training.tiny import blobs, tiny_capture
+from support.capture_folder import write_nerfstudio
+from support.tiny import blobs, tiny_capture
 
 from leansplat import formats
 from leansplat.cli import main

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from formats.stray_scenes import STRAYS, crowd, sky, worst_move
+from support.stray_scenes import STRAYS, crowd, sky, worst_move
 
 from leansplat import formats
 from leansplat.cli import main

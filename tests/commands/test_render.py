@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from formats.inria_files import camera_entry
 from PIL import Image
-from training.tiny import blobs, ring_of_cameras
+from support.inria_files import camera_entry
+from support.tiny import blobs, ring_of_cameras
 
 from leansplat import formats
 from leansplat.cameras import look_at

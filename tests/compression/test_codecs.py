@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from formats.comparing import assert_same_bits
-from training.tiny import blobs, tiny_capture
+from support.scene_comparison import assert_same_bits
+from support.tiny import blobs, tiny_capture
 
 from leansplat import formats
 from leansplat.compression import (

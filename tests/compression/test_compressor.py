@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from formats.comparing import assert_same_bits
-from training.tiny import blobs, ring_of_cameras, tiny_capture
+from support.scene_comparison import assert_same_bits
+from support.tiny import blobs, ring_of_cameras, tiny_capture
 
 from leansplat import formats
 from leansplat.captures.capture import Capture, View

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from formats.comparing import assert_same_bits, random_scene
-from formats.stray_scenes import STRAYS, crowd, sky, worst_move
+from support.scene_comparison import assert_same_bits, random_scene
+from support.stray_scenes import STRAYS, crowd, sky, worst_move
 
 from leansplat import formats
 from leansplat.compression.codecs import CODECS

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from captures.colmap_files import CameraRow, ImageRow, PointRow, write_binary
 from PIL import Image
-from zip_server import Fault, ZipServer, noise, serving, zipped
+from support.colmap_files import CameraRow, ImageRow, PointRow, write_binary
+from support.zip_server import Fault, ZipServer, noise, serving, zipped
 
 import leansplat
 from leansplat import datasets

@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 import torch
-from engines.comparison import as_leaves, gradients_of, relative_error
-from engines.scenes import HARD_CASES, camera, surfaces
+from support.rendered_scenes import HARD_CASES, camera, surfaces
+from support.rendering_comparison import as_leaves, gradients_of, relative_error
 from torch import Tensor
 
 from leansplat import engines

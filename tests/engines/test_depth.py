@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engines.comparison import as_leaves
-from engines.reference import depths, in_double, render_reference
-from engines.scenes import camera, everything, scene, surfaces, to_world
+from support.reference_renderer import depths, in_double, render_reference
+from support.rendered_scenes import camera, everything, scene, surfaces, to_world
+from support.rendering_comparison import as_leaves
 from torch import Tensor
 
 from leansplat.engines.cpu import Depth, pack, render

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from formats.comparing import random_scene, read_or_refuse
-from formats.inria_files import Training
+from support.inria_files import Training
+from support.scene_comparison import random_scene, read_or_refuse
 
 from leansplat import formats
 from leansplat.errors import RunError

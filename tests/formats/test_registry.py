@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from comparing import shared_scene
-from engines.scenes import surfaces
+from support.rendered_scenes import surfaces
+from support.scene_comparison import shared_scene
 from torch import Tensor
 
 from leansplat import formats

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import splat_transform
 import torch
-from comparing import angles, assert_same_bits, random_scene, shared_scene
 from PIL import Image
+from support import splat_transform
+from support.scene_comparison import angles, assert_same_bits, random_scene, shared_scene
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError

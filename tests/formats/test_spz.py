@@ -9,12 +9,11 @@ from pathlib import Path
 
 import gsply.spz
 import numpy as np
-import plain_spz
 import pytest
-import splat_transform
 import torch
-from comparing import angles, assert_same_bits, shared_scene
 from gsply import GSData
+from support import plain_spz, splat_transform
+from support.scene_comparison import angles, assert_same_bits, shared_scene
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError

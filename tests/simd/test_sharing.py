@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numba
 import pytest
 import torch
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat.gaussians import TENSOR_NAMES
 from leansplat.simd.sharing import FairShare

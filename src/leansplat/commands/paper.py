@@ -13,7 +13,7 @@ from leansplat.commands.options import Json, Overwrite, Threads
 from leansplat.errors import InputError, LeansplatError
 
 if TYPE_CHECKING:
-    from leansplat.experiments.sweep import Standing
+    from leansplat.paper.sweep import Standing
     from leansplat.progress import Progress
 
 
@@ -53,11 +53,11 @@ class PaperRun:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.experiments.jobs import read_plan
-        from leansplat.experiments.plan import EXPERIMENTS, make_plan
-        from leansplat.experiments.results import results_path
-        from leansplat.experiments.sources import parse_source
-        from leansplat.experiments.sweep import run_sweep
+        from leansplat.paper.gathering import results_path
+        from leansplat.paper.jobs import read_plan
+        from leansplat.paper.plan import EXPERIMENTS, make_plan
+        from leansplat.paper.sources import parse_source
+        from leansplat.paper.sweep import run_sweep
 
         before = read_plan(self.output)
         wanted = None
@@ -107,7 +107,7 @@ class PaperReport:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.report.writing import write_report
+        from leansplat.paper.sections import write_report
 
         files = write_report(self.folder, self.output or self.folder / "report", overwrite=self.overwrite)
         text = f"{files[0]}\n{files[1]}\nand {len(files) - 2} plots and pictures beside them"

@@ -144,7 +144,7 @@ def compress(
         begun.cut_log(-1)
 
     with TemporaryDirectory() as temporary:
-        plain = (run.folder if run is not None else Path(temporary)) / f"plain{codec.suffix}"
+        plain = Path(temporary) / f"plain{codec.suffix}" if run is None else run.plain_path(codec.suffix)
         if begun is None or not begun.checkpoints():
             given = start.state.gaussians()
             ready = codec.prepare(subject(given, capture, config, progress, engine))

@@ -13,11 +13,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
+from typing import Any, Protocol
 
-from leansplat.datasets.archive import Archive, Member
+from leansplat.datasets.archive import Archive
 from leansplat.datasets.catalogue import Scene
+from leansplat.datasets.single_files import SingleFiles
 from leansplat.errors import InputError
 from leansplat.progress import Progress
+
+
+class Member(Protocol):
+    """A file of a scene, wherever it is to be had."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def is_at(self, path: Path) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -43,8 +57,8 @@ class Fetched:
 class _Plan:
     scene: Scene
     folder: Path
-    members: list[Member]
-    missing: list[tuple[Member, Path]]
+    members: Sequence[Member]
+    missing: list[tuple[Any, Path]]
 
     def result(self) -> Fetched:
         return Fetched(self.scene, self.folder, len(self.members), _bytes(self.members), self.missing_bytes)
@@ -86,9 +100,11 @@ def download(
     if archives is not None and not Path(archives).is_dir():
         raise InputError(f"{archives} is not a folder; give the one that holds the archives.")
     with ExitStack() as stack:
-        opened: dict[str, Archive] = {}
-        for url in dict.fromkeys(scene.archive for scene in scenes):
-            opened[url] = stack.enter_context(Archive(url, None if archives is None else Path(archives)))
+        opened: dict[str, Archive | SingleFiles] = {}
+        for scene in scenes:
+            if scene.archive not in opened:
+                source = opened[scene.archive] = _open(scene, None if archives is None else Path(archives))
+                stack.callback(source.close)
         plans = [_plan(scene, opened[scene.archive], folder / scene.name, full, overwrite) for scene in scenes]
         _check_space(folder, sum(plan.missing_bytes for plan in plans))
         _make_folders({path.parent for plan in plans for _, path in plan.missing})
@@ -108,14 +124,18 @@ def download(
     return [plan.result() for plan in plans]
 
 
-def _plan(scene: Scene, archive: Archive, folder: Path, full: bool, overwrite: bool) -> _Plan:
-    members = archive.members(scene.folder, None if full else ("sparse", scene.photos))
+def _open(scene: Scene, archives: Path | None) -> Archive | SingleFiles:
+    return SingleFiles(scene.archive, scene.files) if scene.files else Archive(scene.archive, archives)
+
+
+def _plan(scene: Scene, archive: Archive | SingleFiles, folder: Path, full: bool, overwrite: bool) -> _Plan:
+    members: Sequence[Member] = archive.members(scene.folder, None if full else scene.needed)
     missing = [(member, folder / member.name) for member in members if not member.is_at(folder / member.name)]
     for member, path in missing:
         if path.exists() and not overwrite:
             raise InputError(
-                f"{path} is not the file {member.info.filename} of {archive.place}; pass --overwrite (overwrite=True) "
-                "to replace it or choose another folder."
+                f"{path} is not the file {scene.folder}/{member.name} of {archive.place}; pass --overwrite "
+                "(overwrite=True) to replace it or choose another folder."
             )
     return _Plan(scene, folder, members, missing)
 

@@ -9,17 +9,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leansplat.training.config import TrainingConfig
+    from leansplat.training.checkpoint import read_checkpoint
+    from leansplat.training.config import MOST_STEPS, TrainingConfig
+    from leansplat.training.initialisation import gaussians_from_points
     from leansplat.training.state import TrainingState, training_step
     from leansplat.training.trainer import TrainingResult, create_training_run, train
 
-__all__ = ["TrainingConfig", "TrainingResult", "TrainingState", "create_training_run", "train", "training_step"]
+__all__ = [
+    "MOST_STEPS",
+    "TrainingConfig",
+    "TrainingResult",
+    "TrainingState",
+    "create_training_run",
+    "gaussians_from_points",
+    "read_checkpoint",
+    "train",
+    "training_step",
+]
 
 _WHERE = {
+    "MOST_STEPS": "config",
     "TrainingConfig": "config",
     "TrainingResult": "trainer",
     "TrainingState": "state",
     "create_training_run": "trainer",
+    "gaussians_from_points": "initialisation",
+    "read_checkpoint": "checkpoint",
     "train": "trainer",
     "training_step": "state",
 }

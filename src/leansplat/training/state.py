@@ -81,6 +81,23 @@ class TrainingState:
             mask=fresh_mask(len(ordered)).to(model.device) if config.mask_weight > 0 else None,
         )
 
+    def restarted(self, gaussians: Gaussians, config: TrainingConfig, generator: torch.Generator) -> TrainingState:
+        """Step 0 with other values for the same Gaussians, whose moments stay as they are.
+
+        Args:
+            gaussians: as many, in the same order.
+            generator: for everything random from here on.
+        """
+        model = engines.named(self.model.engine).begin(gaussians, schedule.rates(config), self.model.moments())
+        return TrainingState(
+            model=model,
+            statistics=ViewStatistics.zeros(len(gaussians), device=model.device),
+            generator=generator,
+            view_queue=torch.zeros(0, dtype=torch.int64),
+            step=0,
+            extent=self.extent,
+        )
+
     def gaussians(self) -> Gaussians:
         """A copy of the scene as it is now."""
         return self.model.gaussians()
