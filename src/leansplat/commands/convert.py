@@ -16,9 +16,10 @@ from leansplat.commands.options import Flag, Json, Overwrite, Scene
 class Convert:
     """Write a scene to another file; the suffix says in which format.
 
-    Reads .ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf, .npz and .pth, and writes
-    all but lod-meta.json, .gltf and .pth. A format that cannot hold all of a scene says what is lost, and what it moves
-    or changes so that it shows. The input is never touched.
+    Reads .ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf and .npz, and checkpoints of
+    3DGS (.pth), nerfstudio (.ckpt) and gsplat (.pt). Writes all but lod-meta.json, .gltf and checkpoints. A format that
+    cannot hold all of a scene says what is lost, and what it moves or changes so that it shows. The input is never
+    touched.
 
     Examples: leansplat convert scene.ply scene.spz
               leansplat convert scene.ply scene.sog

@@ -14,7 +14,7 @@ Scene = Annotated[
     arg(
         metavar="SCENE",
         help="Scene file (.ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf, .npz, "
-        ".pth), run folder, or output folder of 3DGS.",
+        "or a checkpoint of 3DGS, nerfstudio or gsplat: .pth, .ckpt, .pt), run folder, or output folder of 3DGS.",
     ),
 ]
 
