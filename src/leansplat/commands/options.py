@@ -34,6 +34,7 @@ Downscale = Annotated[
 Background = Annotated[
     Literal["black", "white"] | None,
     arg(
+        metavar="{black,white}",
         help="Colour behind the scene, on which photos with transparency are composed.",
         help_behavior_hint=_AS_TRAINED.format("black"),
     ),
@@ -53,7 +54,7 @@ Threads = Annotated[
     arg(
         metavar="N",
         help="Threads of the kernels; the same number gives the same bits.",
-        help_behavior_hint="(default: one a core)",
+        help_behavior_hint="(default: one for each core)",
     ),
 ]
 
