@@ -58,6 +58,15 @@ def test_gradients_reach_gaussians_that_require_them_prepared_or_not() -> None:
     assert torch.equal(plain.means.grad, prepared.means.grad)
 
 
+def test_statistics_are_summed_over_the_views_rendered() -> None:
+    scene = surfaces(80, seed=52)
+    statistics = leansplat.ViewStatistics.zeros(len(scene), weights=True)
+    views = [leansplat.render(scene, camera(width, 37), statistics=statistics) for width in (52, 40)]
+    assert statistics.weight_sum is not None
+    assert float(statistics.weight_sum.sum()) == pytest.approx(sum(float(view.alpha.sum()) for view in views), rel=1e-4)
+    assert statistics.views_seen.max() == 2
+
+
 def test_errors_are_caught_by_the_names_of_the_front_door(tmp_path: Path) -> None:
     with pytest.raises(leansplat.SceneFileError, match=r"nothing\.ply does not exist"):
         leansplat.render(tmp_path / "nothing.ply", camera())

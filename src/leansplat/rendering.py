@@ -17,6 +17,7 @@ from leansplat import formats
 from leansplat.cameras import Camera
 from leansplat.engines import cpu
 from leansplat.engines.cpu import Depth, PackedGaussians, Rendering
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians
 
 __all__ = ["Depth", "Rendering", "prepare", "render"]
@@ -29,6 +30,7 @@ def render(
     background: Sequence[float] | Tensor = (0.0, 0.0, 0.0),
     sh_degree: int | None = None,
     depth: Depth | None = None,
+    statistics: ViewStatistics | None = None,
 ) -> Rendering:
     """Render a scene from a camera, as 3DGS does: sorted by depth and blended front to back.
 
@@ -48,17 +50,20 @@ def render(
             through the other; 0 where nothing is drawn.
             "median" is z_k of the first Gaussian with T_k (1 - alpha_k) <= 1/2, always on a surface; 0 where more than
             half of the light passes through the scene.
+        statistics: of the scene's Gaussians, updated in place: what they contribute now, and what the loss asks of them
+            in the backward pass.
 
     Returns:
         image (H, W, 3), not clamped, alpha (H, W) in [0, 1], and depth (H, W) or None; float32.
 
     Raises:
         SceneFileError: the file cannot be read.
-        ValueError: the scene has no such degree, or there is no such depth.
+        ValueError: the scene has no such degree, there is no such depth, or the statistics are of another number of
+            Gaussians.
     """
     if not isinstance(scene, Gaussians | PackedGaussians):
         scene = formats.read(scene)
-    return cpu.render(scene, camera, background=background, sh_degree=sh_degree, depth=depth)
+    return cpu.render(scene, camera, background=background, sh_degree=sh_degree, depth=depth, statistics=statistics)
 
 
 def prepare(scene: Gaussians | str | os.PathLike[str]) -> PackedGaussians:

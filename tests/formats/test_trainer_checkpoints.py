@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 import torch
 from formats.inria_files import Training, random_scene
+from training.tiny import blobs, tiny_capture
 
 from leansplat import formats
 from leansplat.cli import main
-from leansplat.errors import SceneFileError
+from leansplat.errors import RunError, SceneFileError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
+from leansplat.pruning import TrimmingConfig, trim
 from leansplat.pruning.start import start_from
 
 UNMOVED = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
@@ -224,3 +226,15 @@ def test_info_convert_and_trimming_take_checkpoints(nerfstudio: Path, gsplat: Pa
         assert len(start_from(path, 1.0, 0).state.gaussians()) == 37
     with pytest.raises(SceneFileError, match="only reads"):
         formats.write(replace(scene), tmp_path / "scene.pt")
+
+
+def test_a_trimming_that_began_from_several_parts_is_resumed_from_them(gsplat: Path, tmp_path: Path) -> None:
+    capture = tiny_capture()
+    halves = blobs()[::2], blobs()[1::2]
+    files = [save_gsplat(gsplat.with_name(f"ckpt_1_rank{rank}.pt"), half) for rank, half in enumerate(halves)]
+    config = TrimmingConfig(keep=0.5, rounds=1, every=2, finetune=0)
+    trim(files[0], capture, config, tmp_path / "run")
+    trim(files[0], capture, run=tmp_path / "run", resume=True)
+    save_gsplat(files[1], random_scene())
+    with pytest.raises(RunError, match="another scene"):
+        trim(files[0], capture, run=tmp_path / "run", resume=True)
