@@ -118,7 +118,7 @@ def test_parts_of_several_gpus_are_one_scene_whichever_is_named(gsplat: Path) ->
         formats.read(files[2])
 
 
-@pytest.mark.parametrize("name", ["scene.pth", "scene.ckpt", "scene.pt", "backup.bin"])
+@pytest.mark.parametrize("name", ["splats.pth", "scene.ckpt", "pipeline.pt", "splats.bin"])
 def test_the_trainer_is_recognised_by_content_and_not_by_name(tmp_path: Path, name: str) -> None:
     path, scene = tmp_path / name, random_scene()
     assert_same(formats.read(save_gsplat(path, scene)), scene)

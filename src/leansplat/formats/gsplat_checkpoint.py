@@ -68,7 +68,7 @@ def files(path: Path) -> tuple[Path, ...]:
 
 def recognises(head: bytes) -> bool:
     """Whether a file that starts with these bytes is by `torch.save` and soon names splats."""
-    return torch_file.recognises(head) and b"splats" in head
+    return torch_file.recognises(head) and torch_file.mentions(head, "splats")
 
 
 FORMAT = Format(name="gsplat checkpoint", suffixes=(".pt",), recognises=recognises, read=read, write=write, files=files)

@@ -45,7 +45,7 @@ def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> NoRet
 
 def recognises(head: bytes) -> bool:
     """Whether a file that starts with these bytes is by `torch.save` and soon names a pipeline."""
-    return torch_file.recognises(head) and b"pipeline" in head
+    return torch_file.recognises(head) and torch_file.mentions(head, "pipeline")
 
 
 FORMAT = Format(name="nerfstudio checkpoint", suffixes=(".ckpt",), recognises=recognises, read=read, write=write)
