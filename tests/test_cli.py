@@ -539,6 +539,15 @@ def test_trimming_goes_on_with_its_own_settings_unless_others_are_given(capture,
     assert "exactly one of" in fails(capsys, "trim", scene, *options, "--rounds", "3", "--resume")
 
 
+def test_compression_goes_on_with_its_own_settings_unless_others_are_given(capture, scene, tmp_path, capsys) -> None:
+    options = ["--capture", capture, "-o", tmp_path / "a.spz", "--run", tmp_path / "run", "--no-lpips"]
+    began = run_json(capsys, "compress", scene, *options, "--steps", "2", "--sh-loss", "0.5")
+    again = run_json(capsys, "compress", scene, *options, "--resume", "--overwrite")
+    assert again["bytes"] == began["bytes"]
+    other = ["--resume", "--overwrite", "--steps", "3"]
+    assert "other settings (fine_tuning" in fails(capsys, "compress", scene, *options, *other)
+
+
 def test_trimming_is_not_resumed_from_another_scene(capture, scene, tmp_path, capsys) -> None:
     write(cloud(150), tmp_path / "other.ply")
     options = ["--capture", capture, "-o", tmp_path / "run", "--keep", "50%", "--rounds", "1", "--every", "1"]

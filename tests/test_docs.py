@@ -116,4 +116,4 @@ def test_nothing_names_a_folder_beside_the_repository(path: Path) -> None:
 def test_nothing_is_compared_with_what_no_reader_knows(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"\bprototype\b", text)
-    assert not re.search(r"\[\d+\](?!\()", text), "a reference by number, without a list of references"
+    assert not re.search(r"(?<![\w)\]])\[\d+\](?!\()", text), "a reference by number, without a list of references"

@@ -41,7 +41,7 @@ def test_a_scene_is_rendered_as_gaussians_as_a_file_and_prepared(tmp_path: Path)
         leansplat.render(given, camera(), **options)  # type: ignore[arg-type]
         for given in (scene, tmp_path / "scene.ply", str(tmp_path / "scene.ply"))
     ]
-    views.append(leansplat.prepare(scene.with_sh_degree(2)).render(camera(), (0.1, 0.2, 0.3), "median"))
+    views.append(leansplat.render(leansplat.prepare(scene), camera(), **options))
     assert views[0].depth is not None
     assert views[0].depth.max() > 1
     for view in views[1:]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from leansplat.captures import load as load_capture
     from leansplat.captures.capture import Capture
     from leansplat.compression import CompressionConfig, compress
+    from leansplat.engines.engine import Engine
     from leansplat.engines.statistics import ViewStatistics
     from leansplat.errors import CaptureError, InputError, LeansplatError, RunError, SceneFileError
     from leansplat.evaluation import evaluate
@@ -45,6 +46,7 @@ __all__ = [
     "Capture",
     "CaptureError",
     "CompressionConfig",
+    "Engine",
     "Gaussians",
     "InputError",
     "LeansplatError",
@@ -70,6 +72,7 @@ _WHERE = {
     "Capture": ("leansplat.captures.capture", "Capture"),
     "CaptureError": ("leansplat.errors", "CaptureError"),
     "CompressionConfig": ("leansplat.compression", "CompressionConfig"),
+    "Engine": ("leansplat.engines.engine", "Engine"),
     "Gaussians": ("leansplat.gaussians", "Gaussians"),
     "InputError": ("leansplat.errors", "InputError"),
     "LeansplatError": ("leansplat.errors", "LeansplatError"),

@@ -101,7 +101,7 @@ def render_views(
     empty, deepest = [], 0.0
     for done, name in enumerate(cameras, start=1):
         paths[name].parent.mkdir(parents=True, exist_ok=True)
-        image, alpha, deep = scene.render(cameras[name], background, depth)
+        image, alpha, deep = scene.render(cameras[name], background, depth=depth)
         if not bool(alpha.any()):
             empty.append(name)
         write_png(image, paths[name], overwrite=overwrite)

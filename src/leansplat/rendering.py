@@ -22,7 +22,7 @@ __all__ = ["Depth", "Rendering", "prepare", "render"]
 
 
 def render(
-    scene: Gaussians | str | os.PathLike[str],
+    scene: Gaussians | Renderer | str | os.PathLike[str],
     camera: Camera,
     *,
     background: Sequence[float] | Tensor = (0.0, 0.0, 0.0),
@@ -36,8 +36,8 @@ def render(
     device those are; the depth is not. What is rendered is where the engine has its tensors.
 
     Args:
-        scene: Gaussians, or a file or folder as `leansplat.read` takes it, which is read anew every time. To render a
-            scene many times, `prepare` it.
+        scene: Gaussians; a file or folder as `leansplat.read` takes it, which is read anew every time; or what
+            `prepare` made of either, to render it many times.
         camera: OpenCV axes, in world units.
         background: (r, g, b) behind the scene, in [0, 1].
         sh_degree: highest degree of spherical harmonics to evaluate; by default all that are stored.
@@ -48,7 +48,7 @@ def render(
             through the other; 0 where nothing is drawn.
             "median" is z_k of the first Gaussian with T_k (1 - alpha_k) <= 1/2, always on a surface; 0 where more than
             half of the light passes through the scene.
-        engine: what renders, a name in `leansplat.engines.ENGINES`.
+        engine: what renders, a name in `leansplat.engines.ENGINES`; what is prepared has its own.
 
     Returns:
         image (H, W, 3), not clamped, alpha (H, W) in [0, 1], and depth (H, W) or None; float32.
@@ -58,12 +58,18 @@ def render(
         InputError: there is no such engine.
         ValueError: the scene has no such degree, or there is no such depth.
     """
-    gaussians = scene if isinstance(scene, Gaussians) else formats.read(scene)
-    return engines.named(engine).render(gaussians, camera, background=background, sh_degree=sh_degree, depth=depth)
+    if isinstance(scene, str | os.PathLike):
+        scene = formats.read(scene)
+    background = tuple(map(float, background))
+    if not isinstance(scene, Gaussians):
+        return scene.render(camera, background, sh_degree=sh_degree, depth=depth)
+    return engines.named(engine).render(scene, camera, background=background, sh_degree=sh_degree, depth=depth)
 
 
 def prepare(scene: Gaussians | str | os.PathLike[str], engine: str = "cpu") -> Renderer:
-    """A scene in the layout of an engine, for `prepare(scene).render(camera)` many times, without gradients.
+    """A scene in an engine's own layout, for `render` to take many times without converting it again.
+
+    It is a copy, and has no gradients.
 
     Raises:
         SceneFileError: the file cannot be read.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from leansplat.engines.cpu import Depth, pack, render
 from leansplat.gaussians import Gaussians, empty
+from leansplat.simd.threads import set_thread_count, thread_count
 
 KINDS: tuple[Depth, ...] = ("expected", "median")
 MIDDLE = (15, 15)
@@ -108,6 +109,16 @@ def test_depth_is_measured_from_the_camera_wherever_the_origin_lies() -> None:
     assert here is not None
     assert there is not None
     assert torch.allclose(there, here, rtol=1e-4, atol=1e-4)
+
+
+def test_depth_has_the_same_bits_on_any_number_of_threads() -> None:
+    before = thread_count()
+    try:
+        set_thread_count(1)
+        alone = rendered(surfaces(seed=45), "expected", 160, 120)
+    finally:
+        set_thread_count(before)
+    assert torch.equal(alone, rendered(surfaces(seed=45), "expected", 160, 120))
 
 
 def test_depth_of_another_kind_is_refused() -> None:

@@ -21,7 +21,7 @@ from leansplat.formats import FORMATS, SogOptions, SpzOptions
 from leansplat.formats.format import Format
 from leansplat.gaussians import Gaussians
 
-READ_ONLY = (".pth", ".gltf", "lod-meta.json")
+READ_ONLY = (".pth", ".ckpt", ".pt", ".gltf", "lod-meta.json")
 SUFFIXES = [suffix for known in FORMATS for suffix in known.suffixes if suffix not in READ_ONLY]
 
 

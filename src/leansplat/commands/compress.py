@@ -40,7 +40,7 @@ class Compress:
     """Folder of photos with cameras to fine-tune on; without it the scene is encoded as it is."""
     steps: Annotated[int, arg(metavar="N")] = 5_000
     """Training steps through the format; 0 only encodes and measures."""
-    sh_degree: Annotated[Literal[0, 1, 2, 3] | None, arg(help_behavior_hint="")] = None
+    sh_degree: Annotated[Literal[0, 1, 2, 3] | None, arg(metavar="{0,1,2,3}", help_behavior_hint="")] = None
     """Keep spherical harmonics up to this degree only; all by default."""
     sh_loss: Annotated[float | None, arg(metavar="DB", help_behavior_hint="(default: 1.5)")] = None
     """In a .sog or .spz, make spherical harmonics so much coarser that the training photos lose this much PSNR, before

@@ -16,9 +16,10 @@ from leansplat.commands.options import Flag, Json, Overwrite, Scene
 class Convert:
     """Write a scene to another file; the suffix says in which format.
 
-    Reads .ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf, .npz and .pth, and writes
-    all but lod-meta.json, .gltf and .pth. A format that cannot hold all of a scene says what is lost, and what it moves
-    or changes so that it shows. The input is never touched.
+    Reads .ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf and .npz, and checkpoints of
+    3DGS (.pth), nerfstudio (.ckpt) and gsplat (.pt). Writes all but lod-meta.json, .gltf and checkpoints. A format that
+    cannot hold all of a scene says what is lost, and what it moves or changes so that it shows. The input is never
+    touched.
 
     Examples: leansplat convert scene.ply scene.spz
               leansplat convert scene.ply scene.sog
@@ -28,7 +29,7 @@ class Convert:
     scene: Scene
     output: Annotated[Positional[Path], arg(metavar="OUT")]
     """File to write, such as scene.spz."""
-    spz_version: Annotated[Literal[3, 4] | None, arg(help_behavior_hint="(default: 3)")] = None
+    spz_version: Annotated[Literal[3, 4] | None, arg(metavar="{3,4}", help_behavior_hint="(default: 3)")] = None
     """Version of SPZ to write: 3 opens in every viewer of SPZ, 4 is a little smaller."""
     spz_sh_bits: Annotated[tuple[int, int] | None, arg(metavar="N N", help_behavior_hint="(default: 5 4)")] = None
     """Bits for spherical harmonics in an .spz, 1 to 8: of degree 1, and above. More look better and take more bytes."""

@@ -34,7 +34,7 @@ class PaperRun:
     """Captures to run on: a folder as for train, a name for it, @N for photos at 1/N of their size, and @white for a
     white background behind transparency, as in chair=photos/chair@2@white. "synthetic" is the built-in capture."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
-    """Folder of the sweep: plan, results, and a run folder a job."""
+    """Folder of the sweep: plan, results, and a run folder for each job."""
     tables: Annotated[str | None, arg(metavar="1,2", help_behavior_hint="")] = None
     """The paper's tables to fill, with commas: 1 quality and size by gamma; 2 baseline and trimmed scenes compressed as
     in the paper, and trimmed ones as .sog and .spz, merely encoded and fine-tuned."""
@@ -47,8 +47,8 @@ class PaperRun:
     iterations_scale: Annotated[float | None, arg(metavar="X", help_behavior_hint="(default: 1)")] = None
     """Length of all schedules in units of the paper's; 0.1 trains for 3,000 steps. Every result says so."""
     seeds: Annotated[str | None, arg(metavar="1,2,3", help_behavior_hint="(default: 1)")] = None
-    """Seeds, with commas. The first runs everything; others repeat the baseline, the control and two rows a rule, each
-    from a baseline of its own."""
+    """Seeds, with commas. The first runs everything; others repeat the baseline, the control and two rows of every
+    rule, each from a baseline of its own."""
     threads: Threads = None
     json: Json = False
 

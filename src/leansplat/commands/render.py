@@ -26,7 +26,7 @@ class Render:
 
     scene: Scene
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
-    """Folder for the PNG files, one a view."""
+    """Folder for the PNG files, one for each view."""
     capture: Annotated[Path | None, arg(metavar="CAPTURE", help_behavior_hint="")] = None
     """Render from the cameras of this capture, under the photos' names."""
     split: Literal["test", "train", "all"] = "test"
@@ -39,7 +39,9 @@ class Render:
     """Render N views from a circle around the scene, for scenes without a capture."""
     up: Literal["x", "y", "z", "minus-x", "minus-y", "minus-z"] = "minus-y"
     """With --orbit: the direction that points up; often minus-y for COLMAP scenes and z for nerfstudio's."""
-    depth: Annotated[Literal["median", "expected"] | None, arg(help_behavior_hint="")] = None
+    depth: Annotated[Literal["median", "expected"] | None, arg(metavar="{median,expected}", help_behavior_hint="")] = (
+        None
+    )
     """Write a depth picture beside each view, NAME.depth.png of 16 bits: thousandths of the scene's unit along the
     camera's axis, 0 where there is none. median: where half of the light is gone; expected: the mean of what is
     seen."""

@@ -37,7 +37,9 @@ class Train:
     """Training steps; any other number than 30000 scales the whole schedule with it."""
     downscale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Use the photos at 1/N of their size."""
-    background: Annotated[Literal["black", "white"] | None, arg(help_behavior_hint="(default: black)")] = None
+    background: Annotated[
+        Literal["black", "white"] | None, arg(metavar="{black,white}", help_behavior_hint="(default: black)")
+    ] = None
     """Colour behind the scene, on which photos with transparency are composed."""
     seed: Seed = None
     antialiased: Flag = False

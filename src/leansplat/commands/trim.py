@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from tyro.conf import arg
-from tyro.extras import literal_type_from_choices
+from tyro.constructors import PrimitiveConstructorSpec
 
 from leansplat.commands.answer import Answer, describe_run
 from leansplat.commands.captures import load_capture
@@ -34,6 +34,15 @@ _CRITERIA_HELP = "What a Gaussian is judged by. " + " ".join(
     f"{name}: {(function.__doc__ or '').splitlines()[0]}" for name, function in CRITERIA.items()
 )
 
+_ONE_CRITERION = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="CRITERION",
+    instance_from_str=lambda words: words[0],
+    is_instance=lambda value: isinstance(value, str),
+    str_from_instance=lambda value: [value],
+    choices=tuple(CRITERIA),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trim:
@@ -56,9 +65,7 @@ class Trim:
     """Each round removes what is below this quantile in opacity and in gradient both (paper: 0.225 to 0.6)."""
     target_sparsity: Annotated[Share, arg(metavar="SHARE")] = None
     """The paper's Eq. 6: make --gamma from the share to remove in all; real shares are lower, --keep is exact."""
-    criterion: Annotated[
-        str, arg(constructor=literal_type_from_choices(list(CRITERIA)), help=_CRITERIA_HELP, metavar="CRITERION")
-    ] = "gradient"
+    criterion: Annotated[str, _ONE_CRITERION, arg(help=_CRITERIA_HELP)] = "gradient"
     gradient_source: Literal["fresh", "stale"] = "fresh"
     """Gather gradients anew for every round, or keep those from training throughout, as the authors' code does."""
     rounds: Annotated[int, arg(metavar="N")] = 10

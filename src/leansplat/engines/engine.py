@@ -9,7 +9,7 @@ Tensors that a model gives are on its `device`; those that it takes may be anywh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -23,17 +23,15 @@ from leansplat.engines.sensitivity import Sensitivity
 from leansplat.engines.shared import SharedGaussians
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians, Origin
+from leansplat.progress import Progress
 
 NEAR = 0.2
 """Depth up to which no engine draws anything, in world units: the published near plane."""
 
 BLACK = (0.0, 0.0, 0.0)
 
-Background = Sequence[float] | Tensor
+Background = Sequence[float]
 """(r, g, b) in [0, 1] behind a scene."""
-
-Told = Callable[[int, int, Mapping[str, float]], None]
-"""Told of cameras done, of all, and of "gaussians" only."""
 
 
 Depth = Literal["expected", "median"]
@@ -105,12 +103,15 @@ class Facts:
 class Renderer(Protocol):
     """A scene that is ready to be rendered many times, without gradients."""
 
-    def render(self, camera: Camera, background: Background = BLACK, depth: Depth | None = None) -> Rendering:
-        """A view of the scene.
-
-        Raises:
-            ValueError: there is no such depth, or the engine's rasteriser has none.
-        """
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
+        """A view of the scene; arguments and errors as for `Engine.render`."""
 
 
 class Model(Renderer, Protocol):
@@ -229,10 +230,10 @@ class Engine(Protocol):
 
         Args:
             sh_degree: highest degree of spherical harmonics to render; by default all that are stored.
-            depth: which depth to give, if any.
+            depth: which depth to render too; see `Rendering`.
 
         Raises:
-            ValueError: `sh_degree` is above what is stored, or as for `Renderer.render`.
+            ValueError: `sh_degree` is above what is stored, or there is no such depth.
         """
 
     def sensitivity(
@@ -241,11 +242,11 @@ class Engine(Protocol):
         cameras: Sequence[Camera],
         background: Background,
         masks: Sequence[Tensor | None] | None = None,
-        told: Told | None = None,
+        progress: Progress | None = None,
     ) -> Sensitivity:
         """Sensitivity, on the CPU, of the images of at least one camera.
 
         Args:
             masks: of each camera's photo, (H, W) bool, true where a pixel counts, or None where all do.
-            told: after each camera.
+            progress: told after each camera, of "gaussians" only.
         """

@@ -200,8 +200,15 @@ class CpuModel:
             visibility=sums[:, VISIBILITY],
         )
 
-    def render(self, camera: Camera, background: Background = BLACK, depth: Depth | None = None) -> Rendering:
-        return render(self.packed, camera, background=background, depth=depth)
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
+        return render(self.packed, camera, background=background, sh_degree=sh_degree, depth=depth)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"data": self.packed.data, "first_moment": self.first_moment, "second_moment": self.second_moment}

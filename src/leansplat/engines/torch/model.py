@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -37,10 +37,16 @@ class TorchRenderer:
     scene: Gaussians
     rasterise: Rasteriser
 
-    def render(self, camera: Camera, background: Background = BLACK, depth: Depth | None = None) -> Rendering:
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
         with torch.no_grad():
-            drawn = draw(self.rasterise, self.scene, camera, background, self.scene.sh_degree)
-        return Rendering(drawn.image, drawn.alpha, depth_of(self.scene, camera, depth))
+            return rendering(self.rasterise, self.scene, camera, background, sh_degree, depth)
 
 
 class TorchModel:
@@ -164,8 +170,15 @@ class TorchModel:
             add_removal_effects(self._scene, camera, photo, behind, self._mask(view), effects)
         return effects
 
-    def render(self, camera: Camera, background: Background = BLACK, depth: Depth | None = None) -> Rendering:
-        return TorchRenderer(self._scene, self._rasterise).render(camera, background, depth)
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
+        return TorchRenderer(self._scene, self._rasterise).render(camera, background, sh_degree=sh_degree, depth=depth)
 
     def tensors(self) -> dict[str, Tensor]:
         held = self._moments()
@@ -210,15 +223,29 @@ class TorchModel:
         return None if view.mask is None else view.mask.to(self.device)
 
 
+def rendering(
+    rasterise: Rasteriser,
+    scene: Gaussians,
+    camera: Camera,
+    background: Background,
+    sh_degree: int | None,
+    depth: Depth | None,
+) -> Rendering:
+    """A view of a scene by a camera of the world, and its depth; as `engines.engine.Engine.render`."""
+    degree = scene.sh_degree if sh_degree is None else sh_degree
+    if not 0 <= degree <= scene.sh_degree:
+        raise ValueError(f"sh_degree is {degree}; the scene has degrees 0 to {scene.sh_degree}")
+    if depth is not None and depth not in get_args(Depth):
+        raise ValueError(f"depth is {depth!r}; it is 'expected' or 'median'")
+    drawn = draw(rasterise, scene, camera, background, degree)
+    deep = None if depth is None else depth_image(scene, camera.relative_to(scene.origin), depth)
+    return Rendering(drawn.image, drawn.alpha, deep)
+
+
 def draw(rasterise: Rasteriser, scene: Gaussians, camera: Camera, background: Background, sh_degree: int) -> Rasterised:
     """A view of a scene by a camera of the world."""
     behind = torch.as_tensor(background, dtype=scene.means.dtype, device=scene.device)
     return rasterise(scene, camera.relative_to(scene.origin), behind, sh_degree)
-
-
-def depth_of(scene: Gaussians, camera: Camera, depth: Depth | None) -> Tensor | None:
-    """The depth of a view by a camera of the world, where it is asked for."""
-    return None if depth is None else depth_image(scene.detach(), camera.relative_to(scene.origin), depth)
 
 
 def _add_view(statistics: ViewStatistics, drawn: Rasterised, by_means: Tensor, camera: Camera) -> None:
