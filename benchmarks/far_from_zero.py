@@ -23,7 +23,7 @@ from leansplat.evaluation import evaluate
 from leansplat.files import write_json
 from leansplat.gaussians import WORLD, Origin
 from leansplat.origin import origin_of_capture
-from leansplat.progress import Progress
+from leansplat.progress_bar import ProgressBar
 from leansplat.training import TrainingConfig, TrainingState, train
 from leansplat.training.initialisation import gaussians_from_points
 from leansplat.training.strategies import Densification
@@ -46,7 +46,7 @@ def moved(capture: Capture, offset: torch.Tensor) -> Capture:
 
 
 def quality(capture: Capture, start: TrainingState | None, label: str) -> float:
-    with Progress(label, sys.stderr) as progress:
+    with ProgressBar(label, sys.stderr) as progress:
         scene = train(capture, CONFIG, start=start, progress=progress).gaussians
     return evaluate(scene, capture, lpips=None, fps=False).psnr
 

@@ -29,6 +29,10 @@ that made it. The machine has two cores and was shared with other work: trust ra
 seconds. Trainings are 30,000 steps long, which no change of how shorter schedules are scaled touches. They were made
 when the limit on a Gaussian's size held at any distance; at step 3,100, where it first removes any, the present one
 removes the same on fox (309) and chair (none) ([training](training.md#other-lengths)).
+
+Commands take the captures from where `leansplat download fox -o data` and `leansplat download chair -o data` put them.
+Those that were measured are the same photos in another form, so the same commands give numbers like these and not
+these: [the captures of our results](datasets.md#the-captures-of-our-results).
 """
 
 
@@ -46,27 +50,19 @@ def renderer() -> str:
     result = read("render_stages")
     if result is None:
         return ""
-    names = {"A": "A: 100k, 480x270", "B": "B: 500k, 960x540"}
-    heads = [names.get(s["scene"], f"fox: {s['gaussians']:,}, {s['width']}x{s['height']}") for s in result["scenes"]]
-    stages = [stage["stage"] for stage in result["scenes"][0]["stages"]]
-    rows = []
-    for position, stage in enumerate(stages):
-        cells = [scene["stages"][position] for scene in result["scenes"]]
-        shown = [f"{c['ours_best_ms']:.1f} / {c['prototype_best_ms']:.1f} = {c['ratio_of_best']:.2f}" for c in cells]
-        rows.append([stage, *shown])
+    (scene,) = result["scenes"]
+    rows = [[stage["stage"], f"{stage['best_ms']:.1f}", f"{stage['median_ms']:.1f}"] for stage in scene["stages"]]
     return f"""## Speed of the renderer
 
     {result["command"]}
 
-{result["processor"]}, {result["threads"]} threads; milliseconds, ours / prototype = ratio, best of
-{result["scenes"][0]["rounds"]} rounds that took turns in one process. The prototype is the experiment that the kernels
-grew from.
+A training step of the fox, {scene["gaussians"]:,} Gaussians at {scene["width"]}x{scene["height"]}, stage by stage;
+{result["processor"]}, {result["threads"]} threads, {scene["rounds"]} rounds.
 
-{table(["stage", *heads], rows)}
+{table(["stage", "best ms", "median ms"], rows)}
 
 "Rendering stages" are projection, sorting and blending, both ways. "Whole step" is one call of `training_step`, with
-everything that a step of training does; it and the step through autograd are compared with the sum of the prototype's
-stages.
+everything that a step of training does.
 """
 
 
@@ -91,7 +87,6 @@ def trimming() -> str:
         return ""
     rows = []
     for run in result["rows"]:
-        target = run["to_match"] or {}
         rows.append(
             [
                 run["name"],
@@ -102,14 +97,13 @@ def trimming() -> str:
                 "-" if run["lpips"] is None else f"{run['lpips']:.4f}",
                 f"{run['fps']:.0f}",
                 f"{run['seconds']:,.0f} ({run['threads']})",
-                f"{target['psnr']:.2f}" if "psnr" in target else "-",
             ]
         )
     missing = ", ".join(result["not_run"])
     not_run = (
         f"\nNot run yet: {missing}. Without the control, gains over the trained scene may be the extra training.\n"
     )
-    head = ["run", "Gaussians", "MB", "PSNR", "SSIM", "LPIPS (vgg, [0,1])", "fps", "seconds (threads)", "PSNR to match"]
+    head = ["run", "Gaussians", "MB", "PSNR", "SSIM", "LPIPS (vgg, [0,1])", "fps", "seconds (threads)"]
     return f"""## Training and trimming the fox
 
     {result["command"]}
@@ -120,8 +114,6 @@ One seed. Seconds are of a busy machine, where runs on one thread ran two at a t
 run alone.
 
 {table(head, rows)}
-
-The last column is what an earlier throwaway trainer reached with 10,000 + 1,500 iterations, from 158k Gaussians.
 {not_run if missing else ""}"""
 
 
@@ -207,11 +199,15 @@ def table2() -> str:
         [
             """## Small files
 
-[11] is Niedermayr et al. 2024, as an .npz. "Compressed" files are what `leansplat compress` makes without options,
-"untuned" ones the same before its fine-tuning. "Fine-tuned" ones have a palette as large as that of plain SOG, and the
-others are as `leansplat convert` writes them. Trimmed scenes go by their run folder: the criterion and the percentage
-of Gaussians that was kept. Every file is measured as it is read again, on photos held out; "times smaller" is against
-the .ply of the first row.
+"c3dgs" is the compression of Niedermayr et al. (2024), as an .npz. "Compressed" files are what `leansplat compress`
+makes without options, "untuned" ones the same before its fine-tuning. "Fine-tuned" ones have a palette as large as that
+of plain SOG, and the others are as `leansplat convert` writes them. Trimmed scenes go by their run folder: the
+criterion and the percentage of Gaussians that was kept. Every file is measured as it is read again, on photos held out;
+"times smaller" is against the .ply of the first row. Those of the chair are trained and trimmed by
+
+    leansplat train data/chair --downscale 4 --background white -o runs/chair30k/trained
+    leansplat trim runs/chair30k/trained --capture data/chair --criterion gaussianpop --keep 20% \\
+        -o runs/chair30k/gaussianpop_20
 """,
             *tables,
         ]
@@ -238,7 +234,8 @@ def writing() -> str:
 
     {result["command"]}
 
-{result["scene"]} repeated with jitter, {result["threads"]} threads. Memory is what is taken beyond the scene, all of it
+A scene of the fox that OpenSplat trained ({result["scene"]}), repeated with jitter, {result["threads"]} threads.
+Memory is what is taken beyond the scene, all of it
 for splat-transform, which would take hours for the larger scene.
 
 {table(head, rows)}
@@ -267,7 +264,7 @@ of the file to the same viewer's picture of the .ply: what the format loses. A .
 
 
 def readme_table() -> str:
-    """The fox in short, with what the last column of the long table leaves to the reader."""
+    """The fox in short."""
     result = read("fox_trimming")
     if result is None:
         return ""
@@ -289,7 +286,7 @@ def readme_files() -> str:
     for path in sorted(RESULTS.glob("table2_*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         for name, row in result["rows"].items():
-            if name == "3DGS" or name.endswith(("[11]", "compressed")):
+            if name == "3DGS" or name.endswith(("c3dgs", "compressed")):
                 scene, _, file = name.partition(" + ")
                 criterion, _, share = scene.rpartition("_")
                 start = "trained" if scene == "3DGS" else f"trimmed to {share}% by {criterion}"

@@ -17,10 +17,10 @@ from pathlib import Path
 import numba
 import torch
 from llvmlite import binding
+from support.tiny import tiny_capture
 from torch import Tensor
-from training.tiny import tiny_capture
 
-from leansplat.compression import CompressionConfig, compress
+from leansplat.compression import CompressionConfig, NpzCodec, compress
 from leansplat.compression.config import FineTuningConfig, TableConfig
 from leansplat.gaussians import TENSOR_NAMES
 from leansplat.pruning import TrimmingConfig, trim
@@ -43,10 +43,10 @@ MASKED = (
     LearnedMask(weight=5e-4, rate=0.5, every=20),
     FaintPruning(start=120, until=150, every=20),
 )
-COMPRESSION = CompressionConfig(
+COMPRESSION = CompressionConfig(fine_tuning=FineTuningConfig(steps=12))
+TABLES = NpzCodec(
     colors=TableConfig(steps=5, batch=64, keep_above=6e-7, size=16),
     shapes=TableConfig(steps=5, batch=64, keep_above=3e-6, size=16),
-    fine_tuning=FineTuningConfig(steps=12),
 )
 
 
@@ -89,7 +89,7 @@ def _digests(folder: Path) -> dict[str, str]:
         made[f"trim, {source}"] = _of([getattr(trimmed, tensor) for tensor in TENSOR_NAMES])
     for suffix in (".npz", ".sog", ".spz", ".compressed.ply"):
         path = folder / f"small{suffix}"
-        compress(folder / "fresh", capture, path, COMPRESSION)
+        compress(folder / "fresh", capture, path, COMPRESSION, codec=TABLES if suffix == ".npz" else None)
         made[f"compress, {suffix}"] = _of_file(path)
     return made
 

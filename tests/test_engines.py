@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat import engines, formats
 from leansplat.compression import CompressionConfig, compress
+from leansplat.compression.codecs.npz import NpzCodec
 from leansplat.compression.config import FineTuningConfig, TableConfig
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
@@ -136,11 +137,12 @@ def test_compressing_through_it_gives_what_the_cpu_gives_and_resumes_to_the_same
     trained: Path, tmp_path: Path, suffix: str
 ) -> None:
     tables = TableConfig(steps=5, batch=64, keep_above=3e-6, size=16)
-    config = CompressionConfig(colors=tables, shapes=tables, fine_tuning=FineTuningConfig(steps=6, checkpoint_every=4))
+    config = CompressionConfig(fine_tuning=FineTuningConfig(steps=6, checkpoint_every=4))
+    codec = NpzCodec(tables, tables) if suffix == ".npz" else None
     scene, made = trained / "scene.ply", []
     for engine in ("cpu", "torch"):
         path = tmp_path / f"{engine}{suffix}"
-        made.append(compress(scene, CAPTURE, path, config, tmp_path / engine, engine=engine).gaussians)
+        made.append(compress(scene, CAPTURE, path, config, tmp_path / engine, codec=codec, engine=engine).gaussians)
     assert len(made[0]) == len(made[1])
     view = CAPTURE.train[0]
     images = [engines.named("cpu").renderer(each).render(view.camera).image for each in made]

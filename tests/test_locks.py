@@ -16,18 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from training.tiny import blobs, tiny_capture
+from support.tiny import blobs, tiny_capture
 
 import leansplat
 from leansplat import formats, locks
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.demo import DemoConfig, demo
 from leansplat.errors import RunError
-from leansplat.experiments.jobs import Job, Plan
-from leansplat.experiments.sources import Source
-from leansplat.experiments.sweep import run_sweep
 from leansplat.locks import alone_in
 from leansplat.metrics import lpips_weights
+from leansplat.paper.jobs import Job, Plan
+from leansplat.paper.sources import Source
+from leansplat.paper.sweep import run_sweep
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.runs import create_run
 from leansplat.training import TrainingConfig, create_training_run, train

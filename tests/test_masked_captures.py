@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from compression.toy import ToyQuantiser
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
+from support.toy_quantiser import ToyQuantiser
 
 from leansplat import engines
 from leansplat.captures.capture import Capture, View

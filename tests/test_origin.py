@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from far import ECEF, UTM, moved, write_colmap_binary, write_colmap_text, write_transforms
-from formats.inria_files import Training, camera_entry, random_scene
-from training.tiny import blobs, ring_of_cameras, tiny_capture
+from support.far_captures import ECEF, UTM, moved, write_colmap_binary, write_colmap_text, write_transforms
+from support.inria_files import Training, camera_entry, random_scene
+from support.tiny import blobs, ring_of_cameras, tiny_capture
 
 from leansplat import captures, engines, formats
 from leansplat.camera_paths import orbit
@@ -26,11 +26,11 @@ from leansplat.evaluation import evaluate
 from leansplat.formats import inria_checkpoint
 from leansplat.gaussians import WORLD, Origin, concatenate
 from leansplat.origin import origin_of_capture, origin_of_scene
+from leansplat.paper.lottery import lottery_config, lottery_ticket
 from leansplat.pruning.start import start_from
 from leansplat.runs import hash_capture
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from leansplat.training.lottery import lottery_config, lottery_ticket
 from leansplat.training.strategies import Densification
 from leansplat.training.trainer import begin_training
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds"},
+    {"locks", "seeds", "configs", "progress"},
     {"gaussians"},
     {"cameras"},
     {"files", "camera_paths", "summary", "ordering", "strays", "origin"},
@@ -29,15 +32,16 @@ LAYERS = [
     {"captures"},
     {"metrics"},
     {"engines"},
+    {"rendering"},
     {"runs"},
     {"training"},
     {"pruning"},
     {"evaluation", "pictures"},
     {"compression"},
     {"demo"},
-    {"experiments"},
     {"report"},
-    {"progress"},
+    {"paper"},
+    {"progress_bar"},
     {"commands"},
     {"streams"},
     {"cli"},
@@ -96,6 +100,71 @@ def test_what_an_engine_is_made_of_is_nobody_elses_business(module: str, path: P
         parts = name.split(".")[1:]
         if parts[:1] == ["engines"] and len(parts) > 1 and (SOURCE / "engines" / parts[1]).is_dir():
             assert mine == parts[:2], f"{module} imports {name}, which is the engine's own"
+
+
+def test_nothing_but_its_command_knows_of_the_paper() -> None:
+    knowing = {
+        module
+        for module, path in modules()
+        if part_of(module) != "paper" and any(part_of(name) == "paper" for name in imported_modules(path))
+    }
+    assert knowing == {"leansplat.commands.paper"}
+
+
+def imported_names(path: Path) -> Iterator[tuple[str, str]]:
+    """Modules of leansplat that a file imports from, with the name that it takes."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            assert not any(name.split(".")[0] == "leansplat" for name in names), f"{path} imports a module by itself"
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "leansplat":
+            yield from ((str(node.module), alias.name) for alias in node.names)
+
+
+def is_public(module: str, name: str) -> bool:
+    """Whether a name is for users: of the front door, of a part that is one file, or listed by a package."""
+    if module == "leansplat":
+        return name in leansplat.__all__ or name in HEIGHT
+    package, _, last = module.rpartition(".")
+    listed = getattr(import_module(module), "__all__", None)
+    if listed is not None:
+        return name in listed
+    return not name.startswith("_") and (package == "leansplat" or last in import_module(package).__all__)
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "paper").glob("*.py")), ids=lambda path: path.stem)
+def test_the_paper_uses_only_what_any_user_can(path: Path) -> None:
+    for module, name in imported_names(path):
+        own = part_of(f"{module}.{name}") == "paper"
+        assert own or is_public(module, name), f"{path.name} takes {name} from {module}, which is not for users"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("leansplat.training.checkpoint", "Checkpoint"),
+        ("leansplat.training", "loop"),
+        ("leansplat.runs", "_remove_run_files"),
+        ("leansplat", "simulate"),
+    ],
+)
+def test_what_a_part_keeps_to_itself_is_not_public(module: str, name: str) -> None:
+    assert not is_public(module, name)
+
+
+PROGRAMS = {"recorded_bits.py", "slow/killing.py"}
+"""What is run by itself, by the name of its file."""
+
+
+def test_what_tests_share_is_in_one_place_and_has_no_name_of_a_part() -> None:
+    tests = ROOT / "tests"
+    modules = {path.relative_to(tests) for path in tests.rglob("*.py")}
+    shared = {path for path in modules if not path.name.startswith("test_") and path.name != "conftest.py"}
+    assert {str(path) for path in shared if path.parts[0] != "support"} == PROGRAMS
+    assert not {path.stem for path in shared} & set(HEIGHT)
+    for path in modules:
+        folders = re.findall(r"^ *(?:from|import) (\w+)", (tests / path).read_text(encoding="utf-8"), re.MULTILINE)
+        assert not {name for name in folders if (tests / name).is_dir()} - {"support"}, f"{path} imports from a folder"
 
 
 def run_python(code: str) -> str:

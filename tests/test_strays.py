@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from formats.stray_scenes import crowd, gaussian, sky, two_places
+from support.stray_scenes import crowd, gaussian, sky, two_places
 
 from leansplat.gaussians import concatenate, empty
 from leansplat.strays import FAR, describe, distances, strays

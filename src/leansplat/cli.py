@@ -15,9 +15,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from leansplat.errors import InputError, LeansplatError
 from leansplat.streams import OutputError, standard_streams
+
+if TYPE_CHECKING:
+    from leansplat.commands.answer import Command
 
 _DESCRIPTION = """Make 3D Gaussian Splatting scenes small: train, trim and evaluate, on a CPU.
 
@@ -56,19 +60,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def parse(arguments: Sequence[str] | None = None) -> Command:
+    """The command that a command line describes, ready to `run`; without one, or with --help, the process ends."""
     # Imported here, so that Ctrl-C is answered from the start.
     import tyro
 
     from leansplat.commands import COMMANDS
 
-    command = tyro.extras.subcommand_cli_from_dict(
+    return tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="leansplat",
         description=_DESCRIPTION,
         args=None if arguments is None else list(arguments),
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
     )
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    command = parse(arguments)
     _send_log_to_stderr()
     _use_threads(getattr(command, "threads", None))
     answer = command.run()

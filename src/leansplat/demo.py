@@ -17,11 +17,11 @@ from leansplat.evaluation import Evaluation, evaluate_run
 from leansplat.files import clear_abandoned
 from leansplat.locks import alone_in
 from leansplat.pictures import side_by_side, write_png
+from leansplat.progress import Progress
 from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
 from leansplat.runs import Run
 from leansplat.seeds import check_seed
 from leansplat.training import TrainingConfig, create_training_run, train
-from leansplat.training.loop import Progress
 from leansplat.training.strategies import Densification
 
 

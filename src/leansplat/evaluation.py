@@ -8,6 +8,7 @@ cannot be measured is null with its reason.
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -17,15 +18,18 @@ from typing import Any, Literal
 import torch
 
 from leansplat import engines
+from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture, View
 from leansplat.engines.engine import Background, Renderer
 from leansplat.errors import CaptureError, InputError
-from leansplat.formats import scene_bytes
+from leansplat.formats import read, scene_bytes, scene_path
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.lpips import SMALLEST, Lpips
 from leansplat.metrics.psnr import psnr
 from leansplat.metrics.ssim import ssim
 from leansplat.origin import warn_if_apart
+from leansplat.progress import Progress
+from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.runs import Run
 from leansplat.training.coverage import warn_of_empty_views
 
@@ -85,27 +89,40 @@ class Evaluation:
 
 
 def evaluate(
-    gaussians: Gaussians,
-    capture: Capture,
+    scene: Gaussians | str | os.PathLike[str],
+    capture: Capture | str | os.PathLike[str],
     *,
     lpips: LpipsNet | None = "vgg",
     split: Literal["test", "train"] = "test",
     fps: bool = True,
     file_size: int | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Render the views of a capture that were held out and compare them with the photos.
 
     Args:
-        gaussians: the scene.
-        capture: photos with cameras.
+        scene: Gaussians, a scene file of any tool, or a folder with a scene.
+        capture: photos with cameras, or the folder of a capture, which is loaded as the scene was trained.
         lpips: network of the LPIPS distance, or None to leave it out.
         split: which views to score; only those held out ("test") say how good a scene is.
         fps: whether to measure frames a second: the median of three passes over the views after a first one.
-        file_size: bytes of the scene's file, handed on to the result.
+        file_size: bytes of the scene's file, handed on to the result; by default those of the file that `scene` names.
+        progress: told after each view.
 
     Raises:
-        CaptureError: the capture has no view in this split.
+        SceneFileError: the scene cannot be read.
+        CaptureError: the capture cannot be loaded, or has no view in this split.
+
+    Example:
+        >>> evaluate("runs/fox", "photos/fox").psnr  # doctest: +SKIP
     """
+    capture, _ = opened(capture, scene, points=False)
+    if isinstance(scene, Gaussians):
+        gaussians = scene
+    else:
+        warn_of_another_background(trained_with(scene), capture.background)
+        file = scene_path(scene)
+        gaussians, file_size = read(file), scene_bytes(file) if file_size is None else file_size
     views = capture.test if split == "test" else capture.train
     if not views:
         raise CaptureError(
@@ -113,11 +130,15 @@ def evaluate(
         )
     warn_if_apart(gaussians.means, gaussians.origin, [view.camera for view in (*capture.train, *capture.test)])
     warn_of_empty_views(gaussians, views, capture.background, split)
-    scene = engines.named("cpu").renderer(gaussians)
+    renderer = engines.named("cpu").renderer(gaussians)
     network, reason = _load_lpips(lpips, views)
     with torch.inference_mode():
-        scores = tuple(_score(scene, view, capture.background, network) for view in views)
-        speed = frames_per_second(scene, views, capture.background) if fps else None
+        scores = []
+        for view in views:
+            scores.append(_score(renderer, view, capture.background, network))
+            if progress is not None:
+                progress(len(scores), len(views), {"PSNR": scores[-1].psnr})
+        speed = frames_per_second(renderer, views, capture.background) if fps else None
     distances = [score.lpips for score in scores if score.lpips is not None]
     return Evaluation(
         psnr=statistics.fmean(score.psnr for score in scores),
@@ -128,7 +149,7 @@ def evaluate(
         gaussians=len(gaussians),
         bytes=file_size,
         fps=speed,
-        views=scores,
+        views=tuple(scores),
     )
 
 

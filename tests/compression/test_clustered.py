@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from formats.comparing import angles, random_scene
+from support.scene_comparison import angles, random_scene
 from torch import Tensor
 
 from leansplat.compression.clustered import ClusteredQuantiser

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from formats.comparing import random_scene
+from support.scene_comparison import random_scene
 
 from leansplat.compression.covariance import COLUMNS, ROWS, log_size, normalised_covariance, rotation_and_scales
 from leansplat.engines.torch.projection import rotation_matrices

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from compression.toy import ToyQuantiser
+from support.tiny import blobs, tiny_capture
+from support.toy_quantiser import ToyQuantiser
 from torch import Tensor
-from training.tiny import blobs, tiny_capture
 
 from leansplat.captures.capture import Capture
 from leansplat.compression import FineTuningConfig, fine_tune, fine_tuning

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training.tiny import blobs, ring_of_cameras
+from support.tiny import blobs, ring_of_cameras
 
 from leansplat import engines
 from leansplat.captures.capture import Capture, View

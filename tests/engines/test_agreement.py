@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
-from engines.comparison import as_leaves, gradients_of, relative_error
-from engines.scenes import HARD_CASES, camera, surfaces
+from support.rendered_scenes import HARD_CASES, camera, surfaces
+from support.rendering_comparison import as_leaves, gradients_of, relative_error
 from torch import Tensor
 
 from leansplat import engines
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
-from leansplat.engines.engine import Facts, Model
+from leansplat.engines.engine import Depth, Facts, Model
 from leansplat.engines.shared import SharedGaussians
 from leansplat.engines.torch.loss import photometric_loss as plain_loss
 from leansplat.errors import InputError
@@ -97,6 +98,24 @@ def test_images_are_those_of_the_cpu(name: str, scene: Gaussians) -> None:
             expected = CPU.render(scene, view.camera, background=BACKGROUND)
             assert close(found.image.cpu(), expected.image)
             assert close(found.alpha.cpu() + 1, expected.alpha + 1)
+
+
+@other_engines
+@pytest.mark.parametrize("depth", get_args(Depth))
+@each_scene
+def test_depths_are_those_of_the_cpu(name: str, scene: Gaussians, depth: Depth) -> None:
+    for view in views_of(scene):
+        found = engines.named(name).renderer(scene).render(view.camera, depth=depth).depth
+        again = engines.named(name).render(scene, view.camera, depth=depth).depth
+        expected = CPU.renderer(scene).render(view.camera, depth=depth).depth
+        assert found is not None
+        assert again is not None
+        assert expected is not None
+        assert torch.equal(found, again)
+        # A median jumps from one Gaussian to the next where a rounding decides.
+        assert ((found.cpu() - expected).abs() > 1e-4 * (1 + expected)).float().mean() < 2e-3
+    with pytest.raises(ValueError, match="'expected' or 'median'"):
+        engines.named(name).render(scene, camera(), depth="nearest")  # type: ignore[arg-type]
 
 
 @other_engines

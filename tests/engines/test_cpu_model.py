@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training.tiny import blobs
+from support.tiny import blobs
 
 from leansplat.engines.cpu.engine import CpuEngine
 from leansplat.engines.cpu.gather_kernel import gather

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from formats.comparing import random_scene
+from support.scene_comparison import random_scene
 from torch import Tensor
 
 from leansplat.engines.cpu.packed import LANES, pack, pack_rows, unpack_rows

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engines.comparison import relative_error
-from engines.scenes import camera, surfaces
+from support.rendered_scenes import camera, surfaces
+from support.rendering_comparison import relative_error
 from torch import Tensor
 
 from leansplat import engines

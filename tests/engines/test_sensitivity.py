@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engines.comparison import as_leaves, gradients_of, relative_error
-from engines.reference import covariance_leaves, in_double, render_reference
-from engines.scenes import camera, outside, surfaces
+from support.reference_renderer import covariance_leaves, in_double, render_reference
+from support.rendered_scenes import camera, outside, surfaces
+from support.rendering_comparison import as_leaves, gradients_of, relative_error
 
 from leansplat import engines
 from leansplat.engines.cpu import render

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engines.comparison import compare, relative_error
-from engines.reference import reaches_image
-from engines.scenes import camera, everything, surfaces
+from support.reference_renderer import reaches_image
+from support.rendered_scenes import camera, everything, surfaces
+from support.rendering_comparison import compare, relative_error
 from torch import Tensor
 
 from leansplat.cameras import Camera

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from formats.comparing import random_scene
+from support.scene_comparison import random_scene
 
 from leansplat import formats
 from leansplat.cli import main

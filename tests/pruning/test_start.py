@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from formats.inria_files import EXTENT, RATES, Training, by_our_names, by_their_names, random_scene
-from training.tiny import blobs, tiny_capture
+from support.inria_files import EXTENT, RATES, Training, by_our_names, by_their_names, random_scene
+from support.tiny import blobs, tiny_capture
 
 from leansplat import formats
 from leansplat.engines.cpu.model import CpuModel

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat import engines, formats
 from leansplat.engines.statistics import ViewStatistics

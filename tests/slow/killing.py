@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.pruning import TrimmingConfig, trim

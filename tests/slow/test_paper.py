@@ -9,9 +9,9 @@ import pytest
 
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main
-from leansplat.experiments.jobs import read_plan
-from leansplat.experiments.plan import EXPERIMENTS, make_plan
 from leansplat.metrics import lpips_weights
+from leansplat.paper.jobs import read_plan
+from leansplat.paper.plan import EXPERIMENTS, make_plan
 from leansplat.simd.threads import set_thread_count, thread_count
 
 
@@ -22,7 +22,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     capture = synthetic_capture(12, 48)
     threads = thread_count()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leansplat.captures.synthetic.synthetic_capture", lambda: capture)
+        patch.setattr("leansplat.captures.synthetic_capture", lambda: capture)
         patch.setattr(lpips_weights, "folders", list)
         options = ["--iterations-scale", "0.002", "--seeds", "1,2", "--threads", "1"]
         assert main(["paper", "run", "--captures", "still-life=synthetic", "-o", str(folder), *options]) == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat.captures.capture import Capture
 from leansplat.engines.cpu import render
@@ -48,7 +48,7 @@ def test_a_killed_process_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from dataclasses import replace
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 from leansplat.training import TrainingConfig, train
 from leansplat.training.strategies import Densification
 

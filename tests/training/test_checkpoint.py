@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat.errors import RunError
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint

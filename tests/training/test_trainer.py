@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import blobs, distant_capture, tiny_capture
+from support.tiny import blobs, distant_capture, tiny_capture
 
 from leansplat.cameras import look_at
 from leansplat.engines.cpu import model as model_module

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -40,9 +40,9 @@ class Compress:
     """Folder of photos with cameras to fine-tune on; without it the scene is encoded as it is."""
     steps: Annotated[int, arg(metavar="N")] = 5_000
     """Training steps through the format; 0 only encodes and measures."""
-    sh_degree: Annotated[Literal[0, 1, 2, 3] | None, arg(help_behavior_hint="")] = None
+    sh_degree: Annotated[Literal[0, 1, 2, 3] | None, arg(metavar="{0,1,2,3}", help_behavior_hint="")] = None
     """Keep spherical harmonics up to this degree only; all by default."""
-    sh_loss: Annotated[float, arg(metavar="DB")] = 1.5
+    sh_loss: Annotated[float | None, arg(metavar="DB", help_behavior_hint="(default: 1.5)")] = None
     """In a .sog or .spz, make spherical harmonics so much coarser that the training photos lose this much PSNR, before
     fine-tuning, which wins most of it back; where little is seen of them, they become coarsest. 0 keeps them fine."""
     palette_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
@@ -64,21 +64,24 @@ class Compress:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
+        from leansplat.compression import CompressionConfig, FineTuningConfig, codec_of, compress, report
         from leansplat.locks import alone_in
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
         from leansplat.runs import open_run
 
+        named = ("drop_unseen", "steps", "seed", "sh_degree")
+        changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in named)
         config = CompressionConfig(
             drop_unseen=self.drop_unseen,
             fine_tuning=FineTuningConfig(steps=self.steps, seed=0 if self.seed is None else self.seed),
             sh_degree=self.sh_degree,
-            sh_loss=self.sh_loss,
-            palette_size=self.palette_size,
         )
+        flags = {"sh_loss": self.sh_loss, "palette_size": self.palette_size}
+        options = {name: value for name, value in flags.items() if value is not None}
+        codec = codec_of(self.output).from_json(options) if options else None
         capture, begun, settings = None, None, {}
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
-        with alone, Progress("compress") as progress:
+        with alone, ProgressBar("compress") as progress:
             if self.resume:
                 begun = begun_run(self.run_folder, self.threads)
             if self.capture is not None:
@@ -91,8 +94,9 @@ class Compress:
                 self.scene,
                 capture,
                 self.output,
-                config,
+                config if begun is None or changed else None,
                 begun if begun is not None else self.run_folder,
+                codec=codec,
                 engine=self.engine,
                 settings=settings,
                 resume=begun is not None,
@@ -109,8 +113,8 @@ class Compress:
 def _describe(result: CompressionResult, found: CompressionReport) -> str:
     parts = [[name, f"{size:,}", f"{size / found.bytes:.1%}"] for name, size in found.parts.items() if size]
     lines = [table(["part", "bytes", "share"], parts), ""]
-    if result.path.name.lower().endswith(".spz"):
-        lines.append("Parts of an .spz are estimates: each was compressed alone.")
+    if result.codec.parts_are_estimates:
+        lines.append(f"Parts of an {result.codec.suffix} are estimates: each was compressed alone.")
     if found.original and found.plain and found.compressed:
         stages = [("as given", found.original, found.ply_bytes), ("encoded", found.plain, found.plain_bytes)]
         if found.plain is not found.compressed:

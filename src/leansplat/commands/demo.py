@@ -31,9 +31,9 @@ class Demo:
 
     def run(self) -> Answer:
         from leansplat.demo import DemoConfig, demo
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
 
-        with Progress("demo") as progress:
+        with ProgressBar("demo") as progress:
             result = demo(
                 self.output,
                 DemoConfig(seed=0 if self.seed is None else self.seed),

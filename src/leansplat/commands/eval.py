@@ -34,14 +34,13 @@ class Eval:
 
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate
-        from leansplat.formats import read, scene_bytes, scene_path
+        from leansplat.progress_bar import ProgressBar
 
-        file = scene_path(self.scene)
-        scene = read(file)
-        photos = photo_options(self.scene, self.background, self.downscale)
+        photos = photo_options(self.scene, self.background, self.downscale, warn=False)
         capture = load_capture(self.capture, photos.downscale, photos.background)
         lpips = None if self.lpips == "none" else self.lpips
-        evaluation = evaluate(scene, capture, lpips=lpips, split=self.split, file_size=scene_bytes(file))
+        with ProgressBar("eval") as progress:
+            evaluation = evaluate(self.scene, capture, lpips=lpips, split=self.split, progress=progress)
         return Answer(_describe(evaluation), evaluation.to_json())
 
 

@@ -17,7 +17,7 @@ Scene = Annotated[
     arg(
         metavar="SCENE",
         help="Scene file (.ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf, .npz, "
-        ".pth), run folder, or output folder of 3DGS.",
+        "or a checkpoint of 3DGS, nerfstudio or gsplat: .pth, .ckpt, .pt), run folder, or output folder of 3DGS.",
     ),
 ]
 
@@ -37,6 +37,7 @@ Downscale = Annotated[
 Background = Annotated[
     Literal["black", "white"] | None,
     arg(
+        metavar="{black,white}",
         help="Colour behind the scene, on which photos with transparency are composed.",
         help_behavior_hint=_AS_TRAINED.format("black"),
     ),
@@ -56,7 +57,7 @@ Threads = Annotated[
     arg(
         metavar="N",
         help="Threads of the kernels; the same number gives the same bits.",
-        help_behavior_hint="(default: one a core)",
+        help_behavior_hint="(default: one for each core)",
     ),
 ]
 

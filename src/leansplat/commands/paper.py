@@ -13,8 +13,8 @@ from leansplat.commands.options import Json, Overwrite, Threads
 from leansplat.errors import InputError, LeansplatError
 
 if TYPE_CHECKING:
-    from leansplat.experiments.sweep import Standing
-    from leansplat.training.loop import Progress
+    from leansplat.paper.sweep import Standing
+    from leansplat.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class PaperRun:
     """Captures to run on: a folder as for train, a name for it, @N for photos at 1/N of their size, and @white for a
     white background behind transparency, as in chair=photos/chair@2@white. "synthetic" is the built-in capture."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
-    """Folder of the sweep: plan, results, and a run folder a job."""
+    """Folder of the sweep: plan, results, and a run folder for each job."""
     tables: Annotated[str | None, arg(metavar="1,2", help_behavior_hint="")] = None
     """The paper's tables to fill, with commas: 1 quality and size by gamma; 2 baseline and trimmed scenes compressed as
     in the paper, and trimmed ones as .sog and .spz, merely encoded and fine-tuned."""
@@ -47,17 +47,17 @@ class PaperRun:
     iterations_scale: Annotated[float | None, arg(metavar="X", help_behavior_hint="(default: 1)")] = None
     """Length of all schedules in units of the paper's; 0.1 trains for 3,000 steps. Every result says so."""
     seeds: Annotated[str | None, arg(metavar="1,2,3", help_behavior_hint="(default: 1)")] = None
-    """Seeds, with commas. The first runs everything; others repeat the baseline, the control and two rows a rule, each
-    from a baseline of its own."""
+    """Seeds, with commas. The first runs everything; others repeat the baseline, the control and two rows of every
+    rule, each from a baseline of its own."""
     threads: Threads = None
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.experiments.jobs import read_plan
-        from leansplat.experiments.plan import EXPERIMENTS, make_plan
-        from leansplat.experiments.results import results_path
-        from leansplat.experiments.sources import parse_source
-        from leansplat.experiments.sweep import run_sweep
+        from leansplat.paper.gathering import results_path
+        from leansplat.paper.jobs import read_plan
+        from leansplat.paper.plan import EXPERIMENTS, make_plan
+        from leansplat.paper.sources import parse_source
+        from leansplat.paper.sweep import run_sweep
 
         before = read_plan(self.output)
         wanted = None
@@ -107,7 +107,7 @@ class PaperReport:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.report.writing import write_report
+        from leansplat.paper.sections import write_report
 
         files = write_report(self.folder, self.output or self.folder / "report", overwrite=self.overwrite)
         text = f"{files[0]}\n{files[1]}\nand {len(files) - 2} plots and pictures beside them"
@@ -131,10 +131,10 @@ class _Display:
     """Shows each job of a sweep as it runs: its bar, what is left and for how long."""
 
     def __init__(self) -> None:
-        from leansplat.progress import Progress as Bar
+        from leansplat.progress_bar import ProgressBar
 
-        self._new = Bar
-        self._bar: Bar | None = None
+        self._new = ProgressBar
+        self._bar: ProgressBar | None = None
 
     def __enter__(self) -> _Display:
         return self

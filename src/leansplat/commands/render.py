@@ -26,7 +26,7 @@ class Render:
 
     scene: Scene
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
-    """Folder for the PNG files, one a view."""
+    """Folder for the PNG files, one for each view."""
     capture: Annotated[Path | None, arg(metavar="CAPTURE", help_behavior_hint="")] = None
     """Render from the cameras of this capture, under the photos' names."""
     split: Literal["test", "train", "all"] = "test"
@@ -39,6 +39,12 @@ class Render:
     """Render N views from a circle around the scene, for scenes without a capture."""
     up: Literal["x", "y", "z", "minus-x", "minus-y", "minus-z"] = "minus-y"
     """With --orbit: the direction that points up; often minus-y for COLMAP scenes and z for nerfstudio's."""
+    depth: Annotated[Literal["median", "expected"] | None, arg(metavar="{median,expected}", help_behavior_hint="")] = (
+        None
+    )
+    """Write a depth picture beside each view, NAME.depth.png of 16 bits: thousandths of the scene's unit along the
+    camera's axis, 0 where there is none. median: where half of the light is gone; expected: the mean of what is
+    seen."""
     overwrite: Overwrite = False
     threads: Threads = None
     json: Json = False
@@ -48,7 +54,7 @@ class Render:
         from leansplat.captures.inria_cameras import read_cameras
         from leansplat.formats import read
         from leansplat.pictures import render_views
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
 
         file = self.cameras
         if (self.capture, self.cameras, self.orbit) == (None, None, None) and (self.scene / "cameras.json").is_file():
@@ -70,13 +76,14 @@ class Render:
         else:
             around = orbit(scene, self.orbit or 1, up=self.up)
             cameras = {f"orbit_{number:03}": camera for number, camera in enumerate(around)}
-        with Progress("render") as progress:
+        with ProgressBar("render") as progress:
             paths = render_views(
                 scene,
                 cameras,
                 self.output,
                 background=photos.background,
+                depth=self.depth,
                 overwrite=self.overwrite,
-                progress=progress.each,
+                progress=progress,
             )
-        return Answer(f"{len(paths)} views in {self.output}", {"files": [str(path) for path in paths]})
+        return Answer(f"{len(cameras)} views in {self.output}", {"files": [str(path) for path in paths]})

@@ -37,7 +37,9 @@ class Train:
     """Training steps; any other number than 30000 scales the whole schedule with it."""
     downscale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Use the photos at 1/N of their size."""
-    background: Annotated[Literal["black", "white"] | None, arg(help_behavior_hint="(default: black)")] = None
+    background: Annotated[
+        Literal["black", "white"] | None, arg(metavar="{black,white}", help_behavior_hint="(default: black)")
+    ] = None
     """Colour behind the scene, on which photos with transparency are composed."""
     seed: Seed = None
     antialiased: Flag = False
@@ -51,13 +53,13 @@ class Train:
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate_run
         from leansplat.locks import alone_in
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
         from leansplat.training import TrainingConfig, create_training_run, train
 
         recipe = TrainingConfig(seed=0 if self.seed is None else self.seed, antialiased=self.antialiased)
         config = recipe.scaled(recipe.iterations if self.iterations is None else self.iterations)
         changed = self.iterations is not None or self.seed is not None or self.antialiased
-        with alone_in(self.output), Progress("train") as progress:
+        with alone_in(self.output), ProgressBar("train") as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from tyro.conf import arg
-from tyro.extras import literal_type_from_choices
+from tyro.constructors import PrimitiveConstructorSpec
 
 from leansplat.commands.answer import Answer, describe_run
 from leansplat.commands.captures import load_capture
@@ -34,6 +34,15 @@ _CRITERIA_HELP = "What a Gaussian is judged by. " + " ".join(
     f"{name}: {(function.__doc__ or '').splitlines()[0]}" for name, function in CRITERIA.items()
 )
 
+_ONE_CRITERION = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="CRITERION",
+    instance_from_str=lambda words: words[0],
+    is_instance=lambda value: isinstance(value, str),
+    str_from_instance=lambda value: [value],
+    choices=tuple(CRITERIA),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trim:
@@ -56,9 +65,7 @@ class Trim:
     """Each round removes what is below this quantile in opacity and in gradient both (paper: 0.225 to 0.6)."""
     target_sparsity: Annotated[Share, arg(metavar="SHARE")] = None
     """The paper's Eq. 6: make --gamma from the share to remove in all; real shares are lower, --keep is exact."""
-    criterion: Annotated[
-        str, arg(constructor=literal_type_from_choices(list(CRITERIA)), help=_CRITERIA_HELP, metavar="CRITERION")
-    ] = "gradient"
+    criterion: Annotated[str, _ONE_CRITERION, arg(help=_CRITERIA_HELP)] = "gradient"
     gradient_source: Literal["fresh", "stale"] = "fresh"
     """Gather gradients anew for every round, or keep those from training throughout, as the authors' code does."""
     rounds: Annotated[int, arg(metavar="N")] = 10
@@ -83,41 +90,26 @@ class Trim:
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate_run
         from leansplat.locks import alone_in
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
         from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
 
-        config = TrimmingConfig(
-            keep=self.keep,
-            count=self.count,
-            gamma=self.gamma,
-            target_sparsity=self.target_sparsity,
-            control=self.control,
-            criterion=self.criterion,
-            gradient_source=self.gradient_source,
-            unseen=self.unseen,
-            rounds=self.rounds,
-            every=self.every,
-            finetune=self.finetune,
-            seed=0 if self.seed is None else self.seed,
-        )
-        with alone_in(self.output), Progress("trim") as progress:
+        given = {entry.name: getattr(self, entry.name) for entry in fields(TrimmingConfig) if hasattr(self, entry.name)}
+        changed = any(given[entry.name] != entry.default for entry in fields(self) if entry.name in given)
+        given["seed"] = self.seed or 0
+        with alone_in(self.output), ProgressBar("trim") as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
+            config = TrimmingConfig(**given) if begun is None or changed else None
             known = self.scene if begun is None else self.output
             photos = photo_options(known, self.background, self.downscale, warn=False)
             # With its points, so that the run records the same capture as a training on it does.
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
-            run = begun
-            if run is None:
-                settings = {"capture": str(self.capture), **photos.to_json()}
-                run = create_trimming_run(
-                    self.output,
-                    self.scene,
-                    capture,
-                    config,
-                    engine=self.engine or "cpu",
-                    settings=settings,
-                    overwrite=self.overwrite,
-                )
+            settings = {"capture": str(self.capture), **photos.to_json()}
+            run = begun or create_trimming_run(
+                *(self.output, self.scene, capture, TrimmingConfig(**given)),
+                engine=self.engine or "cpu",
+                settings=settings,
+                overwrite=self.overwrite,
+            )
             result = trim(
                 self.scene, capture, config, run, engine=self.engine, resume=begun is not None, progress=progress
             )

@@ -24,10 +24,10 @@ from leansplat.engines.shared import SharedGaussians
 from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.loss import photometric_loss
+from leansplat.progress import Progress
 from leansplat.runs import Run
 from leansplat.training import loop
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loop import Progress
 
 
 class Quantiser(Protocol):
@@ -102,7 +102,7 @@ def fine_tune(
         engine: what renders, a name in `engines.ENGINES`.
         resume: go on from the last checkpoint of `run`, which the caller has found to be of these settings
             (`training.loop.check_resumable`); from the start when it has none.
-        progress: see `training.loop.Progress`.
+        progress: see `leansplat.progress.Progress`.
         begun: told the latents before the first step; not when a checkpoint is resumed.
 
     Raises:

@@ -8,6 +8,7 @@ proportional to the root of its weight, for which the squared error in the image
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ import torch
 from leansplat import engines
 from leansplat.captures.capture import Capture
 from leansplat.engines.sensitivity import Sensitivity
+from leansplat.errors import InputError
 from leansplat.formats import sog, spz
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.psnr import psnr
@@ -57,6 +59,16 @@ def loss_on_photos(gaussians: Gaussians, capture: Capture, engine: str = "cpu") 
 
     before = mean_psnr(gaussians)
     return lambda scene: before - mean_psnr(scene)
+
+
+def check_loss(name: str, most: float) -> None:
+    """Refuse what a codec's option of this name cannot be, in dB.
+
+    Raises:
+        InputError: it is not a finite number, or negative.
+    """
+    if not (math.isfinite(most) and most >= 0):
+        raise InputError(f"setting {name} is {most}; give a finite number that is not negative")
 
 
 def smallest_palette(gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: float, *, seed: int = 0) -> int:

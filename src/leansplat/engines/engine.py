@@ -9,9 +9,9 @@ Tensors that a model gives are on its `device`; those that it takes may be anywh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from leansplat.engines.sensitivity import Sensitivity
 from leansplat.engines.shared import SharedGaussians
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians, Origin
+from leansplat.progress import Progress
 
 NEAR = 0.2
 """Depth up to which no engine draws anything, in world units: the published near plane."""
@@ -32,20 +33,28 @@ BLACK = (0.0, 0.0, 0.0)
 Background = Sequence[float]
 """(r, g, b) in [0, 1] behind a scene."""
 
-Told = Callable[[int, int, Mapping[str, float]], None]
-"""Told of cameras done, of all, and of "gaussians" only."""
+
+Depth = Literal["expected", "median"]
+"""What the depth of a pixel is, of all the Gaussians that share it; see `Rendering`."""
 
 
 class Rendering(NamedTuple):
     """A rendered view.
 
+    The depth of a Gaussian is the z of its centre along the camera's axis, in the scene's units. With z_i those that
+    draw at a pixel, nearest first, and w_i = alpha_i T_i their blending weights, a pixel's "expected" depth is
+    sum_i w_i z_i / sum_i w_i, 0 where nothing draws. Its "median" depth is z_k of the first that leaves at most half of
+    the light behind it, T_k (1 - alpha_k) <= 1/2, 0 where more than half passes through the scene.
+
     Args:
         image: (H, W, 3) float32, blended with the background, not clamped. It may be a view of planar memory.
         alpha: (H, W) float32 in [0, 1], how much of the background is covered.
+        depth: (H, W) float32, where it was asked for; it carries no gradient.
     """
 
     image: Tensor
     alpha: Tensor
+    depth: Tensor | None = None
 
 
 class Step(NamedTuple):
@@ -94,8 +103,15 @@ class Facts:
 class Renderer(Protocol):
     """A scene that is ready to be rendered many times, without gradients."""
 
-    def render(self, camera: Camera, background: Background = BLACK) -> Rendering:
-        """A view of the scene."""
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
+        """A view of the scene; arguments and errors as for `Engine.render`."""
 
 
 class Model(Renderer, Protocol):
@@ -208,14 +224,16 @@ class Engine(Protocol):
         *,
         background: Background = BLACK,
         sh_degree: int | None = None,
+        depth: Depth | None = None,
     ) -> Rendering:
         """A view of a scene, differentiable in its tensors and tables.
 
         Args:
             sh_degree: highest degree of spherical harmonics to render; by default all that are stored.
+            depth: which depth to render too; see `Rendering`.
 
         Raises:
-            ValueError: `sh_degree` is above what is stored.
+            ValueError: `sh_degree` is above what is stored, or there is no such depth.
         """
 
     def sensitivity(
@@ -224,11 +242,11 @@ class Engine(Protocol):
         cameras: Sequence[Camera],
         background: Background,
         masks: Sequence[Tensor | None] | None = None,
-        told: Told | None = None,
+        progress: Progress | None = None,
     ) -> Sensitivity:
         """Sensitivity, on the CPU, of the images of at least one camera.
 
         Args:
             masks: of each camera's photo, (H, W) bool, true where a pixel counts, or None where all do.
-            told: after each camera.
+            progress: told after each camera, of "gaussians" only.
         """

@@ -16,11 +16,11 @@ import torch
 
 from leansplat import engines, formats
 from leansplat.captures.capture import Capture
+from leansplat.configs import Config
 from leansplat.engines.engine import Moments
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
 from leansplat.formats import inria_checkpoint
-from leansplat.formats.format import opened
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.origin import settled
@@ -28,7 +28,6 @@ from leansplat.runs import Run, create_run, hash_capture, hash_file, open_run
 from leansplat.training import schedule
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loop import Settings
 from leansplat.training.state import TrainingState
 
 
@@ -91,9 +90,9 @@ def check_scene(run: Run, scene: Gaussians | str | os.PathLike[str]) -> None:
         InputError: there is no such file, or it is another one.
     """
     if not isinstance(scene, Gaussians):
-        file = _last_checkpoint(Path(scene)) or formats.scene_path(scene)
-        with opened(file):  # says it in a sentence where there is none
-            run.check_input("scene", hash_file(file))
+        checkpoint = _last_checkpoint(Path(scene))
+        files = formats.scene_files(scene) if checkpoint is None else (checkpoint,)
+        run.check_input("scene", hash_file(*files))
 
 
 def create_run_from(
@@ -101,7 +100,7 @@ def create_run_from(
     folder: str | os.PathLike[str],
     command: str,
     capture: Capture,
-    config: Mapping[str, Settings],
+    config: Mapping[str, Config],
     seed: int,
     *,
     engine: str = "cpu",

@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture
 from leansplat.engines.statistics import ViewStatistics
-from leansplat.errors import CaptureError
+from leansplat.errors import CaptureError, InputError
 from leansplat.gaussians import Gaussians
 from leansplat.origin import warn_if_apart
+from leansplat.progress import Progress
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
@@ -30,7 +32,6 @@ from leansplat.runs import Run, alone_at_work, run_to_resume
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loop import Progress
 from leansplat.training.state import TrainingState, training_step
 
 
@@ -50,8 +51,8 @@ class TrimmingResult:
 @alone_at_work
 def trim(
     scene: Gaussians | str | os.PathLike[str],
-    capture: Capture,
-    config: TrimmingConfig,
+    capture: Capture | str | os.PathLike[str],
+    config: TrimmingConfig | None = None,
     run: Run | str | os.PathLike[str] | None = None,
     *,
     engine: str | None = None,
@@ -63,36 +64,43 @@ def trim(
 
     Args:
         scene: a run folder (its optimiser state is used), a scene file of any tool, or Gaussians.
-        capture: photos with cameras; its test views only show up in the log.
-        config: how far and how.
+        capture: photos with cameras, or the folder of a capture, which is loaded as the scene was trained; its test
+            views only show up in the log.
+        config: how far and how; when resuming, the run's own by default.
         run: where to keep log, checkpoints and the scene: a run made by `create_trimming_run`, or a folder to make one
             in. Without it nothing is written.
         engine: what trains, a name in `leansplat.engines.ENGINES`: by default "cpu", or what `run` was made for. It
             need not be the one that the scene was trained with.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
-        progress: see `training.loop.Progress`.
+        progress: see `leansplat.progress.Progress`.
 
     Raises:
-        InputError: the scene cannot be used.
+        InputError: the scene cannot be used, or no `config` says how far to go.
         CaptureError: the capture has no training views.
         RunError: the run folder is in use, or does not fit what is to be resumed.
 
     Example:
         >>> trim("runs/fox", capture, TrimmingConfig(keep=0.25), "runs/fox-25").gaussians  # doctest: +SKIP
     """
+    begun, checkpoint = run_to_resume(run) if resume else None, None
+    capture, settings = opened(capture, scene if begun is None else begun.folder)
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
     if not isinstance(scene, Gaussians):
         warn_of_another_background(trained_with(scene), capture.background)
-    begun, checkpoint = run_to_resume(run) if resume else None, None
     if begun is not None:
         run = begun
         check_scene(run, scene)
         loop.engine_of(run, engine)
-        checkpoint = loop.resume(run, "trim", {"trimming": config}, capture)
+        checkpoint = loop.resume(run, "trim", {"trimming": config} if config is not None else {}, capture)
+        config = run.began_with("trimming", TrimmingConfig)
+    elif config is None:
+        raise InputError("trimming needs a config that says how far to go, such as TrimmingConfig(keep=0.25)")
     elif run is not None and not isinstance(run, Run):
-        run = create_trimming_run(run, scene, capture, config, engine=engine or "cpu", overwrite=overwrite)
+        run = create_trimming_run(
+            *(run, scene, capture, config), engine=engine or "cpu", settings=settings, overwrite=overwrite
+        )
     if checkpoint is not None:
         trimming = _Trimming(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
     else:

@@ -121,6 +121,16 @@ class TrainingConfig(Config):
         """The same recipe without a strategy."""
         return replace(self, strategies=tuple(each for each in self.strategies if not isinstance(each, kind)))
 
+    def with_settings(self, settings: Mapping[str, Any]) -> TrainingConfig:
+        """The same recipe with other settings, those of strategies by the names that `strategies.flat` has for them.
+
+        Raises:
+            InputError: a setting is unknown, of another type or out of range.
+        """
+        core, strategies = core_and_strategies(settings, self.strategies)
+        known = {name: value for name, value in self.to_json().items() if name != "strategies"}
+        return replace(super().from_json({**known, **core}), strategies=strategies)
+
     def scaled(self, iterations: int) -> TrainingConfig:
         """The same recipe in `iterations` steps: every other length of the schedule in proportion, if it can be.
 

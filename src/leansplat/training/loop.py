@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from leansplat.captures.capture import Capture
+from leansplat.configs import Config
 from leansplat.errors import RunError
+from leansplat.progress import Progress
 from leansplat.runs import Run, hash_capture
+from leansplat.simd.sharing import FairShare
 from leansplat.simd.threads import thread_count
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint
 from leansplat.training.config import TrainingConfig
@@ -23,13 +26,6 @@ from leansplat.training.config import TrainingConfig
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
 _log = logging.getLogger("leansplat")
-
-
-class Progress(Protocol):
-    """Told how far training is every ten steps and after the last: for a progress bar."""
-
-    def __call__(self, step: int, total: int, values: Mapping[str, float], /) -> None:
-        """`step` of `total` is done; `values` holds "loss" and "gaussians"."""
 
 
 class LoopState(Protocol):
@@ -65,13 +61,15 @@ def run_steps(
         run: gets the log and the checkpoints; None for neither.
         save: writes a checkpoint of `state` to a file.
         checkpoint_every: steps between checkpoints; the last step always has one.
-        progress: see `Progress`.
+        progress: told every ten steps and after the last, of "loss" and "gaussians".
         after_step: called last after every step.
     """
     started = time.perf_counter() - state.seconds
     losses: list[float] = []
+    share = FairShare()
     while state.step < first + total:
-        losses.append(one_step())
+        with share.step():
+            losses.append(one_step())
         done = state.step - first
         last = done == total
         checkpoint_due = done % checkpoint_every == 0 or last
@@ -91,16 +89,7 @@ def run_steps(
             after_step(state)
 
 
-class Settings(Protocol):
-    """A config dataclass."""
-
-    def to_json(self) -> dict[str, Any]: ...
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any], /) -> Settings: ...
-
-
-def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> Checkpoint | None:
+def resume(run: Run, command: str, settings: Mapping[str, Config], capture: Capture) -> Checkpoint | None:
     """The last checkpoint of a run, whose log is cut back to it; None where the run has none yet and starts over.
 
     Args:
@@ -118,9 +107,9 @@ def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Ca
         return None
     path = run.checkpoint_path(steps[-1])
     checkpoint = read_checkpoint(path)
-    began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
-    made_by = checkpoint.state.model.engine
-    if checkpoint.config != began_with or checkpoint.state.step != steps[-1] or made_by != engine_of(run, None):
+    state = checkpoint.state
+    whole = state.step == steps[-1] and state.model.engine == engine_of(run, None)
+    if not whole or checkpoint.config != run.began_with("training", TrainingConfig):
         raise RunError(f"{path} belongs to another run; delete it or start a new run")
     go_back(run, steps[-1])
     return checkpoint
@@ -138,7 +127,7 @@ def engine_of(run: Run | None, wanted: str | None) -> str:
     return wanted or made_for or "cpu"
 
 
-def check_resumable(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> None:
+def check_resumable(run: Run, command: str, settings: Mapping[str, Config], capture: Capture) -> None:
     """Refuse to resume a run with another command, settings or capture than it began with; as `resume`.
 
     Raises:
@@ -146,10 +135,9 @@ def check_resumable(run: Run, command: str, settings: Mapping[str, Settings], ca
     """
     if run.config["command"] != command:
         raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
-    before = run.config["settings"]
     changed = []
     for part, config in settings.items():
-        then, now = type(config).from_json(before.get(part, {})).to_json(), config.to_json()
+        then, now = run.began_with(part, type(config)).to_json(), config.to_json()
         changed += _changed(then, now)
     if changed:
         names = ", ".join(changed)

@@ -89,6 +89,25 @@ class TrainingState:
                 begins_with = each.memory(self.count).items()
                 self.memory[each.name] = {name: values.to(self.model.device) for name, values in begins_with}
 
+    def restarted(self, gaussians: Gaussians, config: TrainingConfig, generator: torch.Generator) -> TrainingState:
+        """Step 0 with other values for the same Gaussians, whose moments stay as they are.
+
+        Args:
+            gaussians: as many, in the same order.
+            generator: for everything random from here on.
+        """
+        model = engines.named(self.model.engine).begin(gaussians, schedule.rates(config), self.model.moments())
+        state = TrainingState(
+            model=model,
+            statistics=ViewStatistics.zeros(len(gaussians), device=model.device),
+            generator=generator,
+            view_queue=torch.zeros(0, dtype=torch.int64),
+            step=0,
+            extent=self.extent,
+        )
+        state.remember(config)
+        return state
+
     def gaussians(self) -> Gaussians:
         """A copy of the scene as it is now."""
         return self.model.gaussians()

@@ -16,17 +16,18 @@ from typing import Any
 import torch
 
 from leansplat import engines
+from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture
 from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import described, origin_of_capture
+from leansplat.progress import Progress
 from leansplat.runs import Run, alone_at_work, create_run, hash_capture, run_to_resume
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.coverage import warn_of_empty_views
 from leansplat.training.initialisation import initial_gaussians
-from leansplat.training.loop import Progress
 from leansplat.training.state import TrainingState, training_step
 from leansplat.training.strategies import AfterStep
 
@@ -50,7 +51,7 @@ class TrainingResult:
 
 @alone_at_work
 def train(
-    capture: Capture,
+    capture: Capture | str | os.PathLike[str],
     config: TrainingConfig | None = None,
     run: Run | str | os.PathLike[str] | None = None,
     *,
@@ -64,7 +65,8 @@ def train(
     """Train a scene on the training views of `capture`.
 
     Args:
-        capture: photos with cameras; its test views are not touched.
+        capture: photos with cameras, or the folder of a capture, whose photos are used at full size, or as those that
+            the run to resume began with; its test views are not touched.
         config: the recipe; the published one by default, or the run's own when resuming.
         run: where to keep log, checkpoints and the scene: a run made by `create_training_run`, or a folder to make one
             in. Without it nothing is written.
@@ -73,12 +75,12 @@ def train(
         overwrite: remove an earlier run from the folder first.
         start: where to begin instead of at the capture's points, at its step 0; changed in place. Resuming a run that
             has no checkpoint yet begins there too. It brings its engine.
-        progress: see `training.loop.Progress`.
+        progress: see `leansplat.progress.Progress`.
         after_step: called after every step and what strategies did after it, for instance to evaluate. Right after an
             opacity reset a scene renders badly; evaluate at other steps.
 
     Example:
-        >>> capture = leansplat.captures.load("fox", downscale=4)  # doctest: +SKIP
+        >>> capture = leansplat.load_capture("fox", downscale=4)  # doctest: +SKIP
         >>> train(capture, TrainingConfig().scaled(7000), "runs/fox").gaussians  # doctest: +SKIP
 
     Raises:
@@ -86,19 +88,22 @@ def train(
         RunError: the run folder is in use, or does not fit what is to be resumed.
         InputError: there is no such engine, or `start` is of another one.
     """
+    begun = run_to_resume(run) if resume else None
+    capture, settings = opened(capture, None if begun is None else begun.folder)
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
     if start is not None and engine not in (None, start.model.engine):
         raise InputError(f"the start to train from is held by the engine {start.model.engine}; leave {engine} out")
     engine = engine if start is None else start.model.engine
-    begun = run_to_resume(run) if resume else None
     if begun is not None:
         run = begun
         config, state = _resume(run, capture, config, start, engine)
     else:
         config = config or TrainingConfig()
         if run is not None and not isinstance(run, Run):
-            run = create_training_run(run, capture, config, engine=engine or "cpu", overwrite=overwrite)
+            run = create_training_run(
+                *(run, capture, config), engine=engine or "cpu", settings=settings, overwrite=overwrite
+            )
         state = start or begin_training(capture, config, loop.engine_of(run, engine))
     state.remember(config)
     loop.run_steps(
@@ -171,12 +176,7 @@ def begin_training(capture: Capture, config: TrainingConfig, engine: str = "cpu"
 def _resume(
     run: Run, capture: Capture, config: TrainingConfig | None, start: TrainingState | None, engine: str | None
 ) -> tuple[TrainingConfig, TrainingState]:
-    try:
-        began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
-    except RunError:
-        raise
-    except InputError as error:
-        raise RunError(f"{run.folder / 'config.json'} is damaged ({error}); restore it or start a new run") from error
+    began_with = run.began_with("training", TrainingConfig)
     engine = loop.engine_of(run, engine)
     checkpoint = loop.resume(run, "train", {"training": config} if config is not None else {}, capture)
     if checkpoint is not None:

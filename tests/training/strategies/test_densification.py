@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.tiny import blobs
 from torch import Tensor
-from training.tiny import blobs
 
 from leansplat import engines
 from leansplat.captures.capture import Points

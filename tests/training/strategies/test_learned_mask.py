@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import blobs, tiny_capture
+from support.tiny import blobs, tiny_capture
 
 from leansplat import engines
 from leansplat.engines.cpu import render

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from support.tiny import blobs, tiny_capture
 from torch import Tensor
-from training.tiny import blobs, tiny_capture
 
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians

@@ -2,8 +2,8 @@
 
 from leansplat.engines.cpu.packed import PackedGaussians, pack
 from leansplat.engines.cpu.rendering import render
-from leansplat.engines.engine import Rendering
+from leansplat.engines.engine import Depth, Rendering
 from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.engines.statistics import ViewStatistics
 
-__all__ = ["PackedGaussians", "RemovalEffects", "Rendering", "ViewStatistics", "pack", "render"]
+__all__ = ["Depth", "PackedGaussians", "RemovalEffects", "Rendering", "ViewStatistics", "pack", "render"]

@@ -14,10 +14,11 @@ from leansplat.engines.cpu.covariance_backward import COVARIANCE_ROWS
 from leansplat.engines.cpu.model import CpuModel, row_rates
 from leansplat.engines.cpu.packed import LANES, SCALES, SH0, PackedGaussians, pack, unpack_rows
 from leansplat.engines.cpu.rendering import forward, render
-from leansplat.engines.engine import BLACK, Background, Engine, Facts, Moments, Rendering, Told
+from leansplat.engines.engine import BLACK, Background, Depth, Engine, Facts, Moments, Rendering
 from leansplat.engines.sensitivity import Sensitivity
 from leansplat.engines.shared import SharedGaussians
 from leansplat.gaussians import Gaussians
+from leansplat.progress import Progress
 
 
 class CpuEngine:
@@ -52,8 +53,9 @@ class CpuEngine:
         *,
         background: Background = BLACK,
         sh_degree: int | None = None,
+        depth: Depth | None = None,
     ) -> Rendering:
-        return render(pack(scene), camera, background=background, sh_degree=sh_degree)
+        return render(pack(scene), camera, background=background, sh_degree=sh_degree, depth=depth)
 
     def sensitivity(
         self,
@@ -61,7 +63,7 @@ class CpuEngine:
         cameras: Sequence[Camera],
         background: Background,
         masks: Sequence[Tensor | None] | None = None,
-        told: Told | None = None,
+        progress: Progress | None = None,
     ) -> Sensitivity:
         packed = pack(gaussians.detach())
         masks = [None] * len(cameras) if masks is None else masks
@@ -74,8 +76,8 @@ class CpuEngine:
             gradient = rasterizer.covariance_gradient(forward(packed, camera, background), by_image, spare)
             sums += torch.from_numpy(gradient).abs_()
             pixels += int(counted.count_nonzero())
-            if told is not None:
-                told(done, len(cameras), {"gaussians": packed.count})
+            if progress is not None:
+                progress(done, len(cameras), {"gaussians": packed.count})
         rows = unpack_rows(sums, packed.count) / pixels
         # Sigma = trace * normalised, and the trace counts as a parameter of its own.
         trace = (2 * packed.attribute(SCALES)).logsumexp(dim=1).exp()
@@ -88,8 +90,15 @@ class PackedRenderer:
 
     packed: PackedGaussians
 
-    def render(self, camera: Camera, background: Background = BLACK) -> Rendering:
-        return render(self.packed, camera, background=background)
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
+        return render(self.packed, camera, background=background, sh_degree=sh_degree, depth=depth)
 
 
 ENGINE: Engine = CpuEngine()

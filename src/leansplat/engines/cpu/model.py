@@ -35,7 +35,7 @@ from leansplat.engines.cpu.packed import (
 from leansplat.engines.cpu.rasterizer import Pass, SpareSums
 from leansplat.engines.cpu.removal import CHANGE, COLUMNS, SLOPE, VALUE_GRADIENT, VISIBILITY
 from leansplat.engines.cpu.rendering import forward, render
-from leansplat.engines.engine import BLACK, Background, Facts, Moments, Rendering, Step
+from leansplat.engines.engine import BLACK, Background, Depth, Facts, Moments, Rendering, Step
 from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians
@@ -200,8 +200,15 @@ class CpuModel:
             visibility=sums[:, VISIBILITY],
         )
 
-    def render(self, camera: Camera, background: Background = BLACK) -> Rendering:
-        return render(self.packed, camera, background=background)
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
+        return render(self.packed, camera, background=background, sh_degree=sh_degree, depth=depth)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"data": self.packed.data, "first_moment": self.first_moment, "second_moment": self.second_moment}

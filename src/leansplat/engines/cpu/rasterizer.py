@@ -19,6 +19,7 @@ from leansplat.cameras import Camera
 from leansplat.engines.cpu.binning import count_pairs, scatter_pairs, sort_by_depth
 from leansplat.engines.cpu.blending import blend
 from leansplat.engines.cpu.blending_backward import blend_backward, share_tiles
+from leansplat.engines.cpu.blending_depth import blending_depth
 from leansplat.engines.cpu.blending_weights import blending_weights
 from leansplat.engines.cpu.camera import KernelCamera, kernel_camera
 from leansplat.engines.cpu.covariance_backward import covariance_backward
@@ -246,6 +247,21 @@ def add_blending_weights(
         rendered.width, rendered.height, kept, share_tiles(rendered.costs, threads), scratch[0], scratch[1],
         weight_sum, weight_max,
     )  # fmt: skip
+
+
+def depths(rendered: Pass) -> tuple[Floats, Floats]:
+    """The expected and the median depth (H, W) at each pixel of a pass' image; see `blending_depth`."""
+    camera = rendered.camera
+    x, y, z = (rendered.data[:, axis] for axis in range(3))
+    with np.errstate(invalid="ignore"):  # of Gaussians that are not finite, which are not drawn
+        seen = camera.r20 * x + camera.r21 * y + camera.r22 * z + camera.t2
+    expected, median = (memory.empty((rendered.height, rendered.width), np.float32) for _ in range(2))
+    blending_depth(
+        rendered.splats, seen.astype(np.float32).reshape(-1), rendered.offsets, rendered.ends, rendered.pairs,
+        rendered.drawn, rendered.columns, rendered.width, rendered.height,
+        share_tiles(rendered.costs, thread_count()), expected, median,
+    )  # fmt: skip
+    return expected, median
 
 
 def add_removal_effects(

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
-from leansplat.engines.engine import BLACK, Background, Engine, Facts, Moments, Rendering, Told
+from leansplat.engines.engine import BLACK, Background, Depth, Engine, Facts, Moments, Rendering
 from leansplat.engines.sensitivity import Sensitivity
 from leansplat.engines.shared import SharedGaussians
-from leansplat.engines.torch.model import TorchModel, TorchRenderer, draw
+from leansplat.engines.torch.model import TorchModel, TorchRenderer, rendering
 from leansplat.engines.torch.projection import rotation_matrices
 from leansplat.engines.torch.rasterizer import Rasteriser, rasterise
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.progress import Progress
 
 _ROWS, _COLUMNS = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
 """Places of a covariance's entries xx, xy, xz, yy, yz, zz."""
@@ -75,13 +76,10 @@ class TorchEngine:
         *,
         background: Background = BLACK,
         sh_degree: int | None = None,
+        depth: Depth | None = None,
     ) -> Rendering:
         gaussians = (scene.copied() if isinstance(scene, SharedGaussians) else scene).to(self._device)
-        degree = gaussians.sh_degree if sh_degree is None else sh_degree
-        if not 0 <= degree <= gaussians.sh_degree:
-            raise ValueError(f"sh_degree is {degree}; the scene has degrees 0 to {gaussians.sh_degree}")
-        drawn = draw(self._rasterise, gaussians, camera, background, degree)
-        return Rendering(drawn.image, drawn.alpha)
+        return rendering(self._rasterise, gaussians, camera, background, sh_degree, depth)
 
     def sensitivity(
         self,
@@ -89,7 +87,7 @@ class TorchEngine:
         cameras: Sequence[Camera],
         background: Background,
         masks: Sequence[Tensor | None] | None = None,
-        told: Told | None = None,
+        progress: Progress | None = None,
     ) -> Sensitivity:
         scene = self._own(gaussians)
         masks = [None] * len(cameras) if masks is None else masks
@@ -113,8 +111,8 @@ class TorchEngine:
             of_colors += by_colors.abs()
             of_entries += by_entries.abs()
             pixels += int(counted.count_nonzero())
-            if told is not None:
-                told(done, len(cameras), {"gaussians": len(scene)})
+            if progress is not None:
+                progress(done, len(cameras), {"gaussians": len(scene)})
         # Sigma = trace * normalised, and the trace counts as a parameter of its own.
         trace = (2 * scene.scales).logsumexp(dim=1).exp()
         return Sensitivity((of_colors / pixels).flatten(1).cpu(), (of_entries * trace[:, None] / pixels).cpu())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -13,9 +13,10 @@ from torch import Tensor
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.engines.adam import BETA1, BETA2, EPSILON
-from leansplat.engines.engine import BLACK, Background, Facts, Moments, Rendering, Step
+from leansplat.engines.engine import BLACK, Background, Depth, Facts, Moments, Rendering, Step
 from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.engines.statistics import ViewStatistics
+from leansplat.engines.torch.depth import depth_image
 from leansplat.engines.torch.effects import add_blending_weights, add_removal_effects
 from leansplat.engines.torch.loss import photometric_loss
 from leansplat.engines.torch.rasterizer import Rasterised, Rasteriser
@@ -36,10 +37,16 @@ class TorchRenderer:
     scene: Gaussians
     rasterise: Rasteriser
 
-    def render(self, camera: Camera, background: Background = BLACK) -> Rendering:
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
         with torch.no_grad():
-            drawn = draw(self.rasterise, self.scene, camera, background, self.scene.sh_degree)
-        return Rendering(drawn.image, drawn.alpha)
+            return rendering(self.rasterise, self.scene, camera, background, sh_degree, depth)
 
 
 class TorchModel:
@@ -163,8 +170,15 @@ class TorchModel:
             add_removal_effects(self._scene, camera, photo, behind, self._mask(view), effects)
         return effects
 
-    def render(self, camera: Camera, background: Background = BLACK) -> Rendering:
-        return TorchRenderer(self._scene, self._rasterise).render(camera, background)
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
+        return TorchRenderer(self._scene, self._rasterise).render(camera, background, sh_degree=sh_degree, depth=depth)
 
     def tensors(self) -> dict[str, Tensor]:
         held = self._moments()
@@ -207,6 +221,25 @@ class TorchModel:
 
     def _mask(self, view: View) -> Tensor | None:
         return None if view.mask is None else view.mask.to(self.device)
+
+
+def rendering(
+    rasterise: Rasteriser,
+    scene: Gaussians,
+    camera: Camera,
+    background: Background,
+    sh_degree: int | None,
+    depth: Depth | None,
+) -> Rendering:
+    """A view of a scene by a camera of the world, and its depth; as `engines.engine.Engine.render`."""
+    degree = scene.sh_degree if sh_degree is None else sh_degree
+    if not 0 <= degree <= scene.sh_degree:
+        raise ValueError(f"sh_degree is {degree}; the scene has degrees 0 to {scene.sh_degree}")
+    if depth is not None and depth not in get_args(Depth):
+        raise ValueError(f"depth is {depth!r}; it is 'expected' or 'median'")
+    drawn = draw(rasterise, scene, camera, background, degree)
+    deep = None if depth is None else depth_image(scene, camera.relative_to(scene.origin), depth)
+    return Rendering(drawn.image, drawn.alpha, deep)
 
 
 def draw(rasterise: Rasteriser, scene: Gaussians, camera: Camera, background: Background, sh_degree: int) -> Rasterised:
