@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 from support.capture_folder import write_nerfstudio
-from torch import Tensor
 from support.tiny import tiny_capture
+from torch import Tensor
 
 import leansplat
 from leansplat.cameras import Camera
