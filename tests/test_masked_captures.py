@@ -23,8 +23,8 @@ from leansplat.gaussians import Gaussians
 from leansplat.pictures import side_by_side
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence
-from leansplat.pruning.quality import quality
 from leansplat.runs import hash_capture
+from leansplat.scoring import mean_score, view_scores
 from leansplat.training import TrainingConfig, train
 
 
@@ -73,7 +73,8 @@ def test_training_is_the_same_to_the_bit_whatever_the_masks_hide(scene: Gaussian
 def test_evaluation_and_the_quality_in_logs_are_the_same_whatever_the_masks_hide(scene: Gaussians) -> None:
     scores = [evaluate(scene, capture, lpips=None, fps=False) for capture in PAIR]
     assert scores[0] == scores[1]
-    logged = [quality(engines.named("cpu").renderer(scene), capture.test, capture.background) for capture in PAIR]
+    renderer = engines.named("cpu").renderer(scene)
+    logged = [mean_score(view_scores(renderer, capture.test, capture.background)) for capture in PAIR]
     assert logged[0] == logged[1]
     assert logged[0].psnr == pytest.approx(scores[0].psnr, abs=1e-4)
 

@@ -32,6 +32,7 @@ LAYERS = [
     {"captures"},
     {"metrics"},
     {"engines"},
+    {"scoring"},
     {"rendering"},
     {"runs"},
     {"training"},

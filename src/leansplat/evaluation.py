@@ -25,34 +25,16 @@ from leansplat.errors import CaptureError, InputError
 from leansplat.formats import read, scene_bytes, scene_path
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.lpips import SMALLEST, Lpips
-from leansplat.metrics.psnr import psnr
-from leansplat.metrics.ssim import ssim
 from leansplat.origin import warn_if_apart
 from leansplat.progress import Progress
 from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.runs import Run
+from leansplat.scoring import ViewScore, mean_score, view_scores
 from leansplat.training.coverage import warn_of_empty_views
 
 LpipsNet = Literal["vgg", "alex"]
 
 _FPS_RUNS = 3
-
-
-@dataclass(frozen=True)
-class ViewScore:
-    """Quality of one view.
-
-    Args:
-        name: file name of the photo.
-        psnr: in dB, infinite for a perfect render.
-        ssim: 1 for a perfect render.
-        lpips: 0 for a perfect render; None where it was not measured.
-    """
-
-    name: str
-    psnr: float
-    ssim: float
-    lpips: float | None
 
 
 @dataclass(frozen=True)
@@ -132,18 +114,15 @@ def evaluate(
     warn_of_empty_views(gaussians, views, capture.background, split)
     renderer = engines.named("cpu").renderer(gaussians)
     network, reason = _load_lpips(lpips, views)
-    with torch.inference_mode():
-        scores = []
-        for view in views:
-            scores.append(_score(renderer, view, capture.background, network))
-            if progress is not None:
-                progress(len(scores), len(views), {"PSNR": scores[-1].psnr})
-        speed = frames_per_second(renderer, views, capture.background) if fps else None
-    distances = [score.lpips for score in scores if score.lpips is not None]
+    scores = view_scores(renderer, views, capture.background, network, progress)
+    speed = frames_per_second(renderer, views, capture.background) if fps else None
+    mean = mean_score(scores)
+    assert mean.psnr is not None
+    assert mean.ssim is not None
     return Evaluation(
-        psnr=statistics.fmean(score.psnr for score in scores),
-        ssim=statistics.fmean(score.ssim for score in scores),
-        lpips=statistics.fmean(distances) if distances else None,
+        psnr=mean.psnr,
+        ssim=mean.ssim,
+        lpips=mean.lpips,
         lpips_net=network.name if network else None,
         lpips_reason=reason,
         gaussians=len(gaussians),
@@ -174,13 +153,6 @@ def frames_per_second(scene: Renderer, views: Sequence[View], background: Backgr
                 scene.render(view.camera, background)
             durations.append(time.perf_counter() - start)
     return len(views) / statistics.median(durations[1:])
-
-
-def _score(scene: Renderer, view: View, background: Background, network: Lpips | None) -> ViewScore:
-    image = scene.render(view.camera, background).image.clamp(0, 1)
-    photo = view.photo.to(torch.float32) / 255
-    distance = network(image, photo, view.mask) if network else None
-    return ViewScore(view.name, psnr(image, photo, view.mask), ssim(image, photo, view.mask), distance)
 
 
 def _load_lpips(net: LpipsNet | None, views: Sequence[View]) -> tuple[Lpips | None, str | None]:

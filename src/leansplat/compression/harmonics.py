@@ -22,7 +22,7 @@ from leansplat.engines.sensitivity import Sensitivity
 from leansplat.errors import InputError
 from leansplat.formats import sog, spz
 from leansplat.gaussians import Gaussians
-from leansplat.metrics.psnr import psnr
+from leansplat.scoring import view_scores
 
 _VIEWS = 8
 _LEAST_WEIGHT = 0.05
@@ -50,12 +50,9 @@ def loss_on_photos(gaussians: Gaussians, capture: Capture, engine: str = "cpu") 
     count = min(_VIEWS, len(capture.train))
     views = [capture.train[number * len(capture.train) // count] for number in range(count)]
 
-    @torch.inference_mode()
     def mean_psnr(scene: Gaussians) -> float:
-        renderer = engines.named(engine).renderer(scene)
-        images = (renderer.render(view.camera, capture.background).image.cpu() for view in views)
-        pairs = zip(images, views, strict=True)
-        return statistics.fmean(psnr(image, view.photo / 255, view.mask) for image, view in pairs)
+        scores = view_scores(engines.named(engine).renderer(scene), views, capture.background)
+        return statistics.fmean(score.psnr for score in scores)
 
     before = mean_psnr(gaussians)
     return lambda scene: before - mean_psnr(scene)

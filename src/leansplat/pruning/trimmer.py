@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from leansplat.captures.as_trained import opened
@@ -25,10 +25,10 @@ from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence
-from leansplat.pruning.quality import quality
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
 from leansplat.pruning.start import Start, check_scene, create_run_from, start_from
 from leansplat.runs import Run, alone_at_work, run_to_resume
+from leansplat.scoring import mean_score, view_scores
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
@@ -245,7 +245,8 @@ class _Trimming:
         """Quality on the held-out views for the log; not measured where nothing is logged."""
         if self.run is None:
             return None
-        return asdict(quality(self.state.model, self.capture.test, self.capture.background))
+        mean = mean_score(view_scores(self.state.model, self.capture.test, self.capture.background))
+        return {"psnr": mean.psnr, "ssim": mean.ssim}
 
     def _log(self, event: str, **values: Any) -> None:
         if self.run is not None:
