@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -131,6 +132,21 @@ def test_it_goes_on_learning_while_a_scene_is_trimmed(tmp_path: Path) -> None:
     assert state.memory["quiet-pruning"]["steps"].tolist() == [68]
     assert len(state.memory["quiet-pruning"]["moved"]) == state.count
     assert not [event for event in run.events() if event["event"] == "quiet_removed"]
+
+
+@pytest.mark.parametrize("page", ["docs/training.md", "CONTRIBUTING.md"])
+def test_the_strategy_of_the_documentation_is_one(page: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / page).read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n((?:(?!```).)*@strategy\(\"budget\"\).*?)```", text, re.DOTALL)
+    names = {"dataclass": dataclass, "AfterStep": AfterStep, "Strategy": Strategy, "strategy": strategy, "torch": torch}
+    exec(compile(f"from __future__ import annotations\n{example}", page, "exec", dont_inherit=True), names)
+    counts: list[int] = []
+    try:
+        config = CONFIG.adjusted(names["Budget"], most=33)  # type: ignore[arg-type]
+        result = train(CAPTURE, config, tmp_path / "run", after_step=lambda state: counts.append(state.count))
+    finally:
+        STRATEGIES.pop("budget", None)
+    assert max(counts) == len(result.gaussians) == 33
 
 
 def test_removing_every_gaussian_ends_the_run_in_a_sentence_that_names_the_strategy() -> None:
