@@ -3,9 +3,9 @@
     python benchmarks/engine_seam.py BEFORE/src AFTER/src
 
 Each block is a process of its own, which takes training steps on the built-in capture from the same random points, with
-statistics and without, and gives the processor time of the median step. Blocks of the two trees take turns, so that
-whatever else the machine does meets both alike. The ratio is that of the medians over blocks; beside it stands that of
-the fastest ones. Written to benchmarks/results/engine_seam.json.
+statistics and without, and renders through autograd, and gives the processor time of the median of each. Blocks of the
+two trees take turns, so that whatever else the machine does meets both alike. The ratio is that of the medians over
+blocks; beside it stands that of the fastest ones. Written to benchmarks/results/engine_seam.json.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ from leansplat.simd.threads import set_thread_count
 from leansplat.training.config import TrainingConfig
 from leansplat.training.state import training_step
 from leansplat.training.trainer import begin_training
+try:
+    from leansplat.engines.cpu import render
+except ModuleNotFoundError:  # where the kernels were before there were engines
+    from leansplat.render import render
 
 size, points, steps, threads = map(int, sys.argv[1:])
 set_thread_count(threads)
@@ -53,8 +57,21 @@ def run(number, gathered):
         took.append(time.process_time() - started)
     return statistics.median(took)
 
+def rendered(number):
+    # As fine-tuning renders: from tensors that are packed every time.
+    names = ("means", "quats", "scales", "opacities", "sh0", "shN")
+    scene = state.gaussians()
+    leaves = replace(scene, **{name: getattr(scene, name).clone().requires_grad_() for name in names})
+    took = []
+    for index in range(number):
+        started = time.process_time()
+        render(leaves, views[index % len(views)].camera).image.square().sum().backward()
+        took.append(time.process_time() - started)
+    return statistics.median(took)
+
 run(10, True)
-print(json.dumps({"plain": run(steps, False), "with statistics": run(steps, True)}))
+found = {"plain": run(steps, False), "with statistics": run(steps, True), "through autograd": rendered(steps)}
+print(json.dumps(found))
 """
 
 
@@ -63,7 +80,7 @@ def block(source: Path, size: int, points: int, steps: int, threads: int) -> dic
     environment = {**os.environ, "PYTHONPATH": str(source.resolve())}
     arguments = [str(value) for value in (size, points, steps, threads)]
     done = subprocess.run(
-        [sys.executable, "-c", _BLOCK, *arguments], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _BLOCK, *arguments], env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -86,7 +103,7 @@ def main() -> None:
                 found[tree].append(
                     block(getattr(arguments, tree), **sizes, steps=arguments.steps, threads=arguments.threads)
                 )
-        for kind in ("plain", "with statistics"):
+        for kind in ("plain", "with statistics", "through autograd"):
             before, after = (statistics.median(each[kind] for each in found[tree]) for tree in ("before", "after"))
             fastest = {tree: min(each[kind] for each in found[tree]) for tree in found}
             best = fastest["after"] / fastest["before"]

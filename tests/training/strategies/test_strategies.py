@@ -267,6 +267,28 @@ FLAT = {
 }
 
 
+ALL_FLAT = {
+    "iterations": 30_000,
+    "densify_from": 500,
+    "densify_until": 15_000,
+    "densify_every": 100,
+    "densify_gradient": 2e-4,
+    "densify_size": 0.01,
+    "prune_opacity": 0.005,
+    "prune_size": 0.1,
+    "prune_large_after": 25,
+    "prune_radius": 0.0,
+    "reset_opacities_every": 3000,
+    "reset_opacity": 0.01,
+    "opacity_pruning_until": 0,
+    "opacity_pruning_threshold": 0.005,
+    "mask_weight": 0.0,
+    "mask_rate": 0.01,
+    "mask_threshold": 0.01,
+}
+"""What runs by the published recipe have in their config.json."""
+
+
 def test_settings_from_before_there_were_strategies_mean_what_they_did() -> None:
     config = TrainingConfig.from_json(FLAT)
     assert config.iterations == 1234
@@ -278,6 +300,7 @@ def test_settings_from_before_there_were_strategies_mean_what_they_did() -> None
     off = {"densify_until": 0, "opacity_pruning_until": 0, "opacity_pruning_threshold": 0.5, "mask_weight": 0.0}
     assert TrainingConfig.from_json(off).strategies == ()
     assert TrainingConfig.from_json({}) == TrainingConfig()
+    assert TrainingConfig.from_json(ALL_FLAT) == TrainingConfig()
     for change in ({"mask_weight": "much"}, {"densify_every": 0}, {"opacity_pruning_until": -1}, {"densify_evry": 5}):
         with pytest.raises(InputError):
             TrainingConfig.from_json(change)
