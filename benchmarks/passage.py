@@ -85,7 +85,7 @@ def way_through_compress() -> tuple[list[str], int]:
 def holds_a_scene(value: Any, depth: int = 2) -> bool:
     """Whether a value is a scene, or a dataclass of leansplat that holds one."""
     kind = type(value)
-    if kind.__name__ in {"Gaussians", "PackedGaussians"}:
+    if kind.__name__ in {"Gaussians", "PackedGaussians", "SharedGaussians", "CpuModel"}:
         return True
     if depth == 0 or not is_dataclass(value) or not kind.__module__.startswith("leansplat."):
         return False

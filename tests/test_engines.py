@@ -17,10 +17,10 @@ from leansplat.compression.config import FineTuningConfig, TableConfig
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.pruning import TrimmingConfig, trim
-from leansplat.pruning.start import start_from
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, TrainingState, train, training_step
 from leansplat.training.checkpoint import read_checkpoint
+from leansplat.training.start import start_from
 from leansplat.training.strategies import Densification, FaintPruning, LearnedMask
 from leansplat.training.trainer import begin_training
 

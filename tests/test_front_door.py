@@ -29,7 +29,7 @@ def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = replace(leansplat.TrainingConfig().scaled(12), random_points=50, sh_degree=0)
     capture = leansplat.load_capture(photos, downscale=2, background=(1.0, 1.0, 1.0))
     settings = {"downscale": 2}
-    leansplat.train(capture, recipe, leansplat.training.create_training_run(folder, capture, recipe, settings=settings))
+    leansplat.train(capture, recipe, folder, settings=settings)
     return folder
 
 

@@ -27,10 +27,10 @@ from leansplat.formats import inria_checkpoint
 from leansplat.gaussians import WORLD, Origin, concatenate
 from leansplat.origin import origin_of_capture, origin_of_scene
 from leansplat.paper.lottery import lottery_config, lottery_ticket
-from leansplat.pruning.start import start_from
 from leansplat.runs import hash_capture
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from leansplat.training.start import start_from
 from leansplat.training.strategies import Densification
 from leansplat.training.trainer import begin_training
 

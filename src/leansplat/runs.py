@@ -231,22 +231,19 @@ def create_run(
 
 
 @contextmanager
-def at_work(run: Run | str | os.PathLike[str] | None) -> Iterator[None]:
-    """Keep all others from changing a run, or the folder that one is to be made in, during this block.
+def at_work(folder: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Keep all others from changing a run folder, or one that is to become one, during this block.
 
     What an earlier one that was killed has left under temporary names is cleared.
 
     Raises:
-        RunError: another process or thread is at work there, or has replaced this run by another one since.
+        RunError: another process or thread is at work there.
     """
-    if run is None:
+    if folder is None:
         yield
         return
-    folder = run.folder if isinstance(run, Run) else Path(run)
     with alone_in(folder):
-        if isinstance(run, Run) and open_run(folder).config != run.config:
-            raise RunError(f"{folder} has been replaced by another run; choose another folder")
-        for place in (folder, folder / "checkpoints"):
+        for place in (Path(folder), Path(folder) / "checkpoints"):
             clear_abandoned(place)
         yield
 
@@ -263,7 +260,7 @@ def alone_at_work(function: Callable[Parameters, Result]) -> Callable[Parameters
     return alone
 
 
-def run_to_resume(run: Run | str | os.PathLike[str] | None) -> Run | None:
+def run_to_resume(folder: str | os.PathLike[str] | None) -> Run | None:
     """The run to go on with; None, and a word of warning, where none has begun in the folder and work starts over.
 
     A run that is stopped early enough leaves no config.json, or one that says so. Where there is none and the folder
@@ -272,11 +269,9 @@ def run_to_resume(run: Run | str | os.PathLike[str] | None) -> Run | None:
     Raises:
         RunError: no folder is given, or it holds something that is not a run.
     """
-    if run is None:
+    if folder is None:
         raise RunError("there is no run folder to resume; name the one that was interrupted")
-    if isinstance(run, Run):
-        return run
-    folder = Path(run)
+    folder = Path(folder)
     try:
         begun = not _is_empty(folder) and not _was_stopped(folder)
     except OSError as error:

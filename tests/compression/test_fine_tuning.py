@@ -33,6 +33,10 @@ def new_run(folder: Path, capture: Capture = CAPTURE) -> Run:
     return create_run(folder, "compress", {}, {"capture": hash_capture(capture)}, seed=0)
 
 
+def last(run: Run) -> Path:
+    return run.checkpoint_path(run.checkpoints()[-1])
+
+
 def psnr_of(gaussians: Gaussians) -> float:
     return evaluate(gaussians, CAPTURE, lpips=None, fps=False, split="train").psnr
 
@@ -62,7 +66,7 @@ def test_a_fine_tuning_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_p
     with pytest.raises(KilledError):
         fine_tune(blobs(), CAPTURE, ToyQuantiser(), SHORT, run, progress=kill)
     assert run.checkpoints() == [7]
-    resumed = fine_tune(None, CAPTURE, quantiser, SHORT, run, resume=True)
+    resumed = fine_tune(None, CAPTURE, quantiser, SHORT, run, checkpoint=last(run))
     assert torch.equal(quantiser.offset, whole_quantiser.offset)
     for name, latent in whole.latents.items():
         assert torch.equal(resumed.latents[name], latent), name
@@ -70,13 +74,9 @@ def test_a_fine_tuning_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_p
     assert [event["step"] for event in run.events() if event["event"] == "resumed"] == [7]
 
 
-def test_resuming_a_run_without_checkpoints_starts_from_the_scene(tmp_path: Path) -> None:
-    run = new_run(tmp_path / "run")
-    first = fine_tune(blobs(), CAPTURE, ToyQuantiser(), SHORT, run, resume=True)
-    again = fine_tune(blobs(), CAPTURE, ToyQuantiser(), SHORT)
-    assert torch.equal(first.latents["sh0"], again.latents["sh0"])
+def test_without_a_checkpoint_there_must_be_a_scene(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no scene"):
-        fine_tune(None, CAPTURE, ToyQuantiser(), SHORT, new_run(tmp_path / "other"), resume=True)
+        fine_tune(None, CAPTURE, ToyQuantiser(), SHORT, new_run(tmp_path / "run"))
 
 
 def test_every_latent_moves_at_its_own_rate_and_centres_at_the_configs() -> None:
@@ -155,7 +155,7 @@ def test_checkpoints_that_do_not_fit_are_refused_in_a_sentence(tmp_path: Path) -
             raise KeyError("labels")
 
     with pytest.raises(RunError, match="another file format"):
-        fine_tune(None, CAPTURE, Other(), SHORT, run, resume=True)
+        fine_tune(None, CAPTURE, Other(), SHORT, run, checkpoint=last(run))
     state, tensors = read_state(path)
     state.optimizer.state[state.latents["sh0"]]["exp_avg"] = torch.zeros(3)
     write_state(path, state, tensors)

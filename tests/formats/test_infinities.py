@@ -20,8 +20,8 @@ from leansplat.engines.cpu import render
 from leansplat.errors import InputError
 from leansplat.formats import inria_checkpoint, ply
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.pruning.start import start_from
 from leansplat.summary import summarize
+from leansplat.training.start import start_from
 
 WRITTEN = (".ply", ".compressed.ply", ".spz", ".sog", ".splat", ".glb", ".npz")
 

@@ -20,7 +20,7 @@ from leansplat.cli import main
 from leansplat.errors import RunError, SceneFileError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 from leansplat.pruning import TrimmingConfig, trim
-from leansplat.pruning.start import start_from
+from leansplat.training.start import start_from
 
 UNMOVED = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
 

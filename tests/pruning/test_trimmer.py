@@ -17,10 +17,10 @@ from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.pruning.criteria import CRITERIA
-from leansplat.pruning.start import start_from
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import read_checkpoint
+from leansplat.training.start import start_from
 from leansplat.training.strategies import Densification
 
 CAPTURE = tiny_capture()

@@ -95,7 +95,7 @@ class Compress:
                 capture,
                 self.output,
                 config if begun is None or changed else None,
-                begun if begun is not None else self.run_folder,
+                self.run_folder,
                 codec=codec,
                 engine=self.engine,
                 settings=settings,

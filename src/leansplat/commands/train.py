@@ -54,7 +54,7 @@ class Train:
         from leansplat.evaluation import evaluate_run
         from leansplat.locks import alone_in
         from leansplat.progress_bar import ProgressBar
-        from leansplat.training import TrainingConfig, create_training_run, train
+        from leansplat.training import TrainingConfig, train
 
         recipe = TrainingConfig(seed=0 if self.seed is None else self.seed, antialiased=self.antialiased)
         config = recipe.scaled(recipe.iterations if self.iterations is None else self.iterations)
@@ -63,25 +63,16 @@ class Train:
             begun = begun_run(self.output, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
-            run = begun
-            if run is None:
-                settings = {"capture": str(self.capture), **photos.to_json()}
-                run = create_training_run(
-                    self.output,
-                    capture,
-                    config,
-                    engine=self.engine or "cpu",
-                    settings=settings,
-                    overwrite=self.overwrite,
-                )
-            keep_settings = begun is not None and not changed
             result = train(
                 capture,
-                None if keep_settings else config,
-                run,
+                config if begun is None or changed else None,
+                self.output,
                 engine=self.engine,
+                settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
+                overwrite=self.overwrite,
                 progress=progress,
             )
-            evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
-            return describe_run(run, result.seconds, evaluation)
+            assert result.run is not None
+            evaluation = evaluate_run(result.run, result.gaussians, capture) if capture.test else None
+            return describe_run(result.run, result.seconds, evaluation)

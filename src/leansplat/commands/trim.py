@@ -91,7 +91,7 @@ class Trim:
         from leansplat.evaluation import evaluate_run
         from leansplat.locks import alone_in
         from leansplat.progress_bar import ProgressBar
-        from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
+        from leansplat.pruning import TrimmingConfig, trim
 
         given = {entry.name: getattr(self, entry.name) for entry in fields(TrimmingConfig) if hasattr(self, entry.name)}
         changed = any(given[entry.name] != entry.default for entry in fields(self) if entry.name in given)
@@ -103,15 +103,17 @@ class Trim:
             photos = photo_options(known, self.background, self.downscale, warn=False)
             # With its points, so that the run records the same capture as a training on it does.
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
-            settings = {"capture": str(self.capture), **photos.to_json()}
-            run = begun or create_trimming_run(
-                *(self.output, self.scene, capture, TrimmingConfig(**given)),
-                engine=self.engine or "cpu",
-                settings=settings,
-                overwrite=self.overwrite,
-            )
             result = trim(
-                self.scene, capture, config, run, engine=self.engine, resume=begun is not None, progress=progress
+                self.scene,
+                capture,
+                config,
+                self.output,
+                engine=self.engine,
+                settings={"capture": str(self.capture), **photos.to_json()},
+                resume=begun is not None,
+                overwrite=self.overwrite,
+                progress=progress,
             )
-            evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
-            return describe_run(run, result.seconds, evaluation)
+            assert result.run is not None
+            evaluation = evaluate_run(result.run, result.gaussians, capture) if capture.test else None
+            return describe_run(result.run, result.seconds, evaluation)

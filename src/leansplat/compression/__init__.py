@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         codec,
         codec_of,
     )
-    from leansplat.compression.compressor import CompressionResult, compress, create_compression_run
+    from leansplat.compression.compressor import CompressionResult, compress
     from leansplat.compression.config import CompressionConfig, FineTuningConfig
     from leansplat.compression.fine_tuning import Quantiser, fine_tune
     from leansplat.compression.measurement import CompressionReport, report
@@ -39,7 +39,6 @@ __all__ = [
     "codec",
     "codec_of",
     "compress",
-    "create_compression_run",
     "fine_tune",
     "report",
 ]
@@ -59,7 +58,6 @@ _WHERE = {
     "codec": "codecs",
     "codec_of": "codecs",
     "compress": "compressor",
-    "create_compression_run": "compressor",
     "fine_tune": "fine_tuning",
     "report": "measurement",
 }

@@ -19,21 +19,17 @@ from typing import Any
 from torch import Tensor
 
 from leansplat import formats
-from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture
 from leansplat.compression.codecs import Codec, codec_of
 from leansplat.compression.config import CompressionConfig
 from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.preparation import kept_degrees, subject
-from leansplat.errors import CaptureError, InputError, RunError, SceneFileError
+from leansplat.errors import InputError, RunError, SceneFileError
 from leansplat.files import clear_abandoned
 from leansplat.gaussians import WORLD, Gaussians
-from leansplat.origin import warn_if_apart
 from leansplat.progress import Progress
-from leansplat.provenance import trained_with, warn_of_another_background
-from leansplat.pruning.start import create_run_from, start_from
-from leansplat.runs import Run, alone_at_work, run_to_resume
-from leansplat.training import loop
+from leansplat.runs import Run, alone_at_work
+from leansplat.training.session import Part, open_session
 
 _ONCE_TOGETHER = ("colors", "shapes", "sh_loss", "palette_size")
 """Options of codecs that config.json had among all other settings of a compression, up to version 0.1."""
@@ -70,7 +66,7 @@ def compress(
     capture: Capture | str | os.PathLike[str] | None,
     path: str | os.PathLike[str],
     config: CompressionConfig | None = None,
-    run: Run | str | os.PathLike[str] | None = None,
+    run: str | os.PathLike[str] | None = None,
     *,
     codec: Codec | None = None,
     engine: str | None = None,
@@ -89,10 +85,10 @@ def compress(
         config: how, whatever the kind of file; by default `CompressionConfig()`, or the run's own when resuming.
         codec: the kind of file, with its options: one of `CODECS` or any other; by default the one of the suffix as it
             is, or the run's own when resuming.
-        run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
-            by `create_compression_run`, or a folder to make one in.
-        engine: what renders, a name in `leansplat.engines.ENGINES`: by default "cpu", or what `run` was made for.
-        settings: further ones to record in a run that is made, see `create_compression_run`.
+        run: folder to make a run in, which keeps log and checkpoints, and the file without fine-tuning as `plain` with
+            the suffix.
+        engine: what renders, a name in `leansplat.engines.ENGINES`: by default "cpu", or what the run began with.
+        settings: further ones to record in the run's config.json, as JSON: where the capture is, its downscale.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
         progress: of finding what the photos show, of clustering, and of fine-tuning, one after the other; see
@@ -104,54 +100,40 @@ def compress(
         RunError: the run folder is in use, or does not fit what is to be resumed.
     """
     path = Path(path)
-    chosen, codec = codec is not None, _fitting(path, codec)
+    fitting = _fitting(path, codec)
     _check_output(scene, path, overwrite=overwrite)
     if capture is None:
         config = config or CompressionConfig()
         if config.drop_unseen or run is not None:
             raise InputError("without a capture there are no views to train on; give one, or no run and no drop_unseen")
-        return _encode(scene, path, codec, config, overwrite=overwrite)
-    begun = run_to_resume(run) if resume else None
-    capture, how = opened(capture, scene if begun is None else begun.folder)
-    if not capture.train:
-        raise CaptureError(f"capture {capture.name} has no training views; check its split")
-    if begun is not None:
-        before = _with_codec_apart(begun, codec)
-        wanted = {"compression": config, "codec": codec if chosen else None}
-        asked = {part: settings for part, settings in wanted.items() if settings is not None}
-        loop.check_resumable(before, "compress", asked, capture)
-        config = before.began_with("compression", CompressionConfig)
-        codec = before.began_with("codec", type(codec))
-    config = config or CompressionConfig()
-    if not isinstance(scene, Gaussians):
-        warn_of_another_background(trained_with(scene), capture.background)
-    made = begun if begun is not None else (run if isinstance(run, Run) else None)
-    engine = loop.engine_of(made, engine)
-    start = start_from(scene, capture.extent, config.fine_tuning.seed, engine)
-    model = start.state.model
-    warn_if_apart(model.attribute("means").cpu(), model.facts.origin, [view.camera for view in capture.train])
-    if begun is not None:
-        run = begun
+        return _encode(scene, path, fitting, config, overwrite=overwrite)
+    session = open_session(
+        "compress",
+        capture,
+        {
+            "compression": Part(config, CompressionConfig, CompressionConfig),
+            "codec": Part(codec, type(fitting), lambda: fitting),
+        },
+        run,
+        scene=scene,
+        engine=engine,
+        settings=settings,
+        resume=resume,
+        overwrite=overwrite,
+        before=lambda begun: _with_codec_apart(begun, fitting),
+    )
+    if resume:
         clear_abandoned(path.resolve().parent)
-    elif run is not None and not isinstance(run, Run):
-        settings = {**how, **(settings or {})}
-        run = create_compression_run(
-            *(run, scene, capture, config, codec), engine=engine, settings=settings, overwrite=overwrite
-        )
-    if run is not None and start.sha256 is not None:
-        run.check_input("scene", start.sha256)
-    if begun is not None and not begun.checkpoints():
-        begun.cut_log(-1)
-
+    capture, made = session.capture, session.run
+    config, codec = session.settings(CompressionConfig), session.settings(type(fitting))
+    original = session.start.state.gaussians()
     with TemporaryDirectory() as temporary:
-        plain = Path(temporary) / f"plain{codec.suffix}" if run is None else run.plain_path(codec.suffix)
-        if begun is None or not begun.checkpoints():
-            given = start.state.gaussians()
-            ready = codec.prepare(subject(given, capture, config, progress, engine))
+        plain = Path(temporary) / f"plain{codec.suffix}" if made is None else made.plain_path(codec.suffix)
+        if session.checkpoint is None:
+            ready = codec.prepare(subject(original, capture, config, progress, session.engine))
             gaussians, quantiser = ready.gaussians, ready.quantiser
-            if run is not None:
-                dropped = len(given) - len(gaussians)
-                run.log("prepared", 0, gaussians=len(gaussians), dropped=dropped, **ready.told)
+            dropped = len(original) - len(gaussians)
+            session.log("prepared", 0, gaussians=len(gaussians), dropped=dropped, **ready.told)
         else:
             gaussians, quantiser = None, codec.quantiser(config.fine_tuning.steps)
 
@@ -164,15 +146,14 @@ def compress(
             capture,
             quantiser,
             config.fine_tuning,
-            run,
-            recipe=start.training,
-            engine=engine,
-            resume=begun is not None,
+            made,
+            recipe=session.start.training,
+            engine=session.engine,
+            checkpoint=session.checkpoint,
             progress=progress,
             begun=write_plain,
         )
         quantiser.write(tuned.latents, path, overwrite=overwrite)
-        original = start.state.gaussians()
         formats.say_losses(original, path)
         result = CompressionResult(
             gaussians=_read(path, original),
@@ -184,37 +165,8 @@ def compress(
             seconds=tuned.seconds,
             codec=codec,
         )
-    if run is not None:
-        run.log("finished", config.fine_tuning.steps, gaussians=len(result.gaussians), bytes=result.bytes)
+    session.log("finished", config.fine_tuning.steps, gaussians=len(result.gaussians), bytes=result.bytes)
     return result
-
-
-def create_compression_run(
-    folder: str | os.PathLike[str],
-    scene: Gaussians | str | os.PathLike[str],
-    capture: Capture,
-    config: CompressionConfig,
-    codec: Codec,
-    *,
-    engine: str = "cpu",
-    settings: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> Run:
-    """Make the run folder of a compression.
-
-    Args:
-        engine: see `compress`.
-        settings: further ones to record, as JSON: where the capture is, its downscale.
-        overwrite: see `create_run`.
-
-    Raises:
-        InputError: the scene cannot be used, or lies in the folder that the run would replace.
-        RunError: the folder is in use, or cannot be made.
-    """
-    parts, seed = {"compression": config, "codec": codec}, config.fine_tuning.seed
-    return create_run_from(
-        *(scene, folder, "compress", capture, parts, seed), engine=engine, settings=settings, overwrite=overwrite
-    )
 
 
 def _read(path: Path, original: Gaussians) -> Gaussians:

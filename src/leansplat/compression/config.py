@@ -109,3 +109,8 @@ class CompressionConfig(Config):
         super().__post_init__()
         if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
             raise InputError(f"setting sh_degree is {self.sh_degree}; give 0 to 3")
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+        return self.fine_tuning.seed

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -88,7 +89,7 @@ def fine_tune(
     *,
     recipe: TrainingConfig | None = None,
     engine: str = "cpu",
-    resume: bool = False,
+    checkpoint: Path | None = None,
     progress: Progress | None = None,
     begun: Callable[[Mapping[str, Tensor]], None] | None = None,
 ) -> FineTuningResult:
@@ -100,8 +101,8 @@ def fine_tune(
         run: gets log and checkpoints, or None.
         recipe: learning rates and the weight of SSIM; those of 3DGS by default.
         engine: what renders, a name in `engines.ENGINES`.
-        resume: go on from the last checkpoint of `run`, which the caller has found to be of these settings
-            (`training.loop.check_resumable`); from the start when it has none.
+        checkpoint: the last one of `run`, to go on from, which the caller has found to be of these settings; see
+            `training.session`. None to begin.
         progress: see `leansplat.progress.Progress`.
         begun: told the latents before the first step; not when a checkpoint is resumed.
 
@@ -112,13 +113,12 @@ def fine_tune(
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
     recipe = recipe or TrainingConfig()
-    steps = run.checkpoints() if resume and run is not None else []
-    if run is not None and steps:
-        state, tensors = read_state(run.checkpoint_path(steps[-1]))
+    if run is not None and checkpoint is not None:
+        state, tensors = read_state(checkpoint)
         try:
             quantiser.load(tensors)
         except (ValueError, KeyError) as error:
-            raise RunError(f"{run.checkpoint_path(steps[-1])} is of another file format; start a new run") from error
+            raise RunError(f"{checkpoint} is of another file format; start a new run") from error
         loop.go_back(run, state.step)
     elif scene is None:
         raise RunError("there is no checkpoint to resume and no scene to start from; give the scene")

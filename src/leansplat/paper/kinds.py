@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from leansplat.captures import Capture
-from leansplat.compression import CompressionConfig, FineTuningConfig, codec_of, compress, create_compression_run
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.errors import RunError
 from leansplat.paper.jobs import Job
 from leansplat.paper.lottery import lottery_config, lottery_ticket
 from leansplat.progress import Progress
-from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
-from leansplat.runs import Run, has_begun, open_run
-from leansplat.training import TrainingConfig, create_training_run, read_checkpoint, train
+from leansplat.pruning import TrimmingConfig, TrimmingResult, trim
+from leansplat.runs import Run, create_run, has_begun, hash_capture, open_run
+from leansplat.training import TrainingConfig, TrainingResult, read_checkpoint, train
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,21 @@ class Task:
         """The run this job starts from."""
         return open_run(self.jobs / str(self.job.base))
 
-    def run(self, create: Callable[[], Run]) -> Run:
-        """The job's run, made by `create` unless it has begun.
+    def options(self) -> dict[str, Any]:
+        """How the library is to work at the job: go on where it has begun, and replace what a kill has left else.
 
         Raises:
             RunError: the folder holds a run of other settings.
         """
-        if not has_begun(self.folder):
-            return create()
-        run = open_run(self.folder)
-        if run.config["settings"].get("job") != self.job.to_json():
+        begun = has_begun(self.folder)
+        if begun and open_run(self.folder).config["settings"].get("job") != self.job.to_json():
             raise RunError(f"{self.folder} was made with other settings; delete it or choose another folder")
-        return run
+        return {"settings": self.settings, "resume": begun, "overwrite": not begun, "progress": self.progress}
+
+    def scene_of(self, result: TrainingResult | TrimmingResult) -> Path:
+        """The scene file of what the library has made of the job."""
+        assert result.run is not None
+        return result.run.scene_path
 
 
 def training_config(job: Job) -> TrainingConfig:
@@ -83,9 +86,7 @@ def compression_config(job: Job) -> CompressionConfig:
 
 def _train(task: Task) -> Path:
     config = training_config(task.job)
-    run = task.run(lambda: _new_training(task, config))
-    train(task.capture, config, run, resume=True, progress=task.progress)
-    return run.scene_path
+    return task.scene_of(train(task.capture, config, task.folder, **task.options()))
 
 
 def _trim(task: Task) -> Path:
@@ -94,47 +95,34 @@ def _trim(task: Task) -> Path:
         metrics = open_run(task.jobs / task.job.count_of).metrics_path
         count = int(json.loads(metrics.read_text(encoding="utf-8"))["gaussians"])
     config = trimming_config(task.job, count)
-    base = task.base().folder
-    run = task.run(
-        lambda: create_trimming_run(task.folder, base, task.capture, config, settings=task.settings, overwrite=True)
-    )
-    trim(base, task.capture, config, run, resume=True, progress=task.progress)
-    return run.scene_path
+    return task.scene_of(trim(task.base().folder, task.capture, config, task.folder, **task.options()))
 
 
 def _lottery(task: Task) -> Path:
     ticket = task.job.settings["ticket"]
     config = lottery_config(training_config(task.job), ticket)
-    run = task.run(lambda: _new_training(task, config))
     base = task.base()
     if not base.checkpoints():
         raise RunError(f"{base.folder} has no checkpoint to draw the ticket from; delete the folder to run it again")
     trimmed = read_checkpoint(base.checkpoint_path(base.checkpoints()[-1])).state
     start = lottery_ticket(trimmed, config, ticket)
-    train(task.capture, config, run, resume=True, start=start, progress=task.progress)
-    return run.scene_path
+    return task.scene_of(train(task.capture, config, task.folder, start=start, **task.options()))
 
 
 def _compress(task: Task) -> Path:
     config = compression_config(task.job)
     base = task.base().folder
     path = task.folder / f"scene{task.job.settings['suffix']}"
-    codec = codec_of(path)()
-    run = task.run(
-        lambda: create_compression_run(
-            task.folder, base, task.capture, config, codec, settings=task.settings, overwrite=True
-        )
-    )
-    if config.fine_tuning.steps == 0:
-        compress(base, None, path, config, overwrite=True)
-    else:
-        compress(base, task.capture, path, config, run, resume=True, overwrite=True, progress=task.progress)
+    options = {**task.options(), "overwrite": True}
+    if config.fine_tuning.steps > 0:
+        compress(base, task.capture, path, config, task.folder, **options)
+        return path
+    if not options["resume"]:
+        settings = {**task.settings, "scene": str(base), "compression": config.to_json()}
+        inputs = {"capture": hash_capture(task.capture)}
+        create_run(task.folder, "compress", settings, inputs, seed=task.job.seed, overwrite=True)
+    compress(base, None, path, config, overwrite=True)
     return path
-
-
-def _new_training(task: Task, config: TrainingConfig) -> Run:
-    # A kill while the folder was being made leaves one without a config, which may be replaced.
-    return create_training_run(task.folder, task.capture, config, settings=task.settings, overwrite=True)
 
 
 def _training_steps(job: Job) -> int:

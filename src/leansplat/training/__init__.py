@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from leansplat.training.initialisation import gaussians_from_points
     from leansplat.training.lengths import MOST_STEPS
     from leansplat.training.state import TrainingState, training_step
-    from leansplat.training.trainer import TrainingResult, create_training_run, train
+    from leansplat.training.trainer import TrainingResult, train
 
 __all__ = [
     "MOST_STEPS",
     "TrainingConfig",
     "TrainingResult",
     "TrainingState",
-    "create_training_run",
     "gaussians_from_points",
     "read_checkpoint",
     "train",
@@ -33,7 +32,6 @@ _WHERE = {
     "TrainingConfig": "config",
     "TrainingResult": "trainer",
     "TrainingState": "state",
-    "create_training_run": "trainer",
     "gaussians_from_points": "initialisation",
     "read_checkpoint": "checkpoint",
     "train": "trainer",

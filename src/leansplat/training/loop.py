@@ -1,4 +1,4 @@
-"""The loop that training and trimming share: step, keep log, progress and checkpoints along the way, and resume.
+"""The loop that training and trimming share: step, and keep log, progress and checkpoints along the way.
 
 What a step is, and what happens between steps (densify, prune), comes from the caller as a function. All that decides
 the result is in a state that the caller can save; means for the log start anew at every checkpoint, so a resumed run
@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from leansplat.captures.capture import Capture
-from leansplat.configs import Config
-from leansplat.errors import RunError
 from leansplat.progress import Progress
-from leansplat.runs import Run, hash_capture
+from leansplat.runs import Run
 from leansplat.simd.sharing import FairShare
 from leansplat.simd.threads import thread_count
-from leansplat.training.checkpoint import Checkpoint, read_checkpoint
-from leansplat.training.config import TrainingConfig
 
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
@@ -87,74 +82,6 @@ def run_steps(
             run.drop_old_checkpoints()
         if after_step is not None:
             after_step(state)
-
-
-def resume(run: Run, command: str, settings: Mapping[str, Config], capture: Capture) -> Checkpoint | None:
-    """The last checkpoint of a run, whose log is cut back to it; None where the run has none yet and starts over.
-
-    Args:
-        command: what wants to go on.
-        settings: parts of the settings in config.json that must be as they were, such as {"training": config}.
-
-    Raises:
-        RunError: the run was made by another command, with other settings or of another capture, or its checkpoint is
-            damaged or not its own.
-    """
-    check_resumable(run, command, settings, capture)
-    steps = run.checkpoints()
-    if not steps:
-        run.cut_log(-1)
-        return None
-    path = run.checkpoint_path(steps[-1])
-    checkpoint = read_checkpoint(path)
-    state = checkpoint.state
-    whole = state.step == steps[-1] and state.model.engine == engine_of(run, None)
-    if not whole or checkpoint.config != run.began_with("training", TrainingConfig):
-        raise RunError(f"{path} belongs to another run; delete it or start a new run")
-    go_back(run, steps[-1])
-    return checkpoint
-
-
-def engine_of(run: Run | None, wanted: str | None) -> str:
-    """The engine to work with: what `run` was made for, "cpu" where nothing says anything else.
-
-    Raises:
-        RunError: another engine than that is wanted.
-    """
-    made_for = None if run is None else run.config["settings"].get("engine", "cpu")  # older runs name none
-    if run is not None and wanted not in (None, made_for):
-        raise RunError(f"{run.folder} was begun with the engine {made_for}; go on with that, or start a new run")
-    return wanted or made_for or "cpu"
-
-
-def check_resumable(run: Run, command: str, settings: Mapping[str, Config], capture: Capture) -> None:
-    """Refuse to resume a run with another command, settings or capture than it began with; as `resume`.
-
-    Raises:
-        RunError: the first thing that differs.
-    """
-    if run.config["command"] != command:
-        raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
-    changed = []
-    for part, config in settings.items():
-        then, now = run.began_with(part, type(config)).to_json(), config.to_json()
-        changed += _changed(then, now)
-    if changed:
-        names = ", ".join(changed)
-        raise RunError(f"{run.folder} was started with other settings ({names}); keep them or start a new run")
-    run.check_input("capture", hash_capture(capture))
-
-
-def _changed(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Names of the settings that differ, such as "seed" or "strategies.densification.every"."""
-    names: list[str] = []
-    for name in {**then, **now}:
-        before, after = then.get(name), now.get(name)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            names += _changed(before, after, f"{prefix}{name}.")
-        elif before != after:
-            names.append(f"{prefix}{name}")
-    return names
 
 
 def go_back(run: Run, step: int) -> None:

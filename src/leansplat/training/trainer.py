@@ -15,19 +15,18 @@ from typing import Any
 
 import torch
 
-from leansplat import engines
-from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture
-from leansplat.errors import CaptureError, InputError, RunError
+from leansplat.errors import InputError, RunError
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import described, origin_of_capture
 from leansplat.progress import Progress
-from leansplat.runs import Run, alone_at_work, create_run, hash_capture, run_to_resume
+from leansplat.runs import Run, alone_at_work
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.coverage import warn_of_empty_views
 from leansplat.training.initialisation import initial_gaussians
+from leansplat.training.session import Part, open_session
 from leansplat.training.state import TrainingState, training_step
 from leansplat.training.strategies import AfterStep
 
@@ -42,20 +41,23 @@ class TrainingResult:
         gaussians: the scene.
         state: where training stands, to go on from (the trimmer's statistics and moments).
         seconds: time spent training, over all sittings, without loading and evaluating.
+        run: its run folder, None where nothing was written.
     """
 
     gaussians: Gaussians
     state: TrainingState
     seconds: float
+    run: Run | None
 
 
 @alone_at_work
 def train(
     capture: Capture | str | os.PathLike[str],
     config: TrainingConfig | None = None,
-    run: Run | str | os.PathLike[str] | None = None,
+    run: str | os.PathLike[str] | None = None,
     *,
     engine: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     start: TrainingState | None = None,
@@ -68,9 +70,10 @@ def train(
         capture: photos with cameras, or the folder of a capture, whose photos are used at full size, or as those that
             the run to resume began with; its test views are not touched.
         config: the recipe; the published one by default, or the run's own when resuming.
-        run: where to keep log, checkpoints and the scene: a run made by `create_training_run`, or a folder to make one
-            in. Without it nothing is written.
-        engine: what trains, a name in `leansplat.engines.ENGINES`: by default "cpu", or what `run` was made for.
+        run: folder to make a run in, which keeps log, checkpoints and the scene. Without it nothing is written.
+        engine: what trains, a name in `leansplat.engines.ENGINES`: by default "cpu", or what the run began
+            with.
+        settings: further ones to record in the run's config.json, as JSON: where the capture is, its downscale.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
         start: where to begin instead of at the capture's points, at its step 0; changed in place. Resuming a run that
@@ -88,30 +91,27 @@ def train(
         RunError: the run folder is in use, or does not fit what is to be resumed.
         InputError: there is no such engine, or `start` is of another one.
     """
-    begun = run_to_resume(run) if resume else None
-    capture, settings = opened(capture, None if begun is None else begun.folder)
-    if not capture.train:
-        raise CaptureError(f"capture {capture.name} has no training views; check its split")
     if start is not None and engine not in (None, start.model.engine):
         raise InputError(f"the start to train from is held by the engine {start.model.engine}; leave {engine} out")
-    engine = engine if start is None else start.model.engine
-    if begun is not None:
-        run = begun
-        config, state = _resume(run, capture, config, start, engine)
-    else:
-        config = config or TrainingConfig()
-        if run is not None and not isinstance(run, Run):
-            run = create_training_run(
-                *(run, capture, config), engine=engine or "cpu", settings=settings, overwrite=overwrite
-            )
-        state = start or begin_training(capture, config, loop.engine_of(run, engine))
+    session = open_session(
+        "train",
+        capture,
+        {"training": Part(config, TrainingConfig, TrainingConfig)},
+        run,
+        engine=engine if start is None else start.model.engine,
+        settings=settings,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    capture, config, checkpoint = session.capture, session.settings(TrainingConfig), session.resumed()
+    state = checkpoint.state if checkpoint else start or begin_training(capture, config, session.engine)
     state.remember(config)
     loop.run_steps(
         state,
-        lambda: _scheduled_step(state, capture, config, run),
+        lambda: _scheduled_step(state, capture, config, session.run),
         0,
         config.iterations,
-        run=run,
+        run=session.run,
         save=lambda path: write_checkpoint(path, Checkpoint(state, config)),
         checkpoint_every=config.checkpoint_every,
         progress=progress,
@@ -119,41 +119,8 @@ def train(
     )
     gaussians = state.gaussians()
     warn_of_empty_views(gaussians, capture.train, capture.background, "training", state.model.engine)
-    if run is not None:
-        run.write_scene(gaussians)
-        run.log("finished", state.step, gaussians=len(gaussians), seconds=round(state.seconds, 3))
-    return TrainingResult(gaussians, state, state.seconds)
-
-
-def create_training_run(
-    folder: str | os.PathLike[str],
-    capture: Capture,
-    config: TrainingConfig,
-    *,
-    engine: str = "cpu",
-    settings: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> Run:
-    """Make the run folder of a training.
-
-    Args:
-        engine: see `train`.
-        settings: further ones to record, as JSON: where the capture is, its downscale.
-        overwrite: see `create_run`.
-    """
-    return create_run(
-        folder,
-        "train",
-        {
-            "background": list(capture.background),
-            **(settings or {}),
-            "engine": engines.named(engine).name,
-            "training": config.to_json(),
-        },
-        {"capture": hash_capture(capture)},
-        seed=config.seed,
-        overwrite=overwrite,
-    )
+    session.finish(gaussians, state.step, state.seconds)
+    return TrainingResult(gaussians, state, state.seconds, session.run)
 
 
 def begin_training(capture: Capture, config: TrainingConfig, engine: str = "cpu") -> TrainingState:
@@ -171,17 +138,6 @@ def begin_training(capture: Capture, config: TrainingConfig, engine: str = "cpu"
     )
     gaussians = replace(gaussians, antialiased=config.antialiased, origin=origin)
     return TrainingState.begin(gaussians, config, capture.extent, generator=generator, engine=engine)
-
-
-def _resume(
-    run: Run, capture: Capture, config: TrainingConfig | None, start: TrainingState | None, engine: str | None
-) -> tuple[TrainingConfig, TrainingState]:
-    began_with = run.began_with("training", TrainingConfig)
-    engine = loop.engine_of(run, engine)
-    checkpoint = loop.resume(run, "train", {"training": config} if config is not None else {}, capture)
-    if checkpoint is not None:
-        return began_with, checkpoint.state
-    return began_with, start or begin_training(capture, began_with, engine)
 
 
 def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConfig, run: Run | None) -> float:

@@ -1,5 +1,5 @@
 """Where trimming and compression start: a checkpoint of a run or of 3DGS, with its optimiser, or any scene with a fresh
-one; and the run folder of what starts there.
+one.
 
 However a scene comes, training goes on after the end of its schedule, with the position rate at its final value.
 """
@@ -7,16 +7,12 @@ However a scene comes, training goes on after the end of its schedule, with the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from leansplat import engines, formats
-from leansplat.captures.capture import Capture
-from leansplat.configs import Config
 from leansplat.engines.engine import Moments
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
@@ -24,7 +20,7 @@ from leansplat.formats import inria_checkpoint
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.origin import settled
-from leansplat.runs import Run, create_run, hash_capture, hash_file, open_run
+from leansplat.runs import hash_file, open_run
 from leansplat.training import schedule
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.config import TrainingConfig
@@ -39,13 +35,11 @@ class Start:
         state: scene and optimiser, at the end of the training schedule, so that the position rate is the final one.
         training: the recipe to fine-tune with.
         has_optimizer: whether moments and statistics come from the scene's training.
-        sha256: of the file the scene was read from, None for one from memory.
     """
 
     state: TrainingState
     training: TrainingConfig
     has_optimizer: bool
-    sha256: str | None
 
 
 def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: int, engine: str = "cpu") -> Start:
@@ -63,7 +57,7 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
         InputError: there is no scene, or it has no Gaussians, or some are not finite.
     """
     if isinstance(scene, Gaussians):
-        return _fresh(scene, extent, seed, engine, None, "the scene")
+        return _fresh(scene, extent, seed, engine, "the scene")
     path = Path(scene)
     file = _last_checkpoint(path)
     if file is not None:
@@ -76,68 +70,21 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
             extent=extent,
             seconds=0.0,
         )
-        return Start(state, checkpoint.config, True, hash_file(file))
+        return Start(state, checkpoint.config, True)
     file = formats.scene_path(path)
     if file.suffix.lower() in inria_checkpoint.FORMAT.suffixes:
         return _from_3dgs(file, seed, engine)
-    return _fresh(formats.read(file), extent, seed, engine, hash_file(*formats.scene_files(file)), str(path))
+    return _fresh(formats.read(file), extent, seed, engine, str(path))
 
 
-def check_scene(run: Run, scene: Gaussians | str | os.PathLike[str]) -> None:
-    """Refuse to go on with a run from another scene file than it began with.
-
-    Raises:
-        InputError: there is no such file, or it is another one.
-    """
-    if not isinstance(scene, Gaussians):
-        checkpoint = _last_checkpoint(Path(scene))
-        files = formats.scene_files(scene) if checkpoint is None else (checkpoint,)
-        run.check_input("scene", hash_file(*files))
-
-
-def create_run_from(
-    scene: Gaussians | str | os.PathLike[str],
-    folder: str | os.PathLike[str],
-    command: str,
-    capture: Capture,
-    config: Mapping[str, Config],
-    seed: int,
-    *,
-    engine: str = "cpu",
-    settings: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> Run:
-    """Make the run folder of a command that starts from a scene.
-
-    Args:
-        scene: as `start_from` takes it.
-        config: the command's own settings, by the name of their part in config.json.
-        engine: what trains.
-        settings: further ones to record, as JSON: where the capture is, its downscale.
-        overwrite: see `create_run`.
+def hash_scene(scene: str | os.PathLike[str]) -> str:
+    """SHA-256 of the files that `start_from` reads.
 
     Raises:
-        InputError: the scene cannot be used, or lies in the folder that the run would replace.
-        RunError: the folder is in use, or cannot be made.
+        InputError: there is no such scene.
     """
-    path = None if isinstance(scene, Gaussians) else Path(scene)
-    if path is not None and Path(folder).resolve() in (path.resolve(), path.resolve().parent):
-        raise InputError(
-            f"{folder} holds the scene to {command}, which would be lost; choose another folder for the run"
-        )
-    start = start_from(scene, capture.extent, seed, engine)
-    inputs = {"capture": hash_capture(capture)}
-    if start.sha256 is not None:
-        inputs["scene"] = start.sha256
-    parts = {name: part.to_json() for name, part in {**config, "training": start.training}.items()}
-    recorded = {
-        "background": list(capture.background),
-        **(settings or {}),
-        "engine": engine,
-        "scene": None if path is None else str(scene),
-        **parts,
-    }
-    return create_run(folder, command, recorded, inputs, seed=seed, overwrite=overwrite)
+    checkpoint = _last_checkpoint(Path(scene))
+    return hash_file(*(formats.scene_files(scene) if checkpoint is None else (checkpoint,)))
 
 
 def _last_checkpoint(path: Path) -> Path | None:
@@ -162,12 +109,12 @@ def _moved(state: TrainingState, training: TrainingConfig, engine: str) -> Train
     return replace(state, model=model, statistics=state.statistics.to(model.device), memory=memory)
 
 
-def _fresh(gaussians: Gaussians, extent: float, seed: int, engine: str, sha256: str | None, name: str) -> Start:
+def _fresh(gaussians: Gaussians, extent: float, seed: int, engine: str, name: str) -> Start:
     gaussians = gaussians.finite_equivalent()
     _check(gaussians, name)
     training = TrainingConfig(seed=seed, sh_degree=gaussians.sh_degree, antialiased=gaussians.antialiased)
     state = TrainingState.begin(gaussians, training, extent, step=training.iterations, engine=engine)
-    return Start(state, training, False, sha256)
+    return Start(state, training, False)
 
 
 def _from_3dgs(file: Path, seed: int, engine: str) -> Start:
@@ -194,7 +141,7 @@ def _from_3dgs(file: Path, seed: int, engine: str) -> Start:
         max_radius=checkpoint.max_radius,
         gradient_sum=checkpoint.gradient_sum,
     )[order].to(state.model.device)
-    return Start(state, training, True, hash_file(file))
+    return Start(state, training, True)
 
 
 def _check(gaussians: Gaussians, name: str) -> None:

@@ -16,9 +16,9 @@ from leansplat.engines.cpu.packed import pack
 from leansplat.errors import InputError, SceneFileError
 from leansplat.ordering import morton_order
 from leansplat.pruning import TrimmingConfig, trim
-from leansplat.pruning.start import start_from
 from leansplat.runs import hash_file, open_run
 from leansplat.training import schedule
+from leansplat.training.start import hash_scene, start_from
 
 OTHER_EXTENT = 9.0
 
@@ -84,13 +84,13 @@ def test_the_other_learning_rates_are_the_files(path: Path) -> None:
 def test_a_start_tells_which_file_it_is_from(path: Path, tmp_path: Path) -> None:
     start = start_from(Training().save(path), OTHER_EXTENT, 0)
     assert start.has_optimizer
-    assert start.sha256 == hash_file(path)
+    assert hash_scene(path) == hash_file(path)
     cloud = tmp_path / "out" / "point_cloud" / "iteration_30" / "point_cloud.ply"
     cloud.parent.mkdir(parents=True)
     formats.write(random_scene(5), cloud)
     start = start_from(tmp_path / "out", OTHER_EXTENT, 0)
     assert not start.has_optimizer
-    assert start.sha256 == hash_file(cloud)
+    assert hash_scene(tmp_path / "out") == hash_file(cloud)
     assert (len(start.state.model), start.state.extent) == (5, OTHER_EXTENT)
 
 
