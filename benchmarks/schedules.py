@@ -25,7 +25,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,8 @@ from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
 from leansplat.progress_bar import ProgressBar
 from leansplat.simd.threads import set_thread_count, thread_count
-from leansplat.training import TrainingConfig, densification, train
+from leansplat.training import TrainingConfig, train
+from leansplat.training.strategies import Densification, densification
 
 RESULT = Path(__file__).parent / "results" / "schedules.json"
 FOLDERS = {"fox": 4, "chair": 4, "south_building": 2, "tumbler": 4, "fruit": 4}
@@ -102,10 +102,10 @@ def recipe(iterations: int, rule: str) -> TrainingConfig:
     if rule == "as scaled":
         return scaled
     share = iterations / published.iterations
-    return replace(
-        scaled,
-        densify_every=max(25, math.floor(share * published.densify_every + 0.5)),
-        reset_opacities_every=math.floor(share * published.reset_opacities_every + 0.5),
+    return scaled.adjusted(
+        Densification,
+        every=max(25, math.floor(share * Densification().every + 0.5)),
+        reset_every=math.floor(share * Densification().reset_every + 0.5),
         prune_large_after=0,
     )
 
@@ -123,7 +123,13 @@ def limit_of_one_size() -> Iterator[None]:
 
 def measure(capture: Capture, iterations: int, rule: str) -> dict[str, Any]:
     config = recipe(iterations, rule)
-    settings = {name: getattr(config, name) for name in ("densify_every", "reset_opacities_every", "prune_large_after")}
+    densified = config.strategy(Densification)
+    assert densified is not None
+    settings = {
+        "densify_every": densified.every,
+        "reset_opacities_every": densified.reset_every,
+        "prune_large_after": densified.prune_large_after,
+    }
     began = time.process_time()
     try:
         limit = limit_of_one_size() if rule == "in proportion" else nullcontext()

@@ -205,7 +205,7 @@ def test_train_makes_a_run_with_a_scene_a_log_and_metrics(trained: Path, capture
 
 def test_train_scales_the_schedule_with_the_iterations(trained: Path) -> None:
     training = json.loads((trained / "config.json").read_text())["settings"]["training"]
-    assert training["densify_until"] / training["iterations"] == 15_000 / 30_000
+    assert training["strategies"]["densification"]["until"] / training["iterations"] == 15_000 / 30_000
 
 
 def test_train_with_the_same_seed_gives_the_same_bytes(trained, capture, tmp_path, capsys) -> None:

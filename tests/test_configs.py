@@ -13,8 +13,8 @@ from leansplat.compression import CompressionConfig, FineTuningConfig, NpzCodec,
 from leansplat.compression.config import TableConfig
 from leansplat.configs import Config
 from leansplat.errors import InputError
-from leansplat.experiments.jobs import Job
-from leansplat.experiments.sources import Source
+from leansplat.paper.jobs import Job
+from leansplat.paper.sources import Source
 from leansplat.pruning import TrimmingConfig
 from leansplat.training import TrainingConfig
 
@@ -93,8 +93,8 @@ def test_a_wrong_type_is_refused_from_a_script_as_from_json() -> None:
 
 
 def test_a_whole_number_does_where_any_number_is_wanted() -> None:
-    found = TrainingConfig.from_json({"densify_gradient": 1})
-    assert type(found.densify_gradient) is float
+    found = TrainingConfig.from_json({"sh0_rate": 1})
+    assert type(found.sh0_rate) is float
     assert TrimmingConfig(keep=1).keep == 1
 
 

@@ -21,6 +21,7 @@ from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, TrainingState, train, training_step
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.start import start_from
+from leansplat.training.strategies import Densification, FaintPruning, LearnedMask
 from leansplat.training.trainer import begin_training
 
 CAPTURE = tiny_capture()
@@ -28,15 +29,11 @@ CONFIG = TrainingConfig(
     iterations=40,
     sh_degree=1,
     sh_degree_every=10,
-    densify_from=8,
-    densify_until=35,
-    densify_every=8,
-    densify_gradient=2e-5,
-    reset_opacities_every=20,
-    mask_weight=5e-4,
-    mask_rate=0.1,
-    opacity_pruning_until=41,
-    opacity_pruning_threshold=0.02,
+    strategies=(
+        Densification(after=8, until=35, every=8, gradient=2e-5, reset_every=20),
+        LearnedMask(weight=5e-4, rate=0.1, every=8),
+        FaintPruning(start=35, until=41, every=8, opacity=0.02),
+    ),
     checkpoint_every=15,
 )
 SHORT = TrimmingConfig(keep=0.5, rounds=2, every=4, finetune=4, checkpoint_every=5)
@@ -71,7 +68,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @other_engines
 def test_a_training_begins_like_that_of_the_cpu(name: str) -> None:
-    config = replace(CONFIG, iterations=8, mask_weight=0.0)
+    config = replace(CONFIG, iterations=8, strategies=())
     start = begin_training(CAPTURE, config).gaussians()
     # Not round, or rotations would have a gradient of rounding alone, of which Adam makes a whole step.
     start = replace(start, scales=start.scales + torch.tensor([0.4, 0.0, -0.4]))
@@ -98,7 +95,7 @@ def test_it_learns_and_keeps_what_a_run_keeps(trained: Path) -> None:
     checkpoint = read_checkpoint(run.checkpoint_path(40))
     assert checkpoint.state.model.engine == "torch"
     assert_same(checkpoint.state.gaussians(), formats.read(run.scene_path))
-    plain = replace(CONFIG, iterations=80, densify_until=0, opacity_pruning_until=0, mask_weight=0.0)
+    plain = replace(CONFIG, iterations=80, strategies=())
     losses: list[float] = []
     train(CAPTURE, plain, engine="torch", progress=lambda step, total, values: losses.append(values["loss"]))
     assert losses[-1] < 0.8 * losses[0]

@@ -31,6 +31,7 @@ from leansplat.runs import hash_capture
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from leansplat.training.start import start_from
+from leansplat.training.strategies import Densification
 from leansplat.training.trainer import begin_training
 
 CONFIG = replace(TrainingConfig().scaled(300), sh_degree=0, random_points=200)
@@ -153,11 +154,11 @@ def _sorted(means: torch.Tensor) -> torch.Tensor:
 
 def test_as_many_gaussians_are_too_large_far_out_as_near() -> None:
     """What is large is removed by its distance to the cameras, which are in the world, as positions are not."""
-    config = replace(CONFIG, iterations=40, densify_from=10, densify_until=31, densify_every=10, prune_large_after=0)
-    config = replace(config, reset_opacities_every=15)
+    densification = Densification(after=10, until=31, every=10, prune_large_after=0, reset_every=15)
+    config = replace(CONFIG, iterations=40, strategies=(densification,))
 
     def left(capture: captures.Capture, prune_size: float) -> int:
-        return len(train(capture, replace(config, prune_size=prune_size)).gaussians)
+        return len(train(capture, config.adjusted(Densification, prune_size=prune_size)).gaussians)
 
     near = left(tiny_capture(), 0.06)
     assert near < 0.7 * left(tiny_capture(), 1.0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from leansplat.pruning import TrimmingConfig, trim
 from leansplat.runs import Run
 from leansplat.seeds import check_seed
 from leansplat.training import TrainingConfig, train
+from leansplat.training.strategies import Densification
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
     capture = synthetic_capture(config.views, config.size, config.seed)
 
     recipe = TrainingConfig(seed=config.seed).scaled(config.iterations)
-    training = replace(recipe, densify_every=config.densify_every)
+    training = recipe.adjusted(Densification, every=config.densify_every)
     trained = train(capture, training, folder / "trained", overwrite=overwrite, progress=progress)
 
     trimming = TrimmingConfig(

@@ -161,6 +161,8 @@ class Run:
         """
         try:
             return kind.from_json(self.config["settings"].get(part, {}))
+        except RunError:
+            raise
         except InputError as error:
             path = self.folder / "config.json"
             raise RunError(f"{path} is damaged ({error}); restore it or start a new run") from error

@@ -14,10 +14,11 @@ from leansplat.paper.lottery import Ticket, lottery_config, lottery_ticket
 from leansplat.training import TrainingConfig, train
 from leansplat.training.initialisation import neighbour_distances
 from leansplat.training.schedule import position_rate
+from leansplat.training.strategies import Densification
 from leansplat.training.trainer import TrainingResult
 
 CAPTURE = tiny_capture()
-CONFIG = replace(TrainingConfig().scaled(150), sh_degree=1, densify_every=5)
+CONFIG = replace(TrainingConfig().scaled(150), sh_degree=1).adjusted(Densification, every=5)
 
 
 @pytest.fixture(scope="module")

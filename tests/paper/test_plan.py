@@ -25,6 +25,7 @@ from leansplat.paper.sources import Source
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.training.config import TrainingConfig
+from leansplat.training.strategies import Densification, FaintPruning, LearnedMask
 
 FOX, CHAIR = Source("fox", "photos/fox", 4), Source("chair", "photos/chair", 1, "white")
 
@@ -101,9 +102,10 @@ def test_unscaled_jobs_are_the_papers() -> None:
     assert trimming_config(jobs[CONTROL]) == TrimmingConfig(control=True, seed=1)
     once = TrimmingConfig(count=7, rounds=1, every=1, finetune=30_000, seed=1)
     assert trimming_config(jobs["one-shot-gradient-0.6"], 7) == once
-    no_prior = training_config(jobs["no-prior-0.05"])
-    assert (no_prior.densify_until, no_prior.opacity_pruning_until, no_prior.iterations) == (15_000, 25_000, 30_000)
-    assert training_config(jobs["mask-0.0005"]) == replace(published, mask_weight=5e-4)
+    faint = FaintPruning(start=15_000, until=25_000, every=100, opacity=0.05)
+    assert training_config(jobs["no-prior-0.05"]) == replace(published, strategies=(Densification(), faint))
+    masked = replace(published, strategies=(Densification(), LearnedMask(weight=5e-4)))
+    assert training_config(jobs["mask-0.0005"]) == masked
 
 
 def test_a_scaled_baseline_is_the_scaled_recipe_and_7k_the_same_cut_off() -> None:
@@ -184,4 +186,6 @@ def test_the_learned_mask_goes_as_far_in_a_shorter_schedule() -> None:
     jobs = [job for job in make_plan([FOX], ["figure 8"], scale=0.1).jobs if job.variant.startswith("mask-")]
     full = TrainingConfig()
     for config in map(training_config, jobs):
-        assert config.mask_rate * config.iterations == pytest.approx(full.mask_rate * full.iterations)
+        mask = config.strategy(LearnedMask)
+        assert mask is not None
+        assert mask.rate * config.iterations == pytest.approx(LearnedMask().rate * full.iterations)

@@ -21,9 +21,10 @@ from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.start import start_from
+from leansplat.training.strategies import Densification
 
 CAPTURE = tiny_capture()
-TRAINING = replace(TrainingConfig().scaled(120), sh_degree=1, densify_every=5)
+TRAINING = replace(TrainingConfig().scaled(120), sh_degree=1).adjusted(Densification, every=5)
 SHORT = {"rounds": 3, "every": 4, "finetune": 8, "checkpoint_every": 5}
 
 

@@ -13,6 +13,7 @@ from leansplat.gaussians import TENSOR_NAMES
 from leansplat.simd.sharing import FairShare
 from leansplat.simd.threads import set_thread_count, thread_count, working_threads
 from leansplat.training import TrainingConfig, train, training_step
+from leansplat.training.strategies import Densification
 from leansplat.training.trainer import begin_training
 
 if numba.config.NUMBA_NUM_THREADS < 2:
@@ -75,7 +76,7 @@ def test_what_turns_out_slower_is_seldom_tried() -> None:
 
 
 def trained() -> dict[str, torch.Tensor]:
-    scene = train(tiny_capture(), TrainingConfig(iterations=30, densify_from=5, densify_every=5)).gaussians
+    scene = train(tiny_capture(), TrainingConfig(iterations=30).adjusted(Densification, after=5, every=5)).gaussians
     return {name: getattr(scene, name) for name in TENSOR_NAMES}
 
 

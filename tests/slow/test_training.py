@@ -50,6 +50,7 @@ import os, signal, sys
 from dataclasses import replace
 from support.tiny import tiny_capture
 from leansplat.training import TrainingConfig, train
+from leansplat.training.strategies import Densification
 
 folder, kill_at, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "resume"
 
@@ -57,7 +58,7 @@ def after_step(state):
     if state.step == kill_at:
         os.kill(os.getpid(), signal.SIGKILL)
 
-config = replace(TrainingConfig().scaled(300), densify_every=10, checkpoint_every=70)
+config = replace(TrainingConfig().scaled(300), checkpoint_every=70).adjusted(Densification, every=10)
 train(tiny_capture(), config, folder, resume=resume, after_step=after_step)
 """
     import leansplat

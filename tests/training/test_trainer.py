@@ -24,16 +24,12 @@ from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, TrainingState, schedule, train, training_step
 from leansplat.training import trainer as trainer_module
 from leansplat.training.checkpoint import read_checkpoint
+from leansplat.training.strategies import Densification, FaintPruning
 from leansplat.training.trainer import begin_training
 
 CAPTURE = tiny_capture()
-CONFIG = replace(
-    TrainingConfig().scaled(90),
-    sh_degree=1,
-    densify_every=3,
-    reset_opacities_every=9,
-    prune_large_after=3,
-    checkpoint_every=20,
+CONFIG = replace(TrainingConfig().scaled(90), sh_degree=1, checkpoint_every=20).adjusted(
+    Densification, every=3, reset_every=9, prune_large_after=3
 )
 
 
@@ -171,8 +167,8 @@ def test_a_capture_without_training_views_is_refused() -> None:
 
 def test_losing_every_gaussian_ends_the_run_with_a_sentence_that_says_why() -> None:
     with pytest.raises(RunError, match=r"no Gaussian is left after step 3: 0 .* too large .* and 30 .* transparent"):
-        train(CAPTURE, replace(CONFIG, prune_opacity=1.0, densify_gradient=1.0))
-    tiny = replace(CONFIG, prune_size=1e-6, prune_large_after=0, reset_opacities_every=1, densify_gradient=1.0)
+        train(CAPTURE, CONFIG.adjusted(Densification, prune_opacity=1.0, gradient=1.0))
+    tiny = CONFIG.adjusted(Densification, prune_size=1e-6, prune_large_after=0, reset_every=1, gradient=1.0)
     with pytest.raises(RunError, match=r"no Gaussian is left after step 3: 30 .* too large .* and 0 .* transparent"):
         train(CAPTURE, tiny)
 
@@ -181,9 +177,9 @@ def test_losing_most_gaussians_for_their_size_warns(caplog: pytest.LogCaptureFix
     start = begin_training(CAPTURE, CONFIG)
     size = start.gaussians().scales.amax(dim=1).exp().sort().values
     limit = float(size[5]) / CAPTURE.extent
-    config = replace(CONFIG, prune_size=limit, prune_large_after=0, reset_opacities_every=2, densify_gradient=1.0)
+    settings = {"prune_size": limit, "prune_large_after": 0, "reset_every": 2, "gradient": 1.0, "until": 4}
     with caplog.at_level(logging.WARNING, "leansplat"):
-        train(CAPTURE, replace(config, densify_until=4), start=start)
+        train(CAPTURE, CONFIG.adjusted(Densification, **settings), start=start)
     assert len(caplog.messages) == 1
     assert re.match(r"step 3 removed 2\d Gaussians for their size and left \d; ", caplog.messages[0])
     caplog.clear()
@@ -196,7 +192,7 @@ def test_short_trainings_learn_a_sparse_distant_scene(iterations: int, tmp_path:
     capture = distant_capture()
     config = TrainingConfig(sh_degree=0).scaled(iterations)
     size = begin_training(capture, config).gaussians().scales.amax(dim=1).exp()
-    assert float(size.min()) > config.prune_size * capture.extent
+    assert float(size.min()) > Densification().prune_size * capture.extent
     scene = train(capture, config, tmp_path / "run").gaussians
     assert len(scene) > len(size)
     assert all(event.get("large", 0) == 0 for event in open_run(tmp_path / "run").events())
@@ -288,12 +284,12 @@ def test_an_antialiased_scene_stays_one() -> None:
 
 
 def test_pruning_by_opacity_goes_on_after_densification_where_asked(tmp_path: Path) -> None:
-    config = replace(CONFIG, opacity_pruning_until=75, opacity_pruning_threshold=0.01)
+    config = CONFIG.adjusted(FaintPruning, start=45, until=75, every=3, opacity=0.01)
     train(CAPTURE, config, tmp_path / "run")
     events = [event for event in open_run(tmp_path / "run").events() if event["event"] == "faint_removed"]
     assert events
-    assert all(config.densify_until <= event["step"] < 75 for event in events)
-    assert all(event["step"] % config.densify_every == 0 for event in events)
+    assert all(45 <= event["step"] < 75 for event in events)
+    assert all(event["step"] % 3 == 0 for event in events)
     plain = train(CAPTURE, CONFIG)
     assert events[-1]["gaussians"] < len(plain.gaussians)
 
@@ -317,7 +313,7 @@ def test_views_that_show_nothing_are_counted_after_training(caplog: pytest.LogCa
 def test_one_camera_far_away_costs_little() -> None:
     """It used to multiply every rate and size by hundreds."""
     far = replace(CAPTURE.train[0], camera=look_at((3000, 0, 0), (0, 0, 0), (0, 0, 1), 0.7, 40, 40))
-    config = replace(CONFIG.scaled(200), densify_every=25)
+    config = CONFIG.scaled(200).adjusted(Densification, every=25)
     scores = [
         evaluate(train(capture, config).gaussians, CAPTURE, lpips=None, fps=False).psnr
         for capture in (replace(CAPTURE, train=CAPTURE.train[1:]), replace(CAPTURE, train=(far, *CAPTURE.train[1:])))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.seeds import check_seed
-from leansplat.training.config import MOST_STEPS
+from leansplat.training.lengths import MOST_STEPS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class Task:
 def training_config(job: Job) -> TrainingConfig:
     """The recipe of a training: the published one at the length of the schedule, then the job's own settings."""
     settings = {name: value for name, value in job.settings.items() if name not in ("schedule", "ticket")}
-    return replace(TrainingConfig(seed=job.seed).scaled(job.settings["schedule"]), **settings)
+    return TrainingConfig(seed=job.seed).scaled(job.settings["schedule"]).with_settings(settings)
 
 
 def trimming_config(job: Job, count: int | None = None) -> TrimmingConfig:

@@ -14,6 +14,7 @@ import torch
 
 from leansplat.captures import Points
 from leansplat.training import TrainingConfig, TrainingState, gaussians_from_points
+from leansplat.training.strategies import Densification
 
 Ticket = Literal["authors", "fair"]
 
@@ -22,7 +23,7 @@ def lottery_config(config: TrainingConfig, ticket: Ticket) -> TrainingConfig:
     """The recipe to train a ticket with: `config` without densification, and with the final position rate throughout
     for the authors' ticket."""
     rate = config.position_rate_final if ticket == "authors" else config.position_rate
-    return replace(config, densify_until=0, position_rate=rate)
+    return replace(config.without(Densification), position_rate=rate)
 
 
 def lottery_ticket(trimmed: TrainingState, config: TrainingConfig, ticket: Ticket) -> TrainingState:

@@ -16,6 +16,7 @@ from leansplat.paper.sources import Source
 from leansplat.pruning import CRITERIA
 from leansplat.seeds import check_seed
 from leansplat.training import MOST_STEPS, TrainingConfig
+from leansplat.training.strategies import LearnedMask
 
 BASE, SHORT, CONTROL = "base", "7k", "control"
 """Variants: the 3DGS baseline of 30,000 steps, its schedule cut off after 7,000, and trimming that removes nothing."""
@@ -207,7 +208,7 @@ def _figure_7c(recipe: Recipe) -> Iterator[Job]:
 def _figure_8(recipe: Recipe) -> Iterator[Job]:
     yield from _gradient_rows(recipe)
     # A mask starts far from where it removes; in fewer steps of the same size it would never get there.
-    rate = TrainingConfig().mask_rate / recipe.scale
+    rate = LearnedMask().rate / recipe.scale
     yield from (recipe.train(f"mask-{weight:g}", mask_weight=weight, mask_rate=rate) for weight in MASK_WEIGHTS)
 
 

@@ -9,7 +9,7 @@ from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.seeds import check_seed
-from leansplat.training.config import MOST_STEPS
+from leansplat.training.lengths import MOST_STEPS
 
 GradientSource = Literal["fresh", "stale"]
 Unseen = Literal["opacity", "keep", "prune"]

@@ -1,4 +1,4 @@
-"""Training: loss, optimiser, schedule, densification, checkpoints, and the loop that puts them together.
+"""Training: the recipe, its schedule and strategies, checkpoints, and the loop that puts them together.
 
 The names below are imported on first use, so that reading settings does not wait for PyTorch and the kernels.
 """
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leansplat.training.checkpoint import read_checkpoint
-    from leansplat.training.config import MOST_STEPS, TrainingConfig
+    from leansplat.training.config import TrainingConfig
     from leansplat.training.initialisation import gaussians_from_points
+    from leansplat.training.lengths import MOST_STEPS
     from leansplat.training.state import TrainingState, training_step
     from leansplat.training.trainer import TrainingResult, train
 
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    "MOST_STEPS": "config",
+    "MOST_STEPS": "lengths",
     "TrainingConfig": "config",
     "TrainingResult": "trainer",
     "TrainingState": "state",

@@ -28,9 +28,24 @@ from leansplat.gaussians import WORLD
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
 from leansplat.training.state import TrainingState
+from leansplat.training.strategies.flat import MASK
+from leansplat.training.strategies.strategy import Memory, Strategy
 
 FORMAT = "leansplat-checkpoint-1"
 """Name and version of what the metadata and the tensors mean."""
+
+_STRATEGY = "strategy."
+"""What the names of tensors begin with that strategies remember; their own names follow."""
+
+_TYPES = {
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.int32: "I32",
+    torch.int64: "I64",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""What safetensors calls the types of tensors that a strategy may remember."""
 
 _GENERATOR_BYTES = len(torch.Generator().get_state())
 _COUNTERS = {"step": int, "adam_steps": int, "count": int, "antialiased": bool, "extent": float, "seconds": float}
@@ -63,8 +78,8 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
         "generator": state.generator.get_state(),
         "view_queue": state.view_queue.clone(),
     }
-    if state.mask is not None:
-        tensors["mask"] = state.mask.cpu()
+    for name, memory in state.memory.items():
+        tensors |= {f"{_STRATEGY}{name}.{tensor}": values.cpu() for tensor, values in memory.items()}
     counters = {
         "engine": state.model.engine,
         "step": state.step,
@@ -104,7 +119,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             facts = _facts(counters, config)
             _check_tensors(file, facts, counters["engine"], config)
             # Cloned, because safetensors maps the file: kernels want aligned memory, and training changes it.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
+            tensors = {MASK.get(name, name): file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         if not isinstance(notes, dict):
             raise ValueError("notes are not an object")
         return Checkpoint(_state(tensors, facts, counters, config), config, notes)
@@ -147,12 +162,15 @@ def _check_tensors(file: Any, facts: Facts, engine: str, config: TrainingConfig)
         "generator": ("U8", [_GENERATOR_BYTES]),
         "view_queue": ("I64", None),
     }
-    if config.mask_weight > 0:
-        expected["mask"] = ("F32", [count, 3])
-    if set(file.keys()) != set(expected):
+    for each in config.strategies:
+        for name, values in each.memory(0).items():
+            shape = list(values.shape) if name in each.without_rows else [count, *values.shape[1:]]
+            expected[f"{_STRATEGY}{each.name}.{name}"] = (_TYPES[values.dtype], shape)
+    names = {MASK.get(name, name): name for name in file.keys()}  # noqa: SIM118 - not a mapping
+    if set(names) != set(expected):
         raise ValueError(f"it holds the tensors {', '.join(sorted(file.keys()))}")
     for name, (wanted_type, wanted_shape) in expected.items():
-        header = file.get_slice(name)
+        header = file.get_slice(names[name])
         shape = list(header.get_shape())
         if header.get_dtype() != wanted_type or (wanted_shape is not None and shape != list(wanted_shape)):
             raise ValueError(f"tensor {name} is {header.get_dtype()} {shape}")
@@ -177,5 +195,9 @@ def _state(
         step=counters["step"],
         extent=counters["extent"],
         seconds=counters["seconds"],
-        mask=tensors["mask"].to(model.device) if "mask" in tensors else None,
+        memory={each.name: _memory(tensors, each, model.device) for each in config.strategies},
     )
+
+
+def _memory(tensors: Mapping[str, Tensor], strategy: Strategy, device: torch.device) -> Memory:
+    return {name: tensors[f"{_STRATEGY}{strategy.name}.{name}"].to(device) for name in strategy.memory(0)}

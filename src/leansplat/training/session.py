@@ -234,11 +234,23 @@ def _check_resumable(run: Run, command: str, settings: Mapping[str, Config], cap
     changed = []
     for part, config in settings.items():
         then, now = run.began_with(part, type(config)).to_json(), config.to_json()
-        changed += [name for name in now if now[name] != then[name]]
+        changed += _changed(then, now)
     if changed:
         names = ", ".join(changed)
         raise RunError(f"{run.folder} was started with other settings ({names}); keep them or start a new run")
     run.check_input("capture", hash_capture(capture))
+
+
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Names of the settings that differ, such as "seed" or "strategies.densification.every"."""
+    names: list[str] = []
+    for name in {**then, **now}:
+        before, after = then.get(name), now.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            names += _changed(before, after, f"{prefix}{name}.")
+        elif before != after:
+            names.append(f"{prefix}{name}")
+    return names
 
 
 def _seed(configs: Mapping[str, Config]) -> int:

@@ -97,12 +97,16 @@ def _last_checkpoint(path: Path) -> Path | None:
 
 
 def _moved(state: TrainingState, training: TrainingConfig, engine: str) -> TrainingState:
-    """The state in the hands of an engine, with its moments and statistics."""
+    """The state in the hands of an engine, with its moments, its statistics, and what strategies remember."""
     before = state.model
     if before.engine == engine:
         return state
     model = engines.named(engine).begin(before.gaussians(), schedule.rates(training), before.moments())
-    return replace(state, model=model, statistics=state.statistics.to(model.device))
+    memory = {
+        name: {tensor: values.to(model.device) for tensor, values in remembered.items()}
+        for name, remembered in state.memory.items()
+    }
+    return replace(state, model=model, statistics=state.statistics.to(model.device), memory=memory)
 
 
 def _fresh(gaussians: Gaussians, extent: float, seed: int, engine: str, name: str) -> Start:

@@ -7,7 +7,7 @@ they do between steps (densify, prune) differs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
-from leansplat.training.mask import GRADIENTS, fresh_mask, update_mask
+from leansplat.training.strategies.strategy import Memory, named
 
 
 @dataclass
@@ -37,7 +37,7 @@ class TrainingState:
         step: steps made so far.
         extent: scene extent, the unit of the position learning rate and of sizes.
         seconds: time spent in training so far, over all sittings.
-        mask: (N, 3) learned mask where `TrainingConfig.mask_weight` asks for one; see `training.mask`.
+        memory: what each strategy of the recipe remembers, by the strategy's name.
     """
 
     model: Model
@@ -47,7 +47,7 @@ class TrainingState:
     step: int
     extent: float
     seconds: float = 0.0
-    mask: Tensor | None = None
+    memory: dict[str, Memory] = field(default_factory=dict)
 
     @classmethod
     def begin(
@@ -71,15 +71,23 @@ class TrainingState:
             generator = torch.Generator().manual_seed(config.seed)
         ordered = gaussians[morton_order(gaussians.means)]
         model = engines.named(engine).begin(ordered, schedule.rates(config))
-        return cls(
+        state = cls(
             model=model,
             statistics=ViewStatistics.zeros(len(ordered), device=model.device),
             generator=generator,
             view_queue=torch.zeros(0, dtype=torch.int64),
             step=step,
             extent=extent,
-            mask=fresh_mask(len(ordered)).to(model.device) if config.mask_weight > 0 else None,
         )
+        state.remember(config)
+        return state
+
+    def remember(self, config: TrainingConfig) -> None:
+        """Give strategies of the recipe that have no memory yet the one they begin with."""
+        for each in config.strategies:
+            if each.name not in self.memory:
+                begins_with = each.memory(self.count).items()
+                self.memory[each.name] = {name: values.to(self.model.device) for name, values in begins_with}
 
     def restarted(self, gaussians: Gaussians, config: TrainingConfig, generator: torch.Generator) -> TrainingState:
         """Step 0 with other values for the same Gaussians, whose moments stay as they are.
@@ -89,7 +97,7 @@ class TrainingState:
             generator: for everything random from here on.
         """
         model = engines.named(self.model.engine).begin(gaussians, schedule.rates(config), self.model.moments())
-        return TrainingState(
+        state = TrainingState(
             model=model,
             statistics=ViewStatistics.zeros(len(gaussians), device=model.device),
             generator=generator,
@@ -97,6 +105,8 @@ class TrainingState:
             step=0,
             extent=self.extent,
         )
+        state.remember(config)
+        return state
 
     def gaussians(self) -> Gaussians:
         """A copy of the scene as it is now."""
@@ -113,11 +123,24 @@ class TrainingState:
         return index
 
     def select(self, rows: Tensor) -> None:
-        """Keep the Gaussians at a mask (N,) bool or at indices (M,), with their moments and statistics."""
-        self.model.select(rows)
-        self.statistics = self.statistics[rows]
-        if self.mask is not None:
-            self.mask = self.mask[rows.to(self.mask.device)]
+        """Keep the Gaussians at a mask (N,) bool or at indices (M,), in that order, with all that belongs to them."""
+        self.rebuild(rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows)
+
+    def rebuild(self, sources: Tensor, fresh: Tensor | None = None) -> None:
+        """Replace the scene by copies of its Gaussians, with their statistics and what strategies remember of them.
+
+        Args:
+            sources: (M,) int64, for each new Gaussian the old one it copies; repeats are clones.
+            fresh: (M,) bool, which of them start with zero moments; none by default.
+        """
+        self.model.rebuild(sources, fresh)
+        self.statistics = self.statistics[sources]
+        for name, memory in self.memory.items():
+            whole = named(name).without_rows
+            self.memory[name] = {
+                tensor: values if tensor in whole else values[sources.to(values.device)]
+                for tensor, values in memory.items()
+            }
 
 
 def next_view(queue: Tensor, views: int, generator: torch.Generator) -> tuple[int, Tensor]:
@@ -135,7 +158,7 @@ def training_step(
     *,
     statistics: ViewStatistics | None = None,
 ) -> float:
-    """Render a view, compare it with its photo, update every parameter; returns the loss.
+    """Render a view, compare it with its photo, update every parameter, and let strategies learn; returns the loss.
 
     The schedule's position rate and SH degree are those of the new step, as far as the scene has coefficients; past the
     end of the schedule they stay final.
@@ -151,12 +174,12 @@ def training_step(
     model = state.model
     model.set_rate("means", schedule.position_rate(config, state.step, state.extent))
     degree = min(schedule.sh_degree(config, state.step), model.facts.sh_degree)
-    wanted = GRADIENTS if state.mask is not None else ()
+    wanted = tuple(dict.fromkeys(name for each in config.strategies for name in each.gradients))
     loss, gradients = model.step(view, background, degree, config.ssim_weight, statistics, wanted)
     if not math.isfinite(loss):
         raise RunError(
             f"the loss is {loss} at step {state.step}, view {view.name}; lower the learning rates or check that photo"
         )
-    if state.mask is not None:
-        update_mask(state.mask, model, gradients, config)
+    for each in config.strategies:
+        each.learn(state, gradients)
     return loss

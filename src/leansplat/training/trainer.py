@@ -1,7 +1,7 @@
 """`train`: a capture becomes a scene by the published 3DGS recipe.
 
-The loop is short: take the next view, make a training step, then whatever the schedule asks for (densify, reset
-opacities, checkpoint). All state is in `TrainingState`, so a run that was killed goes on from its last checkpoint and
+The loop is short: take the next view, make a training step, let the recipe's strategies do what is due after it. All
+state is in `TrainingState`, so a run that was killed goes on from its last checkpoint and
 ends with the same bits as one that was not.
 """
 
@@ -10,28 +10,25 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from leansplat.captures.capture import Capture
-from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import described, origin_of_capture
 from leansplat.progress import Progress
 from leansplat.runs import Run, alone_at_work
-from leansplat.training import loop, schedule
+from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.coverage import warn_of_empty_views
-from leansplat.training.densification import densify, reset_opacities
 from leansplat.training.initialisation import initial_gaussians
-from leansplat.training.mask import drawn
 from leansplat.training.session import Part, open_session
 from leansplat.training.state import TrainingState, training_step
+from leansplat.training.strategies import AfterStep
 
 _log = logging.getLogger("leansplat")
 
@@ -82,7 +79,7 @@ def train(
         start: where to begin instead of at the capture's points, at its step 0; changed in place. Resuming a run that
             has no checkpoint yet begins there too. It brings its engine.
         progress: see `leansplat.progress.Progress`.
-        after_step: called after every step and what the schedule did after it, for instance to evaluate. Right after an
+        after_step: called after every step and what strategies did after it, for instance to evaluate. Right after an
             opacity reset a scene renders badly; evaluate at other steps.
 
     Example:
@@ -108,6 +105,7 @@ def train(
     )
     capture, config, checkpoint = session.capture, session.settings(TrainingConfig), session.resumed()
     state = checkpoint.state if checkpoint else start or begin_training(capture, config, session.engine)
+    state.remember(config)
     loop.run_steps(
         state,
         lambda: _scheduled_step(state, capture, config, session.run),
@@ -143,60 +141,17 @@ def begin_training(capture: Capture, config: TrainingConfig, engine: str = "cpu"
 
 
 def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConfig, run: Run | None) -> float:
-    """One training step and what the schedule asks for after it; returns the loss."""
+    """One training step and what the recipe's strategies do after it; returns the loss."""
     view = capture.train[state.next_view(len(capture.train))]
     background = capture.background
     if config.random_background:
         red, green, blue = torch.rand(3, generator=state.generator).tolist()
         background = (red, green, blue)
-    gathers = schedule.gathers_statistics(config, state.step + 1)
-    loss = training_step(state, view, config, background, statistics=state.statistics if gathers else None)
-    step, large, transparent = state.step, 0, len(state.model)
-    if schedule.densifies(config, step):
-        origin = state.model.facts.origin
-        cameras = torch.stack([view.camera.relative_to(origin).position for view in capture.train])
-        counts, sources = densify(
-            state.model,
-            state.statistics,
-            config,
-            state.extent,
-            state.generator,
-            cameras=cameras if schedule.prunes_large(config, step) else None,
-        )
-        large, transparent = counts.large, counts.pruned - counts.large
-        if large > counts.gaussians > 0:
-            _log.warning(
-                "step %d removed %d Gaussians for their size and left %d; a larger prune_size keeps them",
-                step,
-                large,
-                counts.gaussians,
-            )
-        state.statistics = ViewStatistics.zeros(counts.gaussians, device=state.model.device)
-        if state.mask is not None:
-            state.mask = state.mask[sources.to(state.mask.device)]
-        if run is not None:
-            run.log("densified", step, **asdict(counts))
-    if state.mask is not None and schedule.prunes_masked(config, step):
-        _keep(state, drawn(state.mask, config), run, "masked_removed")
-    if schedule.prunes_faint(config, step):
-        opacity = state.model.attribute("opacities").sigmoid()
-        _keep(state, opacity >= config.opacity_pruning_threshold, run, "faint_removed")
-    if len(state.model) == 0:
-        raise RunError(
-            f"no Gaussian is left after step {step}: {large} of the last ones were too large for the scene and "
-            f"{transparent} had become transparent; check that the cameras fit the photos and the points"
-        )
-    if schedule.resets_opacities(config, step, white_background=min(capture.background) >= 1):
-        reset_opacities(state.model, config.reset_opacity)
-        if run is not None:
-            run.log("opacities_reset", step)
+    wanted = any(each.wants_statistics(state.step + 1) for each in config.strategies)
+    loss = training_step(state, view, config, background, statistics=state.statistics if wanted else None)
+    after = AfterStep(state, capture, config.iterations, run)
+    for each in config.strategies:
+        each.after_step(after)
+        if state.count == 0:
+            raise RunError(f"no Gaussian is left after step {state.step}, when {each.name} removed the last ones")
     return loss
-
-
-def _keep(state: TrainingState, kept: Tensor, run: Run | None, event: str) -> None:
-    """Remove the Gaussians that are not `kept` (N,), and log it."""
-    if bool(kept.all()):
-        return
-    state.select(kept)
-    if run is not None:
-        run.log(event, state.step, pruned=int((~kept).sum()), gaussians=len(state.model))

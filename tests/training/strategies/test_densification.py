@@ -1,4 +1,4 @@
-"""Clone, split, prune and reset."""
+"""When the published recipe clones, splits, prunes and resets, and what it does then."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from leansplat.engines.engine import Model, Moments
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.ordering import morton_order
-from leansplat.training.config import TrainingConfig
-from leansplat.training.densification import DensificationCounts, densify, reset_opacities, too_large
 from leansplat.training.initialisation import gaussians_from_points
+from leansplat.training.state import TrainingState
+from leansplat.training.strategies.densification import (
+    Densification,
+    DensificationCounts,
+    densify,
+    reset_opacities,
+    too_large,
+)
 
-CONFIG = TrainingConfig()
+CONFIG = Densification()
 EXTENT = 2.0
 SMALL, LARGE = math.log(0.019), math.log(0.021)
 """Log scales on both sides of `densify_size` times the extent."""
@@ -44,7 +50,7 @@ def scene(scales: list[float], opacities: list[float] | None = None) -> Gaussian
 def run(
     gaussians: Gaussians,
     found: ViewStatistics,
-    config: TrainingConfig = CONFIG,
+    config: Densification = CONFIG,
     cameras: Tensor | None = None,
     seed: int = 0,
 ) -> tuple[Model, DensificationCounts]:
@@ -55,13 +61,51 @@ def run(
     moments = replace(gaussians, **labelled)
     model = engines.named("cpu").begin(gaussians, {}, Moments(moments, moments, 1))
     generator = torch.Generator().manual_seed(seed)
-    counts, sources = densify(model, found, config, EXTENT, generator, cameras=cameras)
-    assert sorted(gaussians.sh0[sources, 0, 0].tolist()) == labels(model)
+    state = TrainingState(model, found, generator, torch.zeros(0, dtype=torch.int64), 0, EXTENT)
+    # What a strategy remembers of each Gaussian goes where it goes.
+    state.memory["learned-mask"] = {"mask": gaussians.sh0[:, 0].clone()}
+    counts = densify(state, config, cameras=cameras)
+    assert torch.equal(state.memory["learned-mask"]["mask"], model.gaussians().sh0[:, 0])
+    assert len(state.statistics.views_seen) == len(model)
+    assert not state.statistics.views_seen.any()
     return model, counts
 
 
 def labels(model: Model) -> list[float]:
     return sorted(model.gaussians().sh0[:, 0, 0].tolist())
+
+
+def test_densification_happens_every_hundred_steps_inside_its_span() -> None:
+    steps = [step for step in range(1, 30_001) if CONFIG.densifies(step)]
+    assert steps == list(range(600, 15_000, 100))
+
+
+def test_opacities_are_reset_every_three_thousand_steps_while_densifying() -> None:
+    steps = [step for step in range(1, 30_001) if CONFIG.resets_opacities(step)]
+    assert steps == [3000, 6000, 9000, 12_000]
+
+
+def test_a_white_background_adds_a_reset_where_densification_starts() -> None:
+    steps = [step for step in range(1, 30_001) if CONFIG.resets_opacities(step, white_background=True)]
+    assert steps == [500, 3000, 6000, 9000, 12_000]
+
+
+def test_large_gaussians_are_pruned_only_after_the_first_reset() -> None:
+    assert not CONFIG.prunes_large(3000)
+    assert CONFIG.prunes_large(3100)
+
+
+def test_large_gaussians_are_pruned_only_after_densifications_that_could_split_them() -> None:
+    short = replace(CONFIG, after=0, every=100, reset_every=300)
+    assert not short.prunes_large(2500)
+    assert short.prunes_large(2600)
+    assert replace(short, prune_large_after=0).prunes_large(400)
+
+
+def test_statistics_are_gathered_until_densification_ends() -> None:
+    assert CONFIG.wants_statistics(1)
+    assert CONFIG.wants_statistics(14_999)
+    assert not CONFIG.wants_statistics(15_000)
 
 
 def test_without_gradient_nothing_grows() -> None:
