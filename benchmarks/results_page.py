@@ -1,5 +1,5 @@
-"""Writes docs/results.md and tables of the README and of docs/training.md from the JSON files in benchmarks/results, so
-that no number is copied by hand.
+"""Writes docs/results.md, and the tables in the README and in docs/training.md, from the JSON files in
+benchmarks/results, so that no number is copied by hand.
 
     python benchmarks/results_page.py
 """
@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 TRAINING = ROOT / "docs" / "training.md"
-BETWEEN = re.compile(r"(<!-- (results|files|schedules): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+BETWEEN = re.compile(r"(<!-- (files|schedules): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of these pages is written here."""
 
 HEAD = """# Results
@@ -263,37 +263,23 @@ of the file to the same viewer's picture of the .ply: what the format loses. A .
 """
 
 
-def readme_table() -> str:
-    """The fox in short."""
-    result = read("fox_trimming")
-    if result is None:
-        return ""
-    names = {"trained": "trained, 30,000 steps", "control": "trained 15,000 more, nothing removed (control)"}
-    rules = {"gradient": "the paper's rule", "opacity": "opacity alone"}
-    rows = []
-    for run in result["rows"]:
-        rule, _, share = run["name"].partition(" ")
-        name = names.get(run["name"]) or f"trimmed to {share}, {rules[rule]}"
-        lpips = "-" if run["lpips"] is None else f"{run['lpips']:.3f}"
-        size = f"{run['bytes'] / 1e6:.1f} MB"
-        rows.append([name, f"{run['gaussians']:,}", size, f"{run['psnr']:.2f}", f"{run['ssim']:.3f}", lpips])
-    return table([result["capture"], "Gaussians", "`.ply`", "PSNR", "SSIM", "LPIPS"], rows)
-
-
 def readme_files() -> str:
-    """Of each capture's Table 2 what there was, what the paper compares with, and the smallest files."""
+    """Of each capture's Table 2 the two scenes, what the paper compares with, and the smallest files."""
+    files = {"": "`.ply`", "SOG, compressed": "`.sog`", "SPZ, compressed": "`.spz`", "c3dgs": "c3dgs, `.npz`"}
     rows = []
     for path in sorted(RESULTS.glob("table2_*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         for name, row in result["rows"].items():
-            if name == "3DGS" or name.endswith(("c3dgs", "compressed")):
-                scene, _, file = name.partition(" + ")
-                criterion, _, share = scene.rpartition("_")
-                start = "trained" if scene == "3DGS" else f"trimmed to {share}% by {criterion}"
+            scene, _, file = name.partition(" + ")
+            if file in files:
+                what = "trained" if scene == "3DGS" else f"trimmed to {scene.rpartition('_')[2]} %"
                 quality = f"{row['psnr']:.2f}", f"{row['ssim']:.3f}", f"{row['lpips']:.3f}"
-                cells = start, file or "`.ply`", f"{row['bytes'] / 1e6:.2f}", f"{row['ratio']:.0f}", *quality
-                rows.append([result["capture"].split("_")[0], *cells])
-    return table(["", "scene", "file", "MB", "times smaller", "PSNR", "SSIM", "LPIPS"], rows) if rows else ""
+                size = f"{row['bytes'] / 1e6:.2f}", f"{row['ratio']:.0f}"
+                rows.append(
+                    [result["capture"].split("_")[0], what, files[file], f"{row['gaussians']:,}", *size, *quality]
+                )
+    head = ["capture", "scene", "file", "Gaussians", "MB", "times smaller", "PSNR", "SSIM", "LPIPS"]
+    return table(head, rows) if rows else ""
 
 
 def schedules() -> str:
@@ -333,7 +319,7 @@ def main() -> None:
     with replacing(PAGE, overwrite=True) as file:
         file.write("\n".join(parts).encode())
     for page, tables in (
-        (README, {"results": readme_table(), "files": readme_files()}),
+        (README, {"files": readme_files()}),
         (TRAINING, {"schedules": schedules()}),
     ):
         text = page.read_text(encoding="utf-8")
