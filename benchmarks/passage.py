@@ -24,6 +24,7 @@ from typing import Any
 
 import leansplat
 
+SUFFIXES = (".npz", ".sog", ".spz", ".compressed.ply")
 RESULT = Path(__file__).parent / "results" / "passage.json"
 
 
@@ -31,17 +32,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--save", help="Name to write the counts under.")
     save = parser.parse_args().save
-    passed, back = way_through_compress()
-    print("\n".join(passed))
-    print(f"{len(passed)} modules; {back} times back up to a higher layer")
+    ways = {suffix: way_through_compress(suffix) for suffix in SUFFIXES}
+    for suffix, (passed, back, reads) in ways.items():
+        print(f"{suffix}: {len(passed)} modules, {back} times back up to a higher layer, read {reads} times")
+        print("    " + "\n    ".join(passed))
     if save:
         results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-        results[save] = {"modules": passed, "back": back}
+        results[save] = {
+            suffix: {"modules": passed, "back": back, "reads": reads} for suffix, (passed, back, reads) in ways.items()
+        }
         RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def way_through_compress() -> tuple[list[str], int]:
-    """Modules in the order in which the scene first reaches them, and how often the way goes back up."""
+def way_through_compress(suffix: str) -> tuple[list[str], int, int]:
+    """Modules in the order in which the scene first reaches them, how often it goes up, and reads of the file."""
     from leansplat.captures.synthetic import synthetic_capture
     from leansplat.compression.config import FineTuningConfig
 
@@ -50,9 +54,12 @@ def way_through_compress() -> tuple[list[str], int]:
     config = leansplat.CompressionConfig(fine_tuning=FineTuningConfig(steps=3))
     height = layers()
     passed: dict[str, None] = {}
+    reads = 0
     files: set[str] = set()
+    file = Path()
 
     def watch(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal reads
         if event != "call":
             return
         module = frame.f_globals.get("__name__", "")
@@ -65,21 +72,20 @@ def way_through_compress() -> tuple[list[str], int]:
         ):
             return
         passed.setdefault(module)
+        reads += module == "leansplat.formats" and code.co_name == "read" and str(file) in map(str, arguments)
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "scene.ply"
         leansplat.write(scene, file)
         files.add(str(file))
-        for suffix in (".npz", ".sog", ".spz", ".compressed.ply"):
-            sys.setprofile(watch)
-            try:
-                leansplat.compress(
-                    file, capture, Path(folder) / f"small{suffix}", config, Path(folder) / f"run{suffix}"
-                )
-            finally:
-                sys.setprofile(None)
+        small, run = Path(folder) / f"small{suffix}", Path(folder) / "run"
+        sys.setprofile(watch)
+        try:
+            leansplat.compress(file, capture, small, config, run)
+        finally:
+            sys.setprofile(None)
     heights = [height[part(module)] for module in passed]
-    return list(passed), sum(after > before for before, after in itertools.pairwise(heights))
+    return list(passed), sum(after > before for before, after in itertools.pairwise(heights)), reads
 
 
 def holds_a_scene(value: Any, depth: int = 2) -> bool:

@@ -117,3 +117,14 @@ def test_nothing_is_compared_with_what_no_reader_knows(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"\bprototype\b", text)
     assert not re.search(r"(?<![\w)\]])\[\d+\](?!\()", text), "a reference by number, without a list of references"
+
+
+def named_tests() -> Iterator[tuple[str, str]]:
+    text = (ROOT / "docs/found-in-use.md").read_text(encoding="utf-8")
+    yield from sorted(set(re.findall(r"`((?:\w+/)*test_\w+\.py)(?:::(\w+))?`", text)))
+
+
+@pytest.mark.parametrize(("file", "name"), list(named_tests()))
+def test_every_test_that_is_named_as_holding_a_case_exists(file: str, name: str) -> None:
+    source = (ROOT / "tests" / file).read_text(encoding="utf-8")
+    assert not name or f"def {name}(" in source

@@ -121,7 +121,7 @@ def test_trimming_and_compressing_go_on_from_any_engines_scene(trained: Path, tm
         train(CAPTURE, CONFIG, scene)
     elif scene_of == "file":
         scene = trained / "scene.ply"
-    before = len(start_from(scene, 1.0, 0).state.model)
+    before = len(start_from(scene, 1.0, 0).state().model)
     whole = trim(scene, CAPTURE, SHORT, tmp_path / "whole", engine="torch")
     assert len(whole.gaussians) == round(0.5 * before)
     run = open_run(tmp_path / "whole")

@@ -228,7 +228,7 @@ def test_a_checkpoint_of_3dgs_that_lies_far_out_is_a_start_where_it_is(tmp_path:
     scene = random_scene(count=60)
     world = (scene.means.double() + torch.tensor(UTM, dtype=torch.float64)).float()
     path = Training(replace(scene, means=world)).save(tmp_path / "chkpnt30000.pth")
-    state = start_from(path, 1.0, 0).state
+    state = start_from(path, 1.0, 0).state()
     assert "positions are float32" in caplog.text
     assert state.model.facts.origin != WORLD
     found, expected = state.gaussians().world_means(), inria_checkpoint.load(path).gaussians.means.double()

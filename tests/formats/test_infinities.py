@@ -100,7 +100,7 @@ def test_a_checkpoint_of_3dgs_keeps_its_opaque_gaussians(tmp_path: Path) -> None
 
 
 def test_fine_tuning_starts_from_opaque_gaussians_and_refuses_meaningless_ones() -> None:
-    started = start_from(with_limits(), 1.0, 0).state.gaussians()
+    started = start_from(with_limits(), 1.0, 0).gaussians
     assert started.finite().all()
     assert int((started.opacities.sigmoid() > 1 - 1e-6).sum()) == int((with_limits().opacities == math.inf).sum())
     broken = with_limits()

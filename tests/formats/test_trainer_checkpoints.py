@@ -223,7 +223,7 @@ def test_info_convert_and_trimming_take_checkpoints(nerfstudio: Path, gsplat: Pa
         assert "Gaussians   37" in capsys.readouterr().out
         assert main(["convert", str(path), str(tmp_path / "scene.ply"), "--overwrite"]) == 0
         assert_same(formats.read(tmp_path / "scene.ply"), scene)
-        assert len(start_from(path, 1.0, 0).state.gaussians()) == 37
+        assert len(start_from(path, 1.0, 0).gaussians) == 37
     with pytest.raises(SceneFileError, match="only reads"):
         formats.write(replace(scene), tmp_path / "scene.pt")
 

@@ -61,7 +61,7 @@ def test_claims_about_the_paper_follow_from_the_numbers_it_prints() -> None:
     assert ratios == ["26.1 times smaller", "29.5 times smaller", "26.1 times smaller"]
     assert found["iterative"]["Deep Blending (paper)"] == "not in its tables"
     # Table 2: 28.803 and 20.057 MB, 26.981 and 27.130 dB, .801 and .798, .238 and .248.
-    expected = "gamma not said: 1.4 times smaller, +0.15 dB, SSIM -0.003, LPIPS +0.010"
+    expected = "gamma not given: 1.4 times smaller, +0.15 dB, SSIM -0.003, LPIPS +0.010"
     assert found["compressed"]["Mip-NeRF360 (paper)"] == expected
 
 

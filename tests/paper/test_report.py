@@ -226,7 +226,9 @@ def test_a_report_before_any_job_is_finished_has_the_paper_alone(tmp_path: Path)
     }
 
 
-@pytest.mark.parametrize(("scale", "words"), [(1.0, "Full schedule."), (0.1, "Schedule scaled to 0.1 of the paper's.")])
+@pytest.mark.parametrize(
+    ("scale", "words"), [(1.0, "as long as the paper's."), (0.1, "0.1 times as long as the paper's.")]
+)
 def test_tables_and_plots_say_how_long_the_schedule_was(scale: float, words: str, tmp_path: Path) -> None:
     document = make_document(read_results(write(made_up_results(scale=scale), tmp_path)))
     ours = [plot for plot in document.plots() if "(paper)" not in plot.title]

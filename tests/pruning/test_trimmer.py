@@ -58,7 +58,7 @@ def test_gamma_removes_by_the_papers_rule_in_the_first_round(trained: Path, tmp_
     config = TrimmingConfig(gamma=0.45, **SHORT)
     trim(trained, CAPTURE, config, tmp_path / "run")
     start = start_from(trained, CAPTURE.extent, 0)
-    model = start.state.model
+    model = start.state().model
     statistics = model.gather_statistics(CAPTURE.train, CAPTURE.background, 0.2)
     opacity = model.attribute("opacities")
     gradient = statistics.mean_gradient()
@@ -91,8 +91,8 @@ def test_what_low_opacity_and_gradient_share_goes_first(trained: Path) -> None:
     """One round and no training: every survivor outranks every removed one in opacity or in gradient."""
     scene = formats.read(trained)
     start = start_from(scene, CAPTURE.extent, 0)
-    statistics = start.state.model.gather_statistics(CAPTURE.train, CAPTURE.background, 0.2)
-    ordered = start.state.gaussians()
+    statistics = start.state().model.gather_statistics(CAPTURE.train, CAPTURE.background, 0.2)
+    ordered = start.state().gaussians()
     left = trim(scene, CAPTURE, TrimmingConfig(keep=0.5, rounds=1, every=1, finetune=0)).gaussians
     assert len(left) == round(0.5 * len(scene))
     gone = torch.ones(len(ordered), dtype=torch.bool)
@@ -104,7 +104,7 @@ def test_what_low_opacity_and_gradient_share_goes_first(trained: Path) -> None:
 
 
 def test_pruning_keeps_parameters_moments_and_statistics_aligned(trained: Path) -> None:
-    state = start_from(trained, CAPTURE.extent, 0).state
+    state = start_from(trained, CAPTURE.extent, 0).state()
     rows = torch.arange(len(state.model)) % 3 == 1
     before, moments = state.gaussians(), state.model.moments()
     seen = state.statistics.views_seen.clone()
@@ -128,7 +128,9 @@ def test_fine_tuning_leaves_the_position_rate_at_its_final_value(trained: Path) 
     """From a scene file: positions move by at most the final rate a step (Adam's step is bounded by it)."""
     scene = formats.read(trained)
     config = TrimmingConfig(control=True, rounds=1, every=5, finetune=0)
-    moved = trim(scene, CAPTURE, config).gaussians.means - start_from(scene, CAPTURE.extent, 0).state.gaussians().means
+    moved = (
+        trim(scene, CAPTURE, config).gaussians.means - start_from(scene, CAPTURE.extent, 0).state().gaussians().means
+    )
     final = TrainingConfig().position_rate_final * CAPTURE.extent
     assert 0 < float(moved.abs().max()) <= 5 * final * 3.2  # with cold moments one step can reach sqrt(10) rates
 

@@ -52,7 +52,7 @@ def test_rounds_remove_what_eq_6_predicts_for_opacity_and_less_for_the_joint_rul
 def test_the_report_shows_the_numbers_of_the_results(sweep: Path) -> None:
     assert main(["paper", "report", str(sweep), "--overwrite"]) == 0
     markdown, page = ((sweep / "report" / name).read_text() for name in ("report.md", "report.html"))
-    assert "Schedule scaled to 0.002 of the paper's." in markdown
+    assert "All schedules are 0.002 times as long as the paper's." in markdown
     assert "not run" not in markdown.split("## Table 1")[1].split("## Fig. 3")[0]
     jobs = [job for job in json.loads((sweep / "results.json").read_text())["jobs"] if job["seed"] == 1]
     shown = [job for job in jobs if job["variant"].startswith(("opacity-0", "gradient-0", "stale-0", "7k", "base"))]

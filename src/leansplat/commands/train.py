@@ -26,7 +26,9 @@ from leansplat.commands.resuming import begun_run
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train a 3D Gaussian Splatting scene from photos, by the published recipe.
+    """Train a 3D Gaussian Splatting scene from photos, by the published recipe of 3DGS.
+
+    At the end, the scene is measured on the photos held out.
 
     Example: leansplat train photos/ -o runs/garden --downscale 4
     """
@@ -34,16 +36,16 @@ class Train:
     capture: Positional[CaptureFolder]
     output: RunFolder
     iterations: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 30000)")] = None
-    """Training steps; any other number than 30000 scales the whole schedule with it."""
+    """Number of training steps. Any other number than 30000 scales the whole schedule with it."""
     downscale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
-    """Use the photos at 1/N of their size."""
+    """Factor by which the photos are reduced in width and height."""
     background: Annotated[
         Literal["black", "white"] | None, arg(metavar="{black,white}", help_behavior_hint="(default: black)")
     ] = None
-    """Colour behind the scene, on which photos with transparency are composed."""
+    """Colour behind the scene, on which transparent photos are composed."""
     seed: Seed = None
     antialiased: Flag = False
-    """Train with opacity compensation, for scenes that are looked at from far closer or farther than the photos."""
+    """Train with opacity compensation, for scenes that are looked at from much closer or farther than the photos."""
     engine: Engine = None
     resume: Resume = False
     overwrite: Overwrite = False

@@ -30,8 +30,9 @@ from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
 from leansplat.pruning.criteria import CRITERIA
 
-_CRITERIA_HELP = "What a Gaussian is judged by. " + " ".join(
-    f"{name}: {(function.__doc__ or '').splitlines()[0]}" for name, function in CRITERIA.items()
+_CRITERIA_HELP = "Criterion by which Gaussians are judged. " + " ".join(
+    f"{name}: {text[:1].lower()}{text.splitlines()[0][1:]}"
+    for name, text in ((name, function.__doc__ or " ") for name, function in CRITERIA.items())
 )
 
 _ONE_CRITERION = PrimitiveConstructorSpec(
@@ -46,10 +47,10 @@ _ONE_CRITERION = PrimitiveConstructorSpec(
 
 @dataclass(frozen=True, kw_only=True)
 class Trim:
-    """Remove the Gaussians a scene needs least, in rounds with training in between, then fine-tune what is left.
+    """Remove the Gaussians that a scene needs least, in rounds with training in between, then fine-tune the others.
 
-    Say how far to go with one of --keep, --count, --gamma, --target-sparsity and --control. The scene may come from any
-    tool.
+    Say how far to go with exactly one of --keep, --count, --gamma, --target-sparsity and --control. The scene may come
+    from any tool. At the end, it is measured on the photos held out.
 
     Example: leansplat trim runs/garden --capture photos/ --downscale 4 --keep 25% -o runs/garden-25
     """
@@ -58,26 +59,49 @@ class Trim:
     capture: CaptureFolder
     output: RunFolder
     keep: Share = None
-    """Keep this share of the Gaussians, exactly, such as 25% or 0.25."""
+    """Share of the Gaussians to keep, exactly, such as 25% or 0.25."""
     count: Count = None
-    """Keep exactly N Gaussians."""
-    gamma: Annotated[float | None, arg(metavar="QUANTILE", help_behavior_hint="")] = None
-    """Each round removes what is below this quantile in opacity and in gradient both (paper: 0.225 to 0.6)."""
-    target_sparsity: Annotated[Share, arg(metavar="SHARE")] = None
-    """The paper's Eq. 6: make --gamma from the share to remove in all; real shares are lower, --keep is exact."""
+    """Number of Gaussians to keep, exactly."""
+    gamma: Annotated[
+        float | None,
+        arg(
+            metavar="QUANTILE",
+            help="Quantile of the paper: each round removes the Gaussians that are below it both in opacity and in "
+            "gradient. The paper has 0.225 to 0.6.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    target_sparsity: Annotated[
+        Share,
+        arg(
+            metavar="SHARE",
+            help="Share of the Gaussians to remove, from which Eq. 6 of the paper makes --gamma. Fewer are removed in "
+            "fact; --keep is exact.",
+        ),
+    ] = None
     criterion: Annotated[str, _ONE_CRITERION, arg(help=_CRITERIA_HELP)] = "gradient"
-    gradient_source: Literal["fresh", "stale"] = "fresh"
-    """Gather gradients anew for every round, or keep those from training throughout, as the authors' code does."""
+    gradient_source: Annotated[
+        Literal["fresh", "stale"],
+        arg(
+            help="Source of the gradients. fresh gathers them anew before every round; stale keeps those of training "
+            "throughout, as the authors' code does.",
+        ),
+    ] = "fresh"
     rounds: Annotated[int, arg(metavar="N")] = 10
-    """Rounds of pruning, the first before any training."""
+    """Number of rounds of pruning. The first comes before any training."""
     every: Annotated[int, arg(metavar="N")] = 500
-    """Training steps from one round to the next."""
+    """Number of training steps after each round."""
     finetune: Annotated[int, arg(metavar="N")] = 10_000
-    """Training steps after the steps of the rounds."""
+    """Number of further training steps at the end."""
     control: Flag = False
-    """Prune nothing but train as long, to see what the extra training alone gives."""
-    unseen: Literal["opacity", "keep", "prune"] = "opacity"
-    """Gaussians that no training view sees: rank them by opacity, keep them to the last, or prune them first."""
+    """Train as long but prune nothing, to see what the extra training alone gives."""
+    unseen: Annotated[
+        Literal["opacity", "keep", "prune"],
+        arg(
+            help="Treatment of Gaussians that no training view sees. opacity ranks them by their opacity, keep removes "
+            "them last, and prune removes them first.",
+        ),
+    ] = "opacity"
     downscale: Downscale = None
     background: Background = None
     seed: Seed = None

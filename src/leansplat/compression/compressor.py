@@ -126,7 +126,7 @@ def compress(
         clear_abandoned(path.resolve().parent)
     capture, made = session.capture, session.run
     config, codec = session.settings(CompressionConfig), session.settings(type(fitting))
-    original = session.start.state.gaussians()
+    original = session.start.gaussians
     with TemporaryDirectory() as temporary:
         plain = Path(temporary) / f"plain{codec.suffix}" if made is None else made.plain_path(codec.suffix)
         if session.checkpoint is None:

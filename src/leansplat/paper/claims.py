@@ -29,7 +29,7 @@ _STRONGEST = "gradient-0.6"
 
 
 def claims(results: Results) -> Table:
-    """A row a claim: what the paper says, what its tables say, what our captures say."""
+    """One row per claim: what the paper says, what its tables say, what our captures say."""
     columns = [*published_columns(), *our_columns(results)]
     rows = []
     for name, claim in CLAIMS.items():
@@ -43,8 +43,9 @@ def claims(results: Results) -> Table:
         rows.append(cells)
     groups = [Group("", ("claim",)), Group("", ("where",)), *(Group("", (column.title,)) for column in columns)]
     notes = [
-        'Differences are in mean PSNR (and SSIM, LPIPS) on held-out views; "at 25 % of the size" reads curves over the '
-        f"logarithm of the size, between rows of Table 1. {results.schedule}"
+        "Differences are of the mean PSNR, SSIM and LPIPS on held-out views. What is said to be at 25 % of the size is "
+        "read from curves over the logarithm of the size, between the rows of Table 1, where no scene has just that "
+        f"size. {results.schedule}"
     ]
     return Table(groups, rows, notes)
 
@@ -101,7 +102,7 @@ def _ratio(column: Column) -> str | None:
 
 def _compressed(column: Column) -> str | None:
     alone = column.scores.get(f"{BASE}-npz")
-    trimmed = {"gamma not said": column.scores.get("gradient-npz")} | {
+    trimmed = {"gamma not given": column.scores.get("gradient-npz")} | {
         f"gamma {gamma:g}": column.scores.get(f"gradient-{gamma:g}-npz") for gamma in COMPRESSED_GAMMAS
     }
     if alone is None:
@@ -136,7 +137,7 @@ def _against_trimming(start: str, label: str) -> Callable[[Column], str | None]:
         trimmed = [(other.psnr, column.psnr_at(curve, other.megabytes)) for other in others]
         gains = [reached - psnr for psnr, reached in trimmed if reached is not None]
         beyond = len(others) - len(gains)
-        parts = [f"trimming over {label} of its size: {span(gains)}"] if gains else []
+        parts = [f"trimming over {label} at equal size: {span(gains)}"] if gains else []
         parts += [f"{beyond} of {len(others)} have a size that no trimmed scene has"] if beyond else []
         return "; ".join(parts)
 
@@ -150,8 +151,8 @@ _FORMULAS: dict[str, Callable[[Column], str | None]] = {
     "ratio": _ratio,
     "compressed": _compressed,
     "iterative": _iterative,
-    "prior": _against_trimming("no-prior", "no prior"),
-    "mask": _against_trimming("mask", "a mask"),
+    "prior": _against_trimming("no-prior", "training without a prior"),
+    "mask": _against_trimming("mask", "a learned mask"),
     "stale": _gradient_over("stale", "fresh over stale gradients"),
 }
 """What answers a claim from scores alone."""
@@ -172,7 +173,7 @@ def _measured(name: str, results: Results, capture: str) -> str | None:
         )
     tickets = {ticket: results.find(capture, f"lottery-{ticket}") for ticket in TICKETS}
     found = [
-        f"{ticket} ticket {result.score.psnr - trimmed.score.psnr:+.2f} dB"
+        f"{TICKETS[ticket]} {result.score.psnr - trimmed.score.psnr:+.2f} dB"
         for ticket, result in tickets.items()
         if result is not None
     ]
@@ -183,9 +184,8 @@ def _speed(base: Result | None, trimmed: Result | None) -> str | None:
     if base is None or trimmed is None:
         return None
     before, after = base.metrics["fps"], trimmed.metrics["fps"]
-    return (
-        f"{before:.0f} frames a second before, {after:.0f} at {KEPT[-1]} % kept ({after / before:.1f} times), on a CPU"
-    )
+    times = f"{after / before:.1f} times as many"
+    return f"{before:.0f} frames per second before, {after:.0f} at {KEPT[-1]} % kept ({times}), on a CPU"
 
 
 def _median_opacity(result: Result) -> float:

@@ -56,7 +56,7 @@ def figure_3(column: Column, schedule: str) -> Plot | None:
         for measure, label in _MEASURES.items()
         if column.curve([BASE], measure)
     ]
-    title = f"{column.title}: quality over size by the paper's rule with fresh and with stale gradients, and by opacity"
+    title = f"{column.title}: quality over size, by the paper's rule with fresh and with stale gradients and by opacity"
     return _plot(f"figure-3-{_slug(column.title)}", title, panels, schedule)
 
 
@@ -84,13 +84,13 @@ def figure_7a(column: Column, schedule: str) -> Plot | None:
         Line("no prior", column.curve(column.numbered("no-prior")), LOOKS["no prior"]),
     ]
     ran = any(line.points for line in lines[2:])
-    title = f"{column.title}: pruning in ten rounds, at once, and while training (no prior)"
+    title = f"{column.title}: pruning in ten rounds, all at once, and while training (no prior)"
     panels = [Panel(_SIZE, _MEASURES["psnr"], [*lines, *_dots(column, (BASE,))])] if ran else []
     return _plot(f"figure-7a-{_slug(column.title)}", title, panels, schedule)
 
 
 def figure_7b(results: Results) -> Plot | None:
-    """Frames a second over size."""
+    """Frames per second over size."""
     lines = []
     for index, capture in enumerate(results.captures):
         variants = {BASE: "100 %", **{f"gradient-keep-{kept}": f"{kept} %" for kept in KEPT}}
@@ -98,8 +98,10 @@ def figure_7b(results: Results) -> Plot | None:
         points = [(result.score.megabytes, result.metrics["fps"]) for result in found.values()]
         if len(points) > 1:
             lines.append(Line(capture, points, nth_look(index), [variants[variant] for variant in found]))
-    panels = [Panel(_SIZE, "frames a second", lines)] if lines else []
-    title = "Frames a second over size, with the share of Gaussians kept; CPU, median of three passes after a first"
+    panels = [Panel(_SIZE, "frames per second", lines)] if lines else []
+    title = (
+        "Frames per second on a CPU, over size, by the share of Gaussians kept: median of three passes after a first"
+    )
     return _plot("figure-7b-speed", title, panels, results.schedule)
 
 
@@ -124,7 +126,7 @@ def figure_8(column: Column, schedule: str) -> Plot | None:
     """The learned mask."""
     mask = column.curve(column.numbered("mask"))
     lines = [_rule(column, "gradient"), Line("mask", mask, LOOKS["mask"]), *_dots(column, (BASE,))]
-    title = f"{column.title}: trimming, and the mask of Compact-3DGS learned in training, by its weight"
+    title = f"{column.title}: trimming, and the mask of Compact-3DGS that is learned in training, at several weights"
     panels = [Panel(_SIZE, _MEASURES["psnr"], lines)] if mask else []
     return _plot(f"figure-8-{_slug(column.title)}", title, panels, schedule)
 
@@ -138,7 +140,7 @@ def criteria(results: Results, capture: str) -> Plot | None:
         if len(points) > 1:
             lines.append(Line(name, points, nth_look(index)))
     panels = [Panel("Gaussians kept, %", _MEASURES["psnr"], lines)] if lines else []
-    return _plot(f"criteria-{capture}", f"{capture}: every criterion at equal counts", panels, results.schedule)
+    return _plot(f"criteria-{capture}", f"{capture}: every criterion, at equal counts", panels, results.schedule)
 
 
 def _plot(name: str, title: str, panels: Sequence[Panel], schedule: str) -> Plot | None:

@@ -31,7 +31,7 @@ ONE_SHOT_GAMMAS = {rule: gammas[1::2] for rule, gammas in GAMMAS.items()}
 """Rows of Table 1 that pruning all at once is compared with; it prunes to the same counts."""
 
 KEPT = (50, 25, 10, 5)
-"""Percent kept where frames a second are measured."""
+"""Percent kept where frames per second are measured."""
 
 CRITERIA_KEPT = (25, 10, 5)
 """Percent kept where criteria are compared."""
@@ -48,7 +48,8 @@ FINETUNING = (5_000, 20_000)
 MIDDLE = "gradient-0.45"
 """The row that keeps about a quarter: fine-tuned for other lengths, and the ticket of the lottery."""
 
-TICKETS = ("fair", "authors")
+TICKETS = {"fair": "the fair ticket", "authors": "the authors' ticket"}
+"""Tickets of the lottery, and what a report calls them."""
 
 COMPRESSED_GAMMAS = (0.375, 0.45, 0.5)
 """Rows of Table 1 that Table 2 compresses; the paper does not give its own."""

@@ -71,7 +71,7 @@ _GRADIENT: dict[float, tuple[_Numbers, _Numbers, _Numbers]] = {
     0.55: ((0.740, 26.21, 0.336, 63.56), (0.780, 22.92, 0.294, 23.38), (0.897, 29.25, 0.269, 59.00)),
     0.6: ((0.690, 25.03, 0.394, 29.22), (0.761, 22.51, 0.319, 14.75), (0.887, 28.66, 0.293, 25.50)),
 }
-_TYPO = "LPIPS .574 on Tanks&Temples is as printed and surely a typo: its neighbours are .232 and .310"
+_TYPO = "The LPIPS of .574 on Tanks&Temples is as printed and surely a typo: its neighbours are .232 and .310"
 
 TABLE_1: Mapping[str, Row] = {
     "7k-reported": Row(
@@ -113,7 +113,7 @@ TABLE_2: Mapping[str, Row] = {
         None,
         _scores((0.801, 26.981, 0.238, 28.803), (0.832, 23.343, 0.194, 17.282), (0.898, 29.381, 0.253, 25.299)),
         dict(zip(DATASETS, (26.230, 23.260, 27.816), strict=True)),
-        "the printed ratios are not those of the printed sizes, which are 27.6 and 24.4 on the first two",
+        "the printed ratios are not those of the printed sizes, which are 27.6 and 24.4 on the first two datasets",
     ),
     "gradient-npz": Row(
         "Trimming the Fat + end-to-end compression",
@@ -142,14 +142,14 @@ class Claim:
 CLAIMS: Mapping[str, Claim] = {
     "four-times": Claim("Three quarters of the Gaussians can go with quality kept or improved.", "abstract; Table 1"),
     "gradient": Claim("Gradients make pruning better than opacity alone, most at high pruning.", "4.2.1; Table 1"),
-    "strongest": Claim("At gamma .6 quality is that of 3DGS-7k or better.", "4.2.1, 4.2.2; Table 1"),
+    "strongest": Claim("At gamma .6 the quality is that of 3DGS-7k or better.", "4.2.1, 4.2.2; Table 1"),
     "ratio": Claim("At gamma .6 scenes are 24, 22 or 25 times smaller.", "4.2.1, 4.2.2, conclusion; Table 1"),
     "compressed": Claim(
         "Trimming first halves what end-to-end compression (c3dgs) leaves, with better quality.", "4.2.1; Table 2"
     ),
     "iterative": Claim("Pruning in rounds beats pruning once and fine-tuning for longer.", "4.3; Fig. 7a, plot only"),
     "prior": Claim("Pruning while training, without a trained scene to start from, fails.", "4.3; Fig. 7a, plot only"),
-    "speed": Claim("Trimmed scenes render much faster, at over 600 frames a second.", "4.3; Fig. 7b, plot only"),
+    "speed": Claim("Trimmed scenes render much faster, at over 600 frames per second.", "4.3; Fig. 7b, plot only"),
     "opacity": Claim(
         "Opacities are mostly very low before pruning and much higher after it.", "4.3; Fig. 7c, plot only"
     ),

@@ -73,8 +73,8 @@ class Results:
     def schedule(self) -> str:
         """A sentence that says how long the schedules were."""
         if self.scale == 1:
-            return "Full schedule."
-        return f"Schedule scaled to {self.scale:g} of the paper's."
+            return "All schedules are as long as the paper's."
+        return f"All schedules are {self.scale:g} times as long as the paper's."
 
     @property
     def jobs(self) -> list[Mapping[str, Any]]:
@@ -82,7 +82,7 @@ class Results:
         return list(self.values["jobs"])
 
     def all_of(self, capture: str, variant: str) -> list[Result]:
-        """The finished jobs of a variant, one a seed, in the order they were asked for."""
+        """The finished jobs of a variant, one per seed, in the order they were asked for."""
         return [
             Result(job)
             for job in self.jobs

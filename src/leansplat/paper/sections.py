@@ -45,7 +45,7 @@ def make_document(results: Results) -> Document:
             "Fig. 3: quality over size",
             [
                 *_found(figures.figure_3(column, results.schedule) for column in ours),
-                *_found(figures.figure_3(column, "Drawn from its Table 1.") for column in paper),
+                *_found(figures.figure_3(column, "Drawn from the paper's Table 1.") for column in paper),
             ],
         ),
         Section(
@@ -59,7 +59,7 @@ def make_document(results: Results) -> Document:
             "Fig. 7a: rounds, one shot, no prior",
             _found(figures.figure_7a(column, results.schedule) for column in ours),
         ),
-        Section("figure-7b", "Fig. 7b: frames a second", _found([figures.figure_7b(results)])),
+        Section("figure-7b", "Fig. 7b: frames per second", _found([figures.figure_7b(results)])),
         Section(
             "figure-7c",
             "Fig. 7c: opacities before and after",
@@ -81,13 +81,13 @@ def make_document(results: Results) -> Document:
 
 
 _ABOUT_ROUNDS = (
-    "The paper's Eq. 6 takes gamma for the share a round removes. That holds for opacity alone; Gaussians that are low "
-    "both in opacity and in gradient are fewer."
+    "The paper's Eq. 6 takes gamma for the share that a round removes. That holds for opacity alone. Gaussians that "
+    "are low both in opacity and in gradient are fewer."
 )
 _ABOUT_LOTTERY = (
-    "The Gaussians of the trimmed scene (gamma .45) drawn anew at their positions and trained like 3DGS-30k without "
-    "densification. The authors' ticket has their random scales, keeps the optimiser's moments and the final position "
-    "rate; the fair one begins like a training."
+    "The Gaussians of the trimmed scene (gamma .45) are drawn anew at their positions and trained like 3DGS-30k, "
+    "without densification. The authors' ticket has their random scales, and it keeps the optimiser's moments and the "
+    "final learning rate of positions. The fair ticket begins like any training."
 )
 
 
@@ -117,18 +117,18 @@ def _setup(results: Results) -> list[Block]:
         f"Threads: {_list(sorted({str(job['threads']) for job in done}))}. "
         f"Processor: {_list(sorted({job['metrics']['processor'] for job in done}))}. "
         f"LPIPS: {_list(sorted({job['metrics']['lpips_net'] or job['metrics']['lpips_reason'] for job in done}))}.",
-        "Quality is on photos held out of training. Results that speak against the method stay in. In every table and "
-        f'plot, {", ".join(DATASETS)} with "(paper)" are published numbers, on other scenes than ours.',
+        "Quality is measured on photos held out of training. Results that speak against the method stay in. In every "
+        f'table and plot, {", ".join(DATASETS)} with "(paper)" are published numbers, on other scenes than ours.',
     ]
-    heads = ("capture", "photos trained on", "held out", "size", "of full size", "background")
+    heads = ("capture", "photos trained on", "photos held out", "size", "relative to full size", "background")
     return [*(Text(fact) for fact in facts), simple_table(heads, rows)]
 
 
 def _crops(galleries: dict[str, Gallery | None]) -> list[Block]:
     blocks: list[Block] = [
         Text(
-            "One held-out photo and renders of it, in the window where the strongest pruning shown loses most against "
-            "3DGS-30k. PSNR is of the whole view."
+            "One held-out photo of each capture and renders of its camera, cut to the window where the strongest "
+            "pruning that is shown loses most against 3DGS-30k. PSNR is that of the whole view."
         )
     ]
     for capture, gallery in galleries.items():
@@ -150,7 +150,7 @@ def _unfinished(results: Results) -> list[Block]:
         for job in results.jobs
         if job["status"] != FINISHED
     ]
-    return [simple_table(("job", "status", "reason"), rows)] if rows else [Text("None: every job has been run.")]
+    return [simple_table(("job", "status", "reason"), rows)] if rows else [Text("Every job has been run.")]
 
 
 def _found(plots: Iterable[Plot | None]) -> list[Block]:

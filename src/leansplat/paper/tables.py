@@ -50,7 +50,7 @@ _FILES = {
     "spz": "SPZ, fine-tuned",
 }
 _TRIMMED = "Trimming the Fat"
-_NOT_SAID = "not said"
+_NOT_SAID = "not given"
 _NO_RATIO = (NONE,) * (len(SCORE_HEADS) + 1)
 """Cells of Table 2 where there is no such row."""
 
@@ -67,8 +67,9 @@ def table_1(results: Results) -> Table:
         *(Group(column.title, SCORE_HEADS if column.published else (*SCORE_HEADS, "kept")) for column in columns),
     ]
     notes = [
-        f'{results.schedule} Ours: MB are 10^6 bytes of the scene file; "kept" is the size in units of that of the '
-        "3DGS-30k scene trimming starts from. † reported from the 3DGS paper; other published rows are the authors'.",
+        f'{results.schedule} In our columns, MB are 10^6 bytes of the scene file, and "kept" is the size relative to '
+        "the 3DGS-30k scene that trimming starts from. The paper reports rows with † from the 3DGS paper; the other "
+        "published rows are its own.",
         f"{next(row.note for row in TABLE_1.values() if row.note and 'typo' in row.note)}.",
     ]
     return Table(groups, rows, notes)
@@ -85,12 +86,12 @@ def table_2(results: Results) -> Table:
         ours = [_NO_RATIO if gamma == _NOT_SAID else _score_and_ratio(column, variant) for column in columns]
         rows.append([(method,), (gamma,), *ours, *_published_and_ratio(TABLE_2.get(variant))])
     notes = [
-        f"{results.schedule} Ours are measured on the file as it is read again; MB are 10^6 bytes of it, and ratio is "
-        "how many times smaller it is than the .ply of 3DGS-30k. c3dgs is the compression of Niedermayr et al. (2024), "
-        "an .npz, as in the paper.",
-        "SOG and SPZ are open formats, which the paper does not have: encoded as a conversion does, and fine-tuned "
-        "through the format, with coarser spherical harmonics where they show little.",
-        *(f"{row.method}: {row.note}." for row in TABLE_2.values() if row.note),
+        f"{results.schedule} Our numbers are measured on the file as it is read again. MB are 10^6 bytes of it, and "
+        "the ratio says how many times smaller it is than the .ply of 3DGS-30k. c3dgs is the compression of Niedermayr "
+        "et al. (2024), an .npz, which the paper uses too.",
+        'SOG and SPZ are open formats, which the paper does not have. "Encoded" files are as a conversion writes them. '
+        '"Fine-tuned" ones were trained through the format, with coarser spherical harmonics where these show little.',
+        *(f'On the paper\'s row "{row.method}": {row.note}.' for row in TABLE_2.values() if row.note),
     ]
     return Table(groups, rows, notes)
 
@@ -111,7 +112,7 @@ def criteria(results: Results, capture: str) -> Table:
 def rounds(results: Results) -> Table:
     """What Eq. 6 predicts is left after the rounds, what is, and the share that single rounds remove."""
     groups = [Group("", ("rule",)), Group("", ("gamma",)), Group("", ("kept by Eq. 6",))]
-    groups += [Group(capture, ("kept", "removed a round")) for capture in results.captures]
+    groups += [Group(capture, ("kept", "removed per round")) for capture in results.captures]
     rows: list[list[Cells | None]] = []
     for rule in ("opacity", "gradient", "stale"):
         for variant in rows_of(rule):
@@ -132,7 +133,7 @@ def finetuning(results: Results) -> Table:
 
 def lottery(results: Results) -> Table:
     """The trimmed scene and its tickets."""
-    variants = {"the trimmed scene": MIDDLE, **{f"its ticket, {name}": f"lottery-{name}" for name in TICKETS}}
+    variants = {"the trimmed scene": MIDDLE, **{label: f"lottery-{name}" for name, label in TICKETS.items()}}
     return _by_capture(results, "scene", variants)
 
 
@@ -152,7 +153,7 @@ def spread(results: Results) -> Table | None:
             rows.append(
                 [
                     (capture,),
-                    (LABELS.get(variant, variant),),
+                    (_name_of(variant),),
                     (
                         str(len(found)),
                         _mean_and_deviation([score.psnr for score in scores], decibels),
@@ -165,8 +166,17 @@ def spread(results: Results) -> Table | None:
             )
     if not rows:
         return None
-    notes = [f"Mean ± standard deviation over n seeds (n - 1 in its denominator). {results.schedule}"]
+    notes = [
+        "Each number is the mean ± the standard deviation over the seeds, which divides by their number less one. "
+        f"{results.schedule}"
+    ]
     return Table([Group("", ("capture",)), Group("", ("variant",)), Group("", heads)], rows, notes)
+
+
+def _name_of(variant: str) -> str:
+    """What a report calls a baseline or a row of a rule: "opacity-0.1" is "opacity alone, gamma 0.1"."""
+    rule, _, gamma = variant.rpartition("-")
+    return LABELS.get(variant) or f"{_METHODS[rule]}, gamma {gamma}"
 
 
 def _rows_of_table_1() -> list[tuple[str, str, str]]:
@@ -198,7 +208,7 @@ def _score_and_ratio(column: Column, variant: str) -> Cells | None:
 
 
 def _published_and_ratio(row: Row | None) -> list[Cells]:
-    """A published row of Table 2, a group a dataset, with the ratios that the paper prints."""
+    """A published row of Table 2, one group per dataset, with the ratios that the paper prints."""
     if row is None or row.ratios is None:
         return [_NO_RATIO] * len(DATASETS)
     return [(*score_cells(row.scores[dataset]), f"{row.ratios[dataset]:.1f}x") for dataset in DATASETS]
@@ -229,7 +239,7 @@ def _round_cells(result: Result) -> Cells:
 
 
 def _by_capture(results: Results, head: str, variants: dict[str, str]) -> Table:
-    """A row a variant, for each capture its quality and count."""
+    """One row per variant, with its quality and count on each capture."""
     groups = [Group("", (head,))]
     groups += [Group(capture, ("PSNR", "SSIM", "LPIPS", "Gaussians")) for capture in results.captures]
     rows: list[list[Cells | None]] = []

@@ -140,7 +140,7 @@ class _Trimming:
         """At the start: the first round has been done."""
         start = session.start
         began = time.perf_counter()
-        state = start.state
+        state = start.state()
         notes = {"first_step": state.step, "first_count": len(state.model)}
         trimming = cls(session, config, state, start.training, notes)
         has_gradients = bool((state.statistics.views_seen > 0).any())

@@ -149,7 +149,7 @@ def draw_histogram(name: str, before: Sequence[float], after: Sequence[float], l
         ax.legend(frameon=False, loc="upper center", labelcolor=INK)
         ax.set_xlim(0, 1)
         ax.set_xlabel(x)
-        ax.set_ylabel("share of Gaussians a bin, %")
+        ax.set_ylabel("share of Gaussians per bin, %")
         ax.grid(axis="y")
         ax.set_axisbelow(True)
         return _svg(figure, name)

@@ -89,9 +89,8 @@ class Session:
         """
         assert self.scene is not None
         found = start_from(self.scene, self.capture.extent, _seed(self.configs), self.engine)
-        model = found.state.model
         cameras = [view.camera for view in self.capture.train]
-        warn_if_apart(model.attribute("means").cpu(), model.facts.origin, cameras)
+        warn_if_apart(found.gaussians.means, found.gaussians.origin, cameras)
         return found
 
     def resumed(self) -> Checkpoint | None:

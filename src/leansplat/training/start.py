@@ -7,6 +7,7 @@ However a scene comes, training goes on after the end of its schedule, with the 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,14 +33,17 @@ class Start:
     """A scene ready to be fine-tuned.
 
     Args:
-        state: scene and optimiser, at the end of the training schedule, so that the position rate is the final one.
+        gaussians: the scene, in Morton order.
         training: the recipe to fine-tune with.
         has_optimizer: whether moments and statistics come from the scene's training.
+        state: makes scene and optimiser, at the end of the training schedule, so that the position rate is the final
+            one. To be called once.
     """
 
-    state: TrainingState
+    gaussians: Gaussians
     training: TrainingConfig
     has_optimizer: bool
+    state: Callable[[], TrainingState]
 
 
 def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: int, engine: str = "cpu") -> Start:
@@ -62,15 +66,20 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
     file = _last_checkpoint(path)
     if file is not None:
         checkpoint = read_checkpoint(file)
-        state = replace(
-            _moved(checkpoint.state, checkpoint.config, engine),
-            generator=torch.Generator().manual_seed(seed),
-            view_queue=torch.zeros(0, dtype=torch.int64),
-            step=max(checkpoint.state.step, checkpoint.config.iterations),
-            extent=extent,
-            seconds=0.0,
+        before = checkpoint.state
+        return Start(
+            before.gaussians(),
+            checkpoint.config,
+            True,
+            lambda: replace(
+                _moved(before, checkpoint.config, engine),
+                generator=torch.Generator().manual_seed(seed),
+                view_queue=torch.zeros(0, dtype=torch.int64),
+                step=max(before.step, checkpoint.config.iterations),
+                extent=extent,
+                seconds=0.0,
+            ),
         )
-        return Start(state, checkpoint.config, True)
     file = formats.scene_path(path)
     if file.suffix.lower() in inria_checkpoint.FORMAT.suffixes:
         return _from_3dgs(file, seed, engine)
@@ -113,8 +122,13 @@ def _fresh(gaussians: Gaussians, extent: float, seed: int, engine: str, name: st
     gaussians = gaussians.finite_equivalent()
     _check(gaussians, name)
     training = TrainingConfig(seed=seed, sh_degree=gaussians.sh_degree, antialiased=gaussians.antialiased)
-    state = TrainingState.begin(gaussians, training, extent, step=training.iterations, engine=engine)
-    return Start(state, training, False)
+    ordered = gaussians[morton_order(gaussians.means)]
+
+    def state() -> TrainingState:
+        model = engines.named(engine).begin(ordered, schedule.rates(training))
+        return TrainingState.of(model, training, extent, step=training.iterations)
+
+    return Start(ordered, training, False, state)
 
 
 def _from_3dgs(file: Path, seed: int, engine: str) -> Start:
@@ -132,16 +146,21 @@ def _from_3dgs(file: Path, seed: int, engine: str) -> Start:
         quat_rate=checkpoint.rates["quats"],
     )
     step = max(training.iterations, training.position_rate_steps)
-    state = TrainingState.begin(gaussians, training, checkpoint.extent, step=step, engine=engine)
     order = morton_order(gaussians.means)
-    moments = Moments(checkpoint.first_moment[order], checkpoint.second_moment[order], checkpoint.steps)
-    state.model = engines.named(engine).begin(gaussians[order], schedule.rates(training), moments)
-    state.statistics = ViewStatistics(
-        views_seen=checkpoint.views_seen,
-        max_radius=checkpoint.max_radius,
-        gradient_sum=checkpoint.gradient_sum,
-    )[order].to(state.model.device)
-    return Start(state, training, True)
+    ordered = gaussians[order]
+
+    def state() -> TrainingState:
+        moments = Moments(checkpoint.first_moment[order], checkpoint.second_moment[order], checkpoint.steps)
+        model = engines.named(engine).begin(ordered, schedule.rates(training), moments)
+        begun = TrainingState.of(model, training, checkpoint.extent, step=step)
+        begun.statistics = ViewStatistics(
+            views_seen=checkpoint.views_seen,
+            max_radius=checkpoint.max_radius,
+            gradient_sum=checkpoint.gradient_sum,
+        )[order].to(model.device)
+        return begun
+
+    return Start(ordered, training, True, state)
 
 
 def _check(gaussians: Gaussians, name: str) -> None:

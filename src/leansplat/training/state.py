@@ -67,14 +67,25 @@ class TrainingState:
             step: where in the schedule to begin; `config.iterations` for fine-tuning a trained scene.
             engine: a name in `engines.ENGINES`.
         """
-        if generator is None:
-            generator = torch.Generator().manual_seed(config.seed)
         ordered = gaussians[morton_order(gaussians.means)]
         model = engines.named(engine).begin(ordered, schedule.rates(config))
+        return cls.of(model, config, extent, generator=generator, step=step)
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        config: TrainingConfig,
+        extent: float,
+        *,
+        generator: torch.Generator | None = None,
+        step: int = 0,
+    ) -> TrainingState:
+        """A training of a model that has seen no view yet; arguments as for `begin`."""
         state = cls(
             model=model,
-            statistics=ViewStatistics.zeros(len(ordered), device=model.device),
-            generator=generator,
+            statistics=ViewStatistics.zeros(len(model), device=model.device),
+            generator=torch.Generator().manual_seed(config.seed) if generator is None else generator,
             view_queue=torch.zeros(0, dtype=torch.int64),
             step=step,
             extent=extent,
@@ -97,16 +108,7 @@ class TrainingState:
             generator: for everything random from here on.
         """
         model = engines.named(self.model.engine).begin(gaussians, schedule.rates(config), self.model.moments())
-        state = TrainingState(
-            model=model,
-            statistics=ViewStatistics.zeros(len(gaussians), device=model.device),
-            generator=generator,
-            view_queue=torch.zeros(0, dtype=torch.int64),
-            step=0,
-            extent=self.extent,
-        )
-        state.remember(config)
-        return state
+        return TrainingState.of(model, config, self.extent, generator=generator)
 
     def gaussians(self) -> Gaussians:
         """A copy of the scene as it is now."""
