@@ -18,6 +18,8 @@ SOURCE = ROOT / "src" / "leansplat"
 LAYERS = [
     {"errors"},
     {"locks", "seeds"},
+    {"activation"},
+    {"arrays"},
     {"gaussians"},
     {"cameras"},
     {"files", "camera_paths", "summary", "ordering", "strays", "origin"},

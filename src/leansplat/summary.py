@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
+import numpy as np
 
-from leansplat.gaussians import Gaussians
+from leansplat.activation import opacity_of
+from leansplat.arrays import AnyScene, median
 
 _BINS = 10
 
@@ -22,7 +23,7 @@ class Summary:
         sh_degree: degree of the spherical harmonics stored, 0 to 3.
         antialiased: whether the scene expects opacity compensation (Mip-Splatting).
         parameters: numbers stored in all.
-        padding: rows that hold no Gaussian (see `Gaussians.padding`).
+        padding: rows that hold no Gaussian (see `GaussianArrays.padding`).
         without_rotation: Gaussians with a quaternion of zeros.
         nonfinite: Gaussians with a NaN or an infinity that means nothing; everything below leaves them out.
         bounds_min, bounds_max: corners of the box around the centres, in the world; None without Gaussians.
@@ -54,19 +55,19 @@ class Summary:
         return asdict(self)
 
 
-def summarize(gaussians: Gaussians, *, file_size: int | None = None) -> Summary:
+def summarize(gaussians: AnyScene, *, file_size: int | None = None) -> Summary:
     """Count and measure a scene.
 
     Args:
         file_size: bytes of the scene's file, handed on to the result.
     """
+    gaussians = gaussians.arrays()
     padding = gaussians.padding()
     gaussians = gaussians.finite_equivalent()
     finite = gaussians[gaussians.finite()]
-    opacity = torch.sigmoid(finite.opacities.double())
-    bins = (opacity * _BINS).long().clamp(max=_BINS - 1)
+    bins = np.minimum((opacity_of(finite.opacities) * _BINS).astype(np.int64), _BINS - 1)
     filled = len(finite) > 0
-    centres = finite.world_means().sort(dim=0).values
+    centres = np.sort(finite.world_means(), axis=0)
     low, high = int(0.05 * (len(finite) - 1)), round(0.95 * (len(finite) - 1))
     return Summary(
         gaussians=len(gaussians),
@@ -81,8 +82,8 @@ def summarize(gaussians: Gaussians, *, file_size: int | None = None) -> Summary:
         bounds_max=tuple(centres[-1].tolist()) if filled else None,
         middle_min=tuple(centres[low].tolist()) if filled else None,
         middle_max=tuple(centres[high].tolist()) if filled else None,
-        median_size=float(finite.scales.double().mean(dim=1).median().exp()) if filled else None,
-        opacity_histogram=tuple(torch.bincount(bins, minlength=_BINS).tolist()),
+        median_size=float(np.exp(median(finite.scales.mean(axis=1, dtype=np.float64)))) if filled else None,
+        opacity_histogram=tuple(np.bincount(bins, minlength=_BINS).tolist()),
         extras=tuple(gaussians.extras),
         comments=gaussians.comments,
     )

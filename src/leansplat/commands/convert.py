@@ -44,11 +44,13 @@ class Convert:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.formats import format_of, read, scene_bytes, write
+        from leansplat.formats import format_of, read_arrays, scene_bytes, write
         from leansplat.strays import describe, strays
 
         target = format_of(self.output)  # a wrong suffix is told before anything is read
-        scene = read(self.scene, drop_nonfinite=self.drop_nonfinite, drop_empty=self.drop_empty, level=self.level)
+        scene = read_arrays(
+            self.scene, drop_nonfinite=self.drop_nonfinite, drop_empty=self.drop_empty, level=self.level
+        )
         dropped = ""
         if self.drop_far:
             far = strays(scene)

@@ -28,11 +28,11 @@ class Info:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.formats import read, scene_bytes, scene_path
+        from leansplat.formats import read_arrays, scene_bytes, scene_path
         from leansplat.summary import summarize
 
         file = scene_path(self.scene)
-        summary = summarize(read(file), file_size=scene_bytes(file))
+        summary = summarize(read_arrays(file), file_size=scene_bytes(file))
         return Answer(_describe(summary), {"file": str(file), **summary.to_json()})
 
 

@@ -1,4 +1,4 @@
-"""Scene files: `read` one into `Gaussians`, `write` one from them.
+"""Scene files: `read` one into `Gaussians`, `write` one from them; `read_arrays` needs no PyTorch.
 
 Each format is a module with a `FORMAT`; this registry picks one, for reading by the file's first bytes and then by its
 suffix, for writing by the suffix alone. To add a format, write its module and put it in `FORMATS`; where two recognise
@@ -10,24 +10,27 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.formats import (
-    c3dgs_npz,
     compressed_ply,
     fidelity,
     gltf,
-    inria_checkpoint,
     inria_folder,
     ply,
     sog,
     splat,
     spz,
     streamed_sog,
+    with_torch,
 )
 from leansplat.formats.format import HEAD_SIZE, Format, Written, opened, report_padding
-from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import described, settled
+
+if TYPE_CHECKING:
+    from leansplat.gaussians import Gaussians
 
 FORMATS: tuple[Format, ...] = (
     compressed_ply.FORMAT,
@@ -35,10 +38,10 @@ FORMATS: tuple[Format, ...] = (
     spz.FORMAT,
     splat.FORMAT,
     gltf.FORMAT,
-    inria_checkpoint.FORMAT,
+    with_torch.INRIA_CHECKPOINT,
     streamed_sog.FORMAT,
     sog.FORMAT,
-    c3dgs_npz.FORMAT,
+    with_torch.C3DGS_NPZ,
 )
 """Every format leansplat knows, in the order they are tried."""
 
@@ -51,17 +54,27 @@ _log = logging.getLogger("leansplat")
 def read(
     path: str | os.PathLike[str], *, drop_nonfinite: bool = False, drop_empty: bool = False, level: int = 0
 ) -> Gaussians:
+    """Read a scene file of any known format, or the scene of a folder, into tensors on the CPU; see `read_arrays`."""
+    from leansplat.gaussians import Gaussians
+
+    arrays = read_arrays(path, drop_nonfinite=drop_nonfinite, drop_empty=drop_empty, level=level)
+    return Gaussians.from_arrays(arrays)
+
+
+def read_arrays(
+    path: str | os.PathLike[str], *, drop_nonfinite: bool = False, drop_empty: bool = False, level: int = 0
+) -> GaussianArrays:
     """Read a scene file of any known format, or the scene of a folder.
 
     Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger, rows that only fill
-    a file up in another. Infinities that mean something (see `Gaussians.finite_equivalent`) become finite. A scene too
-    far from zero for float32 is held relative to an origin; where the file has it in float32, a warning says how
+    a file up in another. Infinities that mean something (see `GaussianArrays.finite_equivalent`) become finite. A scene
+    too far from zero for float32 is held relative to an origin; where the file has it in float32, a warning says how
     coarsely.
 
     Args:
         path: a scene file, or a folder as `scene_path` takes it.
         drop_nonfinite: remove Gaussians with NaN or infinite parameters instead of keeping them.
-        drop_empty: remove rows that hold no Gaussian (see `Gaussians.padding`) instead of keeping them.
+        drop_empty: remove rows that hold no Gaussian (see `GaussianArrays.padding`) instead of keeping them.
         level: of detail, in a lod-meta.json; 0 is the finest.
 
     Raises:
@@ -79,7 +92,7 @@ def read(
 
 
 def write(
-    gaussians: Gaussians,
+    scene: AnyScene,
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -110,7 +123,7 @@ def write(
             out of range.
     """
     path = Path(path)
-    gaussians = gaussians.finite_equivalent()
+    gaussians = scene.arrays().finite_equivalent()
     chosen = format_of(path)
     written: Written | None
     if chosen is spz.FORMAT:
@@ -129,7 +142,7 @@ def write(
     return len(written.order)
 
 
-def say_losses(gaussians: Gaussians, path: Path) -> None:
+def say_losses(gaussians: AnyScene, path: Path) -> None:
     """Warn of what a file just written does not have of its scene, or not where every program would look for it."""
     written = format_of(path)
     lost = written.loses(gaussians)

@@ -14,24 +14,19 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays, blocks
 from leansplat.errors import SceneFileError
-from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import described
 
 HEAD_SIZE = 4096
 """Bytes from the start of a file that `Format.recognises` is given (fewer when the file is shorter)."""
 
-BLOCK = 1 << 16
-"""Gaussians that writers and readers handle at once."""
-
 _log = logging.getLogger("leansplat")
 
 
 class Reader(Protocol):
-    def __call__(self, path: Path, *, drop_nonfinite: bool) -> Gaussians: ...
+    def __call__(self, path: Path, *, drop_nonfinite: bool) -> GaussianArrays: ...
 
 
 @dataclass(frozen=True)
@@ -44,11 +39,11 @@ class Written:
     """
 
     order: np.ndarray
-    decode: Callable[[np.ndarray], Gaussians]
+    decode: Callable[[np.ndarray], GaussianArrays]
 
 
 class Writer(Protocol):
-    def __call__(self, gaussians: Gaussians, path: Path, *, overwrite: bool) -> Written | None: ...
+    def __call__(self, gaussians: GaussianArrays, path: Path, *, overwrite: bool) -> Written | None: ...
 
 
 class Recogniser(Protocol):
@@ -60,7 +55,7 @@ class Lister(Protocol):
 
 
 class Losses(Protocol):
-    def __call__(self, gaussians: Gaussians) -> tuple[str, ...]: ...
+    def __call__(self, gaussians: AnyScene) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -111,11 +106,6 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise SceneFileError(f"{path} cannot be read ({error.strerror}); check the disk and your rights.") from error
 
 
-def blocks(count: int) -> Iterator[slice]:
-    """Slices that share out `count` Gaussians, so that what they become on the way takes little memory."""
-    return (slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
-
-
 def row_blocks(handle: BinaryIO, kind: np.dtype, count: int, path: Path) -> Iterator[tuple[slice, np.ndarray]]:
     """The next `count` rows of a file, structured arrays of this type, a block at a time, and where they belong.
 
@@ -129,15 +119,15 @@ def row_blocks(handle: BinaryIO, kind: np.dtype, count: int, path: Path) -> Iter
         yield part, rows
 
 
-def report_nonfinite(gaussians: Gaussians, finite: Tensor, path: Path, *, drop: bool) -> Gaussians:
+def report_nonfinite(gaussians: GaussianArrays, finite: np.ndarray, path: Path, *, drop: bool) -> GaussianArrays:
     """Log how many Gaussians of a file hold NaN or infinite parameters, and remove them if asked to.
 
-    Infinities that have a meaning are not among them: they become finite, as in `Gaussians.finite_equivalent`.
+    Infinities that have a meaning are not among them: they become finite, as in `GaussianArrays.finite_equivalent`.
 
     Args:
-        finite: (N,) bool on the CPU, as `Gaussians.finite` gives it.
+        finite: (N,) bool, as `GaussianArrays.finite` gives it.
     """
-    suspects = torch.from_numpy(np.flatnonzero(~finite.numpy()))
+    suspects = np.flatnonzero(~finite)
     if len(suspects) == 0:
         return gaussians
     gaussians = gaussians.finite_equivalent()
@@ -148,12 +138,12 @@ def report_nonfinite(gaussians: Gaussians, finite: Tensor, path: Path, *, drop: 
     _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, len(bad), len(gaussians), fate)
     if not drop:
         return gaussians
-    kept = torch.ones(len(gaussians), dtype=torch.bool)
+    kept = np.ones(len(gaussians), bool)
     kept[bad] = False
     return gaussians[kept]
 
 
-def report_padding(gaussians: Gaussians, path: Path, *, drop: bool) -> Gaussians:
+def report_padding(gaussians: GaussianArrays, path: Path, *, drop: bool) -> GaussianArrays:
     """Log how many rows of a file hold no Gaussian or no rotation, and remove the former if asked to."""
     padding = gaussians.padding()
     rows = int(padding.sum())
@@ -174,7 +164,7 @@ def report_padding(gaussians: Gaussians, path: Path, *, drop: bool) -> Gaussians
     return gaussians
 
 
-def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:
+def refuse_nonfinite(gaussians: GaussianArrays, path: Path) -> None:
     """Refuse to write NaN or infinite parameters, which a format that quantises within ranges cannot hold.
 
     Raises:
@@ -189,7 +179,12 @@ def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:
 
 
 def losses(
-    gaussians: Gaussians, *, sh_degree: int = 3, antialiasing: bool = True, comments: bool = True, origin: bool = True
+    gaussians: AnyScene,
+    *,
+    sh_degree: int = 3,
+    antialiasing: bool = True,
+    comments: bool = True,
+    origin: bool = True,
 ) -> tuple[str, ...]:
     """`Format.loses` of a format without extras: what a scene has beyond `sh_degree` and what else the format holds.
 

@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from leansplat.arrays import GaussianArrays
 from leansplat.errors import SceneFileError
-from leansplat.formats.format import Format, opened, report_nonfinite, report_padding
+from leansplat.formats.format import opened, report_nonfinite, report_padding
 from leansplat.formats.surfels import log_thickness, report_flat
+from leansplat.formats.with_torch import INRIA_CHECKPOINT as FORMAT
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 _PARAMETERS = {
@@ -41,7 +44,8 @@ _ENTRIES = (
 )
 """What `GaussianModel.capture` of 3DGS (Kerbl et al. 2023) returns, in its order."""
 
-_ZIP_MAGIC = b"PK\x03\x04"
+__all__ = ["FORMAT", "InriaCheckpoint", "load", "read"]
+
 _MANY = 2**31  # no count or size in a real file comes near
 
 
@@ -86,7 +90,7 @@ def load(path: Path) -> InriaCheckpoint:
         if not 1 <= iteration < _MANY:
             raise ValueError(f"it was saved at iteration {iteration}")
         gaussians = _gaussians(entries).finite_equivalent()
-        report_padding(gaussians, path, drop=False)
+        report_padding(gaussians.arrays(), path, drop=False)
         _report_flat(entries, path)
         states, rates = _optimizer(entries["optimizer"])
         first, second = (
@@ -116,26 +120,13 @@ def load(path: Path) -> InriaCheckpoint:
         )
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read the scene of a checkpoint; arguments and errors as for `leansplat.formats.read`."""
     with _explained(path):
         entries, _ = _entries(path)
-        gaussians = _gaussians(entries)
+        gaussians = _gaussians(entries).arrays()
         _report_flat(entries, path)
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
-
-
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> NoReturn:
-    """Refuse: a scene alone is no checkpoint."""
-    raise SceneFileError(f"{path} would be a 3DGS checkpoint, which leansplat only reads; write a .ply instead.")
-
-
-def recognises(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is a zip by `torch.save`, whose first file is the pickle."""
-    return head.startswith(_ZIP_MAGIC) and b"/data.pkl" in head
-
-
-FORMAT = Format(name="3DGS checkpoint", suffixes=(".pth",), recognises=recognises, read=read, write=write)
 
 
 class _NumpyType:
@@ -197,7 +188,7 @@ def _entries(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _gaussians(
-    values: Mapping[str, Any], what: str = "", third: Callable[[Tensor], Tensor] = log_thickness
+    values: Mapping[str, Any], what: str = "", third: Callable[[np.ndarray], np.ndarray] = log_thickness
 ) -> Gaussians:
     """A copy of one mapped tensor for each of `_PARAMETERS`; `what` goes before its name in the error.
 
@@ -213,16 +204,20 @@ def _gaussians(
     return Gaussians(
         means=tensors["means"],
         quats=tensors["quats"],
-        scales=torch.cat([scales, third(scales)[:, None]], dim=1) if scales.shape[1:] == (2,) else scales,
+        scales=_with_third(scales, third) if scales.shape[1:] == (2,) else scales,
         opacities=tensors["opacities"].squeeze(-1),
         sh0=tensors["sh0"],
         shN=tensors["shN"],
     )
 
 
-def _zeros(scales: Tensor) -> Tensor:
+def _with_third(scales: Tensor, third: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    return torch.cat([scales, torch.from_numpy(third(scales.numpy()))[:, None]], dim=1)
+
+
+def _zeros(scales: np.ndarray) -> np.ndarray:
     """What an optimiser knows of a thickness that it never moved."""
-    return scales.new_zeros(len(scales))
+    return np.zeros(len(scales), np.float32)
 
 
 def _report_flat(entries: Mapping[str, Any], path: Path) -> None:

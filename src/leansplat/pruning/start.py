@@ -154,7 +154,7 @@ def _fresh(gaussians: Gaussians, extent: float, seed: int, sha256: str | None, n
 
 def _from_3dgs(file: Path, seed: int) -> Start:
     checkpoint = inria_checkpoint.load(file)
-    gaussians = settled(checkpoint.gaussians, file)
+    gaussians = Gaussians.from_arrays(settled(checkpoint.gaussians.arrays(), file))
     _check(gaussians, str(file))
     training = TrainingConfig(
         iterations=checkpoint.iteration,

@@ -3,7 +3,7 @@
 This is kept apart from images and files, because fine-tuning trains through the rounding and writes no file. Every
 attribute decodes by looking its bytes up in a table of `Codebooks`, except positions (16 bits between the scene's ends,
 of a logarithm that spends precision near the origin) and rotations (three of four components; section 3 of PlayCanvas's
-specification of version 2).
+specification of version 2). Kernels are imported where a scene is encoded, so that decoding does not wait for Numba.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from leansplat.clustering import nearest_codes
+from leansplat.activation import logit_of, opacity_of, unit
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays, Origin
 from leansplat.formats import reach
-from leansplat.formats.activation import logit_of, opacity_of, unit
 from leansplat.formats.sog.codebooks import Codebooks, fit, palette_labels
-from leansplat.gaussians import WORLD, Gaussians, Origin
 
 _ROWS = 1 << 16
 """Gaussians handled at once, which bounds the memory for what is in between."""
@@ -67,7 +65,7 @@ class Encoded:
 
 
 def encode(
-    gaussians: Gaussians,
+    gaussians: AnyScene,
     codebooks: Codebooks | None = None,
     *,
     labels: np.ndarray | None = None,
@@ -86,15 +84,14 @@ def encode(
         rotation_step: of the 255 steps of a rotation's components, how many make one; more compress better.
         palette_size, seed: as `fit` takes them.
     """
+    from leansplat.clustering import nearest_codes
+
+    gaussians = gaussians.arrays()
     if codebooks is None:
         codebooks = fit(gaussians, palette_size=palette_size, seed=seed)
     order = arranged(gaussians)[1] if order is None else order
     count = len(order)
-    tensors = {
-        name: getattr(gaussians, name).detach().cpu().numpy()
-        for name in ("means", "quats", "scales", "opacities", "sh0", "shN")
-    }
-    lowest, highest = _ends(tensors["means"] if count == len(gaussians) else tensors["means"][order])
+    lowest, highest = _ends(gaussians.means if count == len(gaussians) else gaussians.means[order])
     span = np.where(highest > lowest, highest - lowest, 1)
     positions = np.empty((count, 3), np.uint16)
     rotations = np.empty((count, 3), np.uint8)
@@ -105,21 +102,21 @@ def encode(
     for start in range(0, count, _ROWS):
         part = slice(start, start + _ROWS)
         rows = order[part]
-        positions[part] = np.rint((_logarithm(tensors["means"][rows]) - lowest) / span * _STEPS)
-        rotations[part], largest[part] = _three_smallest(unit(tensors["quats"][rows]), rotation_step)
-        scales[part] = nearest_codes(tensors["scales"][rows], codebooks.scales)
-        sh0[part] = nearest_codes(tensors["sh0"][rows, 0], codebooks.sh0)
-        opacities[part] = np.rint(255 * opacity_of(tensors["opacities"][rows]))
+        positions[part] = np.rint((_logarithm(gaussians.means[rows]) - lowest) / span * _STEPS)
+        rotations[part], largest[part] = _three_smallest(unit(gaussians.quats[rows]), rotation_step)
+        scales[part] = nearest_codes(gaussians.scales[rows], codebooks.scales)
+        sh0[part] = nearest_codes(gaussians.sh0[rows, 0], codebooks.sh0)
+        opacities[part] = np.rint(255 * opacity_of(gaussians.opacities[rows]))
     return Encoded(
         positions, lowest, highest, rotations, largest, scales, sh0, opacities,
-        labels=(palette_labels(tensors["shN"], codebooks) if labels is None else labels)[order],
+        labels=(palette_labels(gaussians.shN, codebooks) if labels is None else labels)[order],
         codebooks=codebooks, antialiased=gaussians.antialiased, order=order, comments=gaussians.comments,
         origin=gaussians.origin,
     )  # fmt: skip
 
 
-def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
-    """The scene that a reader of the file gets: float32 tensors in the file's order; or only some of its rows."""
+def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
+    """The scene that a reader of the file gets: float32 arrays in the file's order; or only some of its rows."""
     if rows is not None:
         images = ("positions", "rotations", "largest", "scales", "sh0", "opacities", "labels")
         encoded = replace(encoded, **{name: getattr(encoded, name)[rows] for name in images})
@@ -132,20 +129,20 @@ def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
         logarithms = encoded.lowest + (encoded.highest - encoded.lowest) * (encoded.positions[part] / _STEPS)
         means[part] = np.sign(logarithms) * np.expm1(np.abs(logarithms))
         quats[part] = _from_three(encoded.rotations[part], encoded.largest[part])
-    return Gaussians(
-        means=torch.from_numpy(means),
-        quats=torch.from_numpy(quats),
-        scales=torch.from_numpy(books.scales[encoded.scales]),
-        opacities=torch.from_numpy(_LOGITS[encoded.opacities]),
-        sh0=torch.from_numpy(books.sh0[encoded.sh0][:, None]),
-        shN=torch.from_numpy(books.palette_values()[encoded.labels]),
+    return GaussianArrays(
+        means=means,
+        quats=quats,
+        scales=books.scales[encoded.scales],
+        opacities=_LOGITS[encoded.opacities],
+        sh0=books.sh0[encoded.sh0][:, None],
+        shN=books.palette_values()[encoded.labels],
         antialiased=encoded.antialiased,
         comments=encoded.comments,
         origin=encoded.origin,
     )
 
 
-def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
+def arranged(gaussians: AnyScene) -> tuple[GaussianArrays, np.ndarray]:
     """A scene and the order in which a file holds its Gaussians, (M,) int64: Morton order, of all but strays that would
     coarsen the positions of the others.
     ."""
@@ -154,7 +151,7 @@ def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
         lowest, highest = _ends(means)
         return np.linalg.norm((highest - lowest) / _STEPS / 2 * (1 + np.abs(means)), axis=1)
 
-    return gaussians, reach.file_order(gaussians, errors)
+    return gaussians.arrays(), reach.file_order(gaussians.arrays(), errors)
 
 
 def _ends(means: np.ndarray) -> np.ndarray:

@@ -30,8 +30,9 @@ from typing import BinaryIO, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from leansplat.arrays import blocks
 from leansplat.errors import SceneFileError
-from leansplat.formats.format import blocks, opened
+from leansplat.formats.format import opened
 from leansplat.formats.spz.encoding import Encoded
 from leansplat.formats.spz.streams import write_gzip, zstd_stream
 
