@@ -14,7 +14,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
+from operator import or_
 from types import FrameType
+from typing import Annotated, Any
 
 from leansplat.errors import InputError, LeansplatError
 from leansplat.streams import OutputError, standard_streams
@@ -60,13 +63,18 @@ def _run(arguments: Sequence[str] | None) -> int:
     # Imported here, so that Ctrl-C is answered from the start.
     import tyro
 
-    from leansplat.commands import COMMANDS
+    from leansplat.commands import command_makers
 
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    subcommands: list[Any] = [
+        Annotated[object, tyro.conf.subcommand(name, constructor=maker)]
+        for name, maker in command_makers(words).items()
+    ]
+    command = tyro.cli(
+        reduce(or_, subcommands),
         prog="leansplat",
         description=_DESCRIPTION,
-        args=None if arguments is None else list(arguments),
+        args=words,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
     )
     _send_log_to_stderr()
