@@ -29,8 +29,8 @@ WORLD: Origin = (0.0, 0.0, 0.0)
 TENSOR_NAMES = ("means", "quats", "scales", "opacities", "sh0", "shN")
 """The six arrays of a scene, in the order everything in leansplat lists them."""
 
-BLOCK = 1 << 16
-"""Gaussians handled at once where temporary values are needed."""
+BLOCK = 1 << 13
+"""Gaussians handled at once where temporary values are needed: what is made of them stays in the cache."""
 
 _LARGEST_LOGIT = math.log((1 - LEAST_OPACITY) / LEAST_OPACITY)
 _LEAST_LOGARITHM = math.log(LEAST_SCALE)
@@ -281,11 +281,16 @@ def concatenate(scenes: Sequence[GaussianArrays]) -> GaussianArrays:
     )
 
 
+def unfilled(count: int, coefficients: int, **others: Any) -> GaussianArrays:
+    """Memory for a scene of float32, whatever is in it, with `coefficients` in `shN`; `others` are the other fields."""
+    shapes = ((count, 3), (count, 4), (count, 3), (count,), (count, 1, 3), (count, coefficients, 3))
+    means, quats, scales, opacities, sh0, shN = (np.empty(shape, np.float32) for shape in shapes)
+    return GaussianArrays(means, quats, scales, opacities, sh0, shN, **others)
+
+
 def empty(sh_degree: int = 3) -> GaussianArrays:
     """A scene of zero Gaussians."""
-    shapes = ((0, 3), (0, 4), (0, 3), (0,), (0, 1, 3), (0, (sh_degree + 1) ** 2 - 1, 3))
-    means, quats, scales, opacities, sh0, shN = (np.zeros(shape, np.float32) for shape in shapes)
-    return GaussianArrays(means, quats, scales, opacities, sh0, shN)
+    return unfilled(0, (sh_degree + 1) ** 2 - 1)
 
 
 def _narrowed(

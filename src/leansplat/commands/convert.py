@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, megabytes
-from leansplat.commands.options import Flag, Json, Overwrite, Scene
+from leansplat.commands.options import Bits, Flag, Json, Overwrite, Scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Convert:
     """File to write, such as scene.spz."""
     spz_version: Literal[3, 4] = 3
     """Version of SPZ to write: 3 opens in every viewer of SPZ, 4 is a little smaller."""
-    spz_sh_bits: Annotated[tuple[int, int], arg(metavar="N N")] = (5, 4)
+    spz_sh_bits: Annotated[Bits, arg(help_behavior_hint="(default: 5 4)")] = ()
     """Bits for spherical harmonics in an .spz, 1 to 8: of degree 1, and above. More look better and take more bytes."""
     drop_nonfinite: Flag = False
     """Leave out Gaussians with a value that is NaN, or infinite where that means nothing."""
@@ -44,7 +44,7 @@ class Convert:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.formats import format_of, read_arrays, scene_bytes, write
+        from leansplat.formats import format_of, read_arrays, scene_bytes, spz, write
         from leansplat.strays import describe, strays
 
         target = format_of(self.output)  # a wrong suffix is told before anything is read
@@ -56,7 +56,7 @@ class Convert:
             far = strays(scene)
             dropped = f"; dropped {describe(scene, far) if far.any() else 'nothing, as none is far and weighs nothing'}"
             scene = scene[~far]
-        bits = self.spz_sh_bits
+        bits = self.spz_sh_bits or spz.USUAL_SH_BITS
         count = write(scene, self.output, overwrite=self.overwrite, spz_version=self.spz_version, spz_sh_bits=bits)
         size = scene_bytes(self.output)
         lost = target.loses(scene)

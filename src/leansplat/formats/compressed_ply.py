@@ -27,7 +27,7 @@ from typing import BinaryIO
 import numpy as np
 
 from leansplat.activation import color_of, logit_of, opacity_of, sh0_of, unit
-from leansplat.arrays import WORLD, AnyScene, GaussianArrays, Origin, blocks
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays, Origin, blocks, unfilled
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.chunks import AXES, CHUNK, arranged
@@ -164,31 +164,19 @@ def encode(gaussians: AnyScene, *, order: np.ndarray | None = None) -> Encoded:
 def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
     """The scene that a reader of the file sees, in its order, in float32; or only some of its rows."""
     count = len(encoded) if rows is None else len(rows)
-    means, scales, sh0 = (np.empty((count, 3), np.float32) for _ in range(3))
-    quats = np.empty((count, 4), np.float32)
-    opacities = np.empty(count, np.float32)
-    shN = np.empty((count, *encoded.shN.shape[1:]), np.float32)
+    said = {"antialiased": encoded.antialiased, "comments": encoded.comments, "origin": encoded.origin}
+    scene = unfilled(count, encoded.shN.shape[1], **said)
     for part in blocks(count):
         at = part if rows is None else rows[part]
         ranges = encoded.ranges[(np.arange(part.start, part.stop) if rows is None else rows[part]) // CHUNK]
         with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may have any range
-            means[part] = _within(encoded.positions[at], AXES, ranges[:, 0])
-            scales[part] = _within(encoded.scales[at], AXES, ranges[:, 1])
-            sh0[part] = sh0_of(_within(encoded.colors[at, :3], 8, ranges[:, 2]))
-        opacities[part] = logit_of(encoded.colors[at, 3] / 255)
-        quats[part] = _quaternions(encoded.largest[at], encoded.rotations[at])
-        shN[part] = _SH_VALUES[encoded.shN[at]]
-    return GaussianArrays(
-        means=means,
-        quats=quats,
-        scales=scales,
-        opacities=opacities,
-        sh0=sh0.reshape(count, 1, 3),
-        shN=shN,
-        antialiased=encoded.antialiased,
-        comments=encoded.comments,
-        origin=encoded.origin,
-    )
+            scene.means[part] = _within(encoded.positions[at], AXES, ranges[:, 0])
+            scene.scales[part] = _within(encoded.scales[at], AXES, ranges[:, 1])
+            scene.sh0[part, 0] = sh0_of(_within(encoded.colors[at, :3], 8, ranges[:, 2]))
+        scene.opacities[part] = logit_of(encoded.colors[at, 3] / 255)
+        scene.quats[part] = _quaternions(encoded.largest[at], encoded.rotations[at])
+        scene.shN[part] = _SH_VALUES.take(encoded.shN[at])
+    return scene
 
 
 def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False) -> None:
@@ -257,9 +245,11 @@ def unpack(path: Path) -> Encoded:
             quaternion = _split(rotation, (2, 10, 10, 10))
             encoded.largest[part], encoded.rotations[part] = quaternion[:, 0], quaternion[:, 1:]
         if rest:
+            names = [entry.name for entry in elements["sh"].properties]
+            columns = [names.index(f"f_rest_{color * (rest // 3) + k}") for k in range(rest // 3) for color in range(3)]
             for part, rows in _rows(handle, header, elements["sh"], path):
-                for k in range(rest):
-                    encoded.shN[part, k % (rest // 3), k // (rest // 3)] = rows[f"f_rest_{k}"]
+                table = rows.view(np.uint8).reshape(len(rows), rest)
+                encoded.shN[part] = table.take(columns, axis=1).reshape(len(rows), rest // 3, 3)
     return encoded
 
 

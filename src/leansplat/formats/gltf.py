@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from leansplat.activation import color_of, log_of, logit_of, opacity_of, scale_of, unit
-from leansplat.arrays import WORLD, AnyScene, GaussianArrays, blocks, concatenate
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays, blocks, concatenate, unfilled
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import Format, losses, refuse_nonfinite, report_nonfinite
@@ -229,40 +229,31 @@ class _Placed:
     def read(self, *, logarithms: bool) -> GaussianArrays:
         """The Gaussians, turned to y down and in sRGB; `logarithms` says what their scales are."""
         rest = _REST_NAMES[: len(self.accessors) - len(_NEEDED)]
-        scales, sh0 = (np.empty((self.count, 3), np.float32) for _ in range(2))
         centres = np.empty((self.count, 3), np.float64)
-        quats = np.empty((self.count, 4), np.float32)
-        opacities = np.empty(self.count, np.float32)
-        shN = np.empty((self.count, len(rest), 3), np.float32)
+        scene = unfilled(self.count, len(rest))
         position, rotation, scale, opacity, color = (self.accessors[name] for name in _NEEDED)
         turn = _TURN[:, None] * self.rotation
         for part, values in position.blocks():
             centres[part] = values @ (turn * self.scale).T + _TURN * self.translation
         product = _left_product(turn)
         for part, values in rotation.blocks():
-            quats[part] = unit(values[:, [3, 0, 1, 2]]) @ product.T
+            scene.quats[part] = unit(values[:, [3, 0, 1, 2]]) @ product.T
         for part, values in scale.blocks():
             values = values.astype(np.float32)
-            scales[part] = (values if logarithms else log_of(values)) + np.log(self.scale)
+            scene.scales[part] = (values if logarithms else log_of(values)) + np.log(self.scale)
         for part, values in opacity.blocks():
-            opacities[part] = logit_of(values[:, 0])
+            scene.opacities[part] = logit_of(values[:, 0])
         for part, values in color.blocks():
-            sh0[part] = values
+            scene.sh0[part, 0] = values
         for k, name in enumerate(rest):
             for part, values in self.accessors[name].blocks():
-                shN[part, k] = values * _REST_SIGNS[k]
+                scene.shN[part, k] = values * _REST_SIGNS[k]
         if self.linear:
-            sh0, shN = to_srgb(sh0[:, None], shN)
-        origin = origin_of_scene(centres, scales)
-        return GaussianArrays(
-            means=(centres - origin).astype(np.float32),
-            quats=quats,
-            scales=scales,
-            opacities=opacities,
-            sh0=sh0.reshape(self.count, 1, 3),
-            shN=shN,
-            origin=origin,
-        )
+            sh0, shN = to_srgb(scene.sh0, scene.shN)
+            scene = replace(scene, sh0=sh0, shN=shN)
+        origin = origin_of_scene(centres, scene.scales)
+        scene.means[:] = centres - origin
+        return replace(scene, origin=origin)
 
 
 @dataclass(frozen=True)
@@ -347,7 +338,10 @@ def _content(gaussians: GaussianArrays, attributes: list[_Attribute]) -> dict[st
 
 def _left_product(rotation: np.ndarray) -> np.ndarray:
     """(4, 4): the product of the quaternion of a rotation (3, 3) and another quaternion, all w first, as a matrix."""
-    from scipy.spatial.transform import Rotation  # takes as long to import as all else here, and few scenes are glTF
+    if np.array_equal(rotation, np.diag(_TURN)):
+        w, x, y, z = 0.0, 0.0, 0.0, 1.0
+    else:  # by SciPy, which takes as long to import as all else here; few nodes turn their Gaussians
+        from scipy.spatial.transform import Rotation
 
-    x, y, z, w = Rotation.from_matrix(rotation).as_quat()
+        x, y, z, w = Rotation.from_matrix(rotation).as_quat()
     return np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from leansplat.activation import color_of, log_of, logit_of, opacity_of, scale_of, sh0_of, unit
-from leansplat.arrays import AnyScene, GaussianArrays, blocks
+from leansplat.arrays import AnyScene, GaussianArrays, blocks, unfilled
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import (
@@ -82,24 +82,15 @@ def encode(gaussians: AnyScene) -> Encoded:
 def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
     """The scene that a reader of the file sees, in its order, in float32; or only some of its rows."""
     count = len(encoded) if rows is None else len(rows)
-    means = (encoded.means if rows is None else encoded.means[rows]).astype(np.float32)
-    scales, sh0 = (np.empty((count, 3), np.float32) for _ in range(2))
-    quats = np.empty((count, 4), np.float32)
-    opacities = np.empty(count, np.float32)
+    scene = unfilled(count, 0)
     for part in blocks(count):
         at = part if rows is None else rows[part]
-        scales[part] = log_of(encoded.scales[at])
-        sh0[part] = sh0_of(encoded.colors[at, :3] / 255)
-        opacities[part] = logit_of(encoded.colors[at, 3] / 255)
-        quats[part] = unit(encoded.rotations[at] / 128 - 1)
-    return GaussianArrays(
-        means=means,
-        quats=quats,
-        scales=scales,
-        opacities=opacities,
-        sh0=sh0.reshape(count, 1, 3),
-        shN=np.zeros((count, 0, 3), np.float32),
-    )
+        scene.means[part] = encoded.means[at]
+        scene.scales[part] = log_of(encoded.scales[at])
+        scene.sh0[part, 0] = sh0_of(encoded.colors[at, :3] / 255)
+        scene.opacities[part] = logit_of(encoded.colors[at, 3] / 255)
+        scene.quats[part] = unit(encoded.rotations[at] / 128 - 1)
+    return scene
 
 
 def pack(encoded: Encoded, path: Path, *, overwrite: bool = False) -> None:

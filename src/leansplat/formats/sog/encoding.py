@@ -13,12 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leansplat.activation import logit_of, opacity_of, unit
-from leansplat.arrays import WORLD, AnyScene, GaussianArrays, Origin
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays, Origin, blocks, unfilled
 from leansplat.formats import reach
 from leansplat.formats.sog.codebooks import Codebooks, fit, palette_labels
-
-_ROWS = 1 << 16
-"""Gaussians handled at once, which bounds the memory for what is in between."""
 
 _STEPS = 65535
 
@@ -99,8 +96,7 @@ def encode(
     scales = np.empty((count, 3), np.uint8)
     sh0 = np.empty((count, 3), np.uint8)
     opacities = np.empty(count, np.uint8)
-    for start in range(0, count, _ROWS):
-        part = slice(start, start + _ROWS)
+    for part in blocks(count):
         rows = order[part]
         positions[part] = np.rint((_logarithm(gaussians.means[rows]) - lowest) / span * _STEPS)
         rotations[part], largest[part] = _three_smallest(unit(gaussians.quats[rows]), rotation_step)
@@ -122,24 +118,18 @@ def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
         encoded = replace(encoded, **{name: getattr(encoded, name)[rows] for name in images})
     books = encoded.codebooks
     count = len(encoded.positions)
-    means = np.empty((count, 3), np.float32)
-    quats = np.empty((count, 4), np.float32)
-    for start in range(0, count, _ROWS):
-        part = slice(start, start + _ROWS)
+    said = {"antialiased": encoded.antialiased, "comments": encoded.comments, "origin": encoded.origin}
+    scene = unfilled(count, books.palette.shape[1], **said)
+    palette = books.palette_values()
+    for part in blocks(count):
         logarithms = encoded.lowest + (encoded.highest - encoded.lowest) * (encoded.positions[part] / _STEPS)
-        means[part] = np.sign(logarithms) * np.expm1(np.abs(logarithms))
-        quats[part] = _from_three(encoded.rotations[part], encoded.largest[part])
-    return GaussianArrays(
-        means=means,
-        quats=quats,
-        scales=books.scales[encoded.scales],
-        opacities=_LOGITS[encoded.opacities],
-        sh0=books.sh0[encoded.sh0][:, None],
-        shN=books.palette_values()[encoded.labels],
-        antialiased=encoded.antialiased,
-        comments=encoded.comments,
-        origin=encoded.origin,
-    )
+        scene.means[part] = np.sign(logarithms) * np.expm1(np.abs(logarithms))
+        scene.quats[part] = _from_three(encoded.rotations[part], encoded.largest[part])
+        scene.scales[part] = books.scales.take(encoded.scales[part])
+        scene.opacities[part] = _LOGITS.take(encoded.opacities[part])
+        scene.sh0[part, 0] = books.sh0.take(encoded.sh0[part])
+        scene.shN[part] = palette.take(encoded.labels[part], axis=0)
+    return scene
 
 
 def arranged(gaussians: AnyScene) -> tuple[GaussianArrays, np.ndarray]:
@@ -178,7 +168,7 @@ def _three_smallest(quats: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarra
 def _from_three(components: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """Unit quaternions (n, 4) float64 from what `_three_smallest` gives."""
     rows = np.arange(len(components))
-    others = _COMPONENTS[components]
+    others = _COMPONENTS.take(components)
     quats = np.empty((len(components), 4))
     quats[rows[:, None], OTHERS[largest]] = others
     quats[rows, largest] = np.sqrt(np.maximum(0, 1 - np.square(others).sum(axis=1)))

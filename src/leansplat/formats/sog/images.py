@@ -93,12 +93,12 @@ def _pixels(content: bytes, name: str, least: int, most: int, path: Path) -> np.
             f"{path} has an image {name} of {width} x {height} pixels, where {least:,} to {most:,} are expected; "
             "export it again."
         )
-    from PIL import Image
+    from PIL.WebPImagePlugin import WebPImageFile  # by itself, since `Image.open` would load the other formats, too
 
     try:
-        with Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
+        with WebPImageFile(io.BytesIO(content)) as image:
             pixels = np.asarray(image.convert("RGBA"))
-    except (*_UNREADABLE, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise SceneFileError(f"{path} has an image {name} that is cut off or damaged; copy it again.") from error
     if pixels.shape != (height, width, 4):
         raise SceneFileError(f"{path} has an image {name} whose size is not that of its header; export it again.")

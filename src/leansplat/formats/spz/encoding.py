@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leansplat.activation import logit_of, opacity_of, unit
-from leansplat.arrays import TENSOR_NAMES, AnyScene, GaussianArrays, blocks, median
+from leansplat.arrays import TENSOR_NAMES, AnyScene, GaussianArrays, blocks, median, unfilled
 from leansplat.formats import reach
 
 LARGEST_POSITION = 2**23 - 1
@@ -133,21 +133,16 @@ def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
         sections = ("positions", "alphas", "colors", "scales", "rotations", "shN")
         encoded = replace(encoded, **{name: getattr(encoded, name)[rows] for name in sections})
     count = len(encoded.positions)
-    means = np.empty((count, 3), np.float32)
-    quats = np.empty((count, 4), np.float32)
+    scene = unfilled(count, encoded.shN.shape[1], antialiased=encoded.antialiased)
     to_quats = _from_smallest_three if encoded.rotations.shape[1] == 4 else _from_first_three
     for part in blocks(count):
-        means[part] = encoded.positions[part] * np.float32(2.0**-encoded.fractional_bits)
-        quats[part] = to_quats(encoded.rotations[part])
-    return GaussianArrays(
-        means=means,
-        quats=quats,
-        scales=_LOG_SCALES[encoded.scales],
-        opacities=_LOGITS[encoded.alphas],
-        sh0=_SH0[encoded.colors][:, None],
-        shN=sh_values(encoded.shN),
-        antialiased=encoded.antialiased,
-    )
+        scene.means[part] = encoded.positions[part] * np.float32(2.0**-encoded.fractional_bits)
+        scene.quats[part] = to_quats(encoded.rotations[part])
+        scene.scales[part] = _LOG_SCALES.take(encoded.scales[part])
+        scene.opacities[part] = _LOGITS.take(encoded.alphas[part])
+        scene.sh0[part, 0] = _SH0.take(encoded.colors[part])
+        scene.shN[part] = sh_values(encoded.shN[part])
+    return scene
 
 
 def sh_codes(shN: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -157,7 +152,7 @@ def sh_codes(shN: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 def sh_values(codes: np.ndarray) -> np.ndarray:
     """float32 coefficients of bytes."""
-    return _SHN[codes]
+    return _SHN.take(codes)
 
 
 def arranged(gaussians: AnyScene) -> tuple[GaussianArrays, np.ndarray]:
