@@ -7,6 +7,8 @@ without a word, as for any program that SIGPIPE ends.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import logging
 import signal
@@ -30,6 +32,10 @@ _EPILOGUE_OF_INTERRUPT = "stopped; a training or trimming goes on with --resume,
 _READER_HAS_GONE = 141
 _NO_MEMORY = "can't allocate memory"
 """What PyTorch says, in a `RuntimeError`."""
+
+
+atexit.register(gc.freeze)
+"""An interpreter that ends goes through all objects once more, for a tenth of the time that `info` takes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -87,11 +87,16 @@ def settled(gaussians: GaussianArrays, path: Path) -> GaussianArrays:
     origin = origin_of_scene(gaussians.means, gaussians.scales) if gaussians.origin == WORLD else WORLD
     if origin == WORLD:
         return gaussians
+    warn_of_steps(origin, path)
+    return gaussians.relative_to(origin)
+
+
+def warn_of_steps(origin: Origin, path: Path) -> None:
+    """Say what it costs that a file has positions around an origin in float32."""
     _log.warning(
         "%s: positions are float32 around %s, where its steps are %g; what was between them is lost",
         *(path, described(origin), _step(max(map(abs, origin)))),
     )
-    return gaussians.relative_to(origin)
 
 
 def warn_if_apart(means: Tensor, origin: Origin, cameras: Sequence[Camera]) -> None:

@@ -26,8 +26,18 @@ from leansplat.formats import (
     streamed_sog,
     with_torch,
 )
-from leansplat.formats.format import HEAD_SIZE, Format, Written, opened, report_padding
-from leansplat.origin import described, settled
+from leansplat.formats.format import (
+    HEAD_SIZE,
+    Format,
+    Written,
+    opened,
+    report_padding,
+    warn_of_nonfinite,
+    warn_of_padding,
+    warn_of_rotations,
+)
+from leansplat.origin import described, settled, warn_of_steps
+from leansplat.summary import Summary, Tally, summarize
 
 if TYPE_CHECKING:
     from leansplat.gaussians import Gaussians
@@ -89,6 +99,32 @@ def read_arrays(
     else:
         raise SceneFileError(f"{path} has no levels of detail; leave --level (level={level}) out.")
     return settled(report_padding(gaussians, path, drop=drop_empty), path)
+
+
+def summarize_file(path: str | os.PathLike[str]) -> Summary:
+    """What the scene of a file or folder holds, see `leansplat.summary`; read a few rows at a time where it can be.
+
+    Warns as `read` does.
+
+    Raises:
+        SceneFileError: as `read` does.
+    """
+    path = scene_path(path)
+    size = scene_bytes(path)
+    parts = _format_in(path).stream(path)
+    if parts is None:
+        return summarize(read_arrays(path), file_size=size)
+    tally = Tally()
+    for part in parts:
+        tally.add(part)
+    summary = tally.summary(file_size=size)
+    warn_of_nonfinite(summary.nonfinite, summary.gaussians, path, drop=False)
+    warn_of_padding(summary.padding, summary.gaussians, path, drop=False)
+    warn_of_rotations(summary.without_rotation, summary.gaussians, path)
+    origin = tally.coarse_around()
+    if origin is not None:
+        warn_of_steps(origin, path)
+    return summary
 
 
 def write(

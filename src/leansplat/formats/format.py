@@ -54,6 +54,10 @@ class Lister(Protocol):
     def __call__(self, path: Path) -> tuple[Path, ...]: ...
 
 
+class Streamer(Protocol):
+    def __call__(self, path: Path) -> Iterator[GaussianArrays] | None: ...
+
+
 class Losses(Protocol):
     def __call__(self, gaussians: AnyScene) -> tuple[str, ...]: ...
 
@@ -72,6 +76,8 @@ class Format:
         loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
             not the precision of its numbers. Nothing by default.
         files: all files that the scene at a path is made of, itself first; itself alone by default.
+        stream: the scene of a file a few rows at a time, in order, for what need not hold it; the first part may be
+            empty. None for a file that only `read` can make sense of, which is every one by default.
         notes_origin: whether a file has a scene's positions relative to its origin, with a note of it that only
             leansplat reads.
     """
@@ -83,6 +89,7 @@ class Format:
     write: Writer
     loses: Losses = lambda gaussians: ()
     files: Lister = lambda path: (path,)
+    stream: Streamer = lambda path: None
     notes_origin: bool = False
 
 
@@ -134,8 +141,7 @@ def report_nonfinite(gaussians: GaussianArrays, finite: np.ndarray, path: Path, 
     bad = suspects[~gaussians[suspects].finite()]
     if len(bad) == 0:
         return gaussians
-    fate = "they were dropped" if drop else "they were kept, drop_nonfinite=True removes them"
-    _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, len(bad), len(gaussians), fate)
+    warn_of_nonfinite(len(bad), len(gaussians), path, drop=drop)
     if not drop:
         return gaussians
     kept = np.ones(len(gaussians), bool)
@@ -143,25 +149,35 @@ def report_nonfinite(gaussians: GaussianArrays, finite: np.ndarray, path: Path, 
     return gaussians[kept]
 
 
+def warn_of_nonfinite(bad: int, count: int, path: Path, *, drop: bool) -> None:
+    if bad:
+        fate = "they were dropped" if drop else "they were kept, drop_nonfinite=True removes them"
+        _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, bad, count, fate)
+
+
 def report_padding(gaussians: GaussianArrays, path: Path, *, drop: bool) -> GaussianArrays:
     """Log how many rows of a file hold no Gaussian or no rotation, and remove the former if asked to."""
     padding = gaussians.padding()
     rows = int(padding.sum())
+    warn_of_padding(rows, len(gaussians), path, drop=drop)
+    if drop and rows:
+        gaussians, padding = gaussians[~padding], padding[~padding]
+    warn_of_rotations(int((gaussians.without_rotation() & ~padding).sum()), len(gaussians), path)
+    return gaussians
+
+
+def warn_of_padding(rows: int, count: int, path: Path, *, drop: bool) -> None:
     if rows:
         fate = "they were dropped" if drop else "they were kept, --drop-empty (read(drop_empty=True)) removes them"
         _log.warning(
             "%s: %d of %d rows hold no Gaussian, all of them zero or all the same, as exporters fill up files; %s",
-            *(path, rows, len(gaussians), fate),
+            *(path, rows, count, fate),
         )
-        if drop:
-            gaussians = gaussians[~padding]
-            padding = padding[~padding]
-    unturned = int((gaussians.without_rotation() & ~padding).sum())
+
+
+def warn_of_rotations(unturned: int, count: int, path: Path) -> None:
     if unturned:
-        _log.warning(
-            "%s: %d of %d Gaussians have a rotation of zeros, which counts as none", path, unturned, len(gaussians)
-        )
-    return gaussians
+        _log.warning("%s: %d of %d Gaussians have a rotation of zeros, which counts as none", path, unturned, count)
 
 
 def refuse_nonfinite(gaussians: GaussianArrays, path: Path) -> None:

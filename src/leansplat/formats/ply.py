@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from leansplat.formats.ply_header import (
     MAGIC,
     SCALAR_TYPES,
     Element,
+    Header,
     is_compressed,
     read_header,
 )
@@ -73,52 +75,54 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
     """
     path = Path(path)
     with opened(path) as handle:
-        header = read_header(handle, path)
-        vertex = next((element for element in header.elements if element.name == "vertex"), None)
-        if vertex is None:
-            raise SceneFileError(f"{path} has no element 'vertex', so no Gaussians; check which file it is.")
-        layout = _Layout.of(vertex, path)
-        readers = vertex_readers(handle, header, path)  # refuses a wrong count before the arrays are made
-        arrays = {name: np.empty((vertex.count, len(columns)), np.float32) for name, columns in layout.columns.items()}
-        # Normals are looked at but only copied where one is not zero; pages of np.zeros that stay zero cost nothing.
-        extras = {
-            name: (np.zeros if name in _NORMALS else np.empty)(vertex.count, code)
-            for name, code in layout.extras.items()
-        }
-        finite = np.ones(vertex.count, np.bool_)
-        # What float32 might round: where the centres lie decides how to hold them.
-        exact = np.empty((vertex.count if layout.doubles else 0, 3), np.float64)
+        header, layout = _understood(handle, path)
+        readers = vertex_readers(handle, header, path)  # refuses a wrong count before memory is taken
+        rows = _Rows(layout, header.element("vertex").count)
         with ThreadPoolExecutor(len(readers)) as threads:
-            jobs = [threads.submit(_fill, blocks, layout, arrays, exact, extras, finite) for blocks in readers]
-        written = set[str]().union(*(job.result() for job in jobs))
+            list(threads.map(rows.fill, readers))
     if layout.flat:
-        arrays["scales"][:, 2] = log_thickness(arrays["scales"][:, :2])
         report_flat(path)
-
-    origin, comments = say_origin(header.comments)
-    gaussians = GaussianArrays(
-        means=arrays["means"],
-        quats=arrays["quats"],
-        scales=arrays["scales"],
-        opacities=arrays["opacities"].reshape(vertex.count),
-        sh0=arrays["sh0"].reshape(vertex.count, 1, 3),
-        shN=arrays["shN"].reshape(vertex.count, arrays["shN"].shape[1] // 3, 3),
-        antialiased=say_antialiased(header.comments),
-        extras={
-            name: values
-            for name, values in extras.items()
-            if name not in _NORMALS or (name in written and values.any())
-        },
-        comments=comments,
-        origin=origin,
-    )
-    if layout.doubles and origin == WORLD:
-        placed = exact.any(axis=1)  # rows of zeros fill files up
-        origin = origin_of_scene(exact[placed], gaussians.scales[placed])
+    gaussians = rows.gaussians(header)
+    if layout.doubles and gaussians.origin == WORLD:
+        placed = rows.exact.any(axis=1)  # rows of zeros fill files up
+        origin = origin_of_scene(rows.exact[placed], gaussians.scales[placed])
         if origin != WORLD:
             with np.errstate(over="ignore"):
-                gaussians = replace(gaussians, means=(exact - origin).astype(np.float32), origin=origin)
-    return report_nonfinite(gaussians, finite, path, drop=drop_nonfinite)
+                gaussians = replace(gaussians, means=(rows.exact - origin).astype(np.float32), origin=origin)
+    return report_nonfinite(gaussians, rows.finite, path, drop=drop_nonfinite)
+
+
+def stream(path: Path) -> Iterator[GaussianArrays] | None:
+    """What `read` gives, a few rows at a time; None where all centres must be seen before one can be held.
+
+    Raises:
+        SceneFileError: as `read` does, at once or on the way.
+    """
+    with opened(path) as handle:
+        _, layout = _understood(handle, path)
+    return None if layout.doubles else _parts(path)
+
+
+def _parts(path: Path) -> Iterator[GaussianArrays]:
+    with opened(path) as handle:
+        header, layout = _understood(handle, path)
+        (reader,) = vertex_readers(handle, header, path, most=1)
+        if layout.flat:
+            report_flat(path)
+        yield _Rows(layout, 0).gaussians(header)
+        for _, block in reader:
+            rows = _Rows(layout, len(block))
+            rows.fill([(0, block)])
+            yield rows.gaussians(header)
+
+
+def _understood(handle: BinaryIO, path: Path) -> tuple[Header, _Layout]:
+    """The header of a file of Gaussians, and where in its rows they are."""
+    header = read_header(handle, path)
+    vertex = next((element for element in header.elements if element.name == "vertex"), None)
+    if vertex is None:
+        raise SceneFileError(f"{path} has no element 'vertex', so no Gaussians; check which file it is.")
+    return header, _Layout.of(vertex, path)
 
 
 def write(gaussians: AnyScene, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -190,7 +194,7 @@ def recognises(head: bytes) -> bool:
     return head.startswith(MAGIC) and not is_compressed(head)
 
 
-FORMAT = Format(name="PLY", suffixes=(".ply",), recognises=recognises, read=read, write=write)
+FORMAT = Format(name="PLY", suffixes=(".ply",), recognises=recognises, read=read, write=write, stream=stream)
 
 
 @dataclass(frozen=True)
@@ -269,45 +273,69 @@ def _place(columns: list[int]) -> slice | np.ndarray:
     return slice(first, first + len(columns)) if consecutive else np.array(columns, np.int64)
 
 
-def _fill(
-    blocks: Iterator[Block],
-    layout: _Layout,
-    arrays: dict[str, np.ndarray],
-    exact: np.ndarray,
-    extras: dict[str, np.ndarray],
-    finite: np.ndarray,
-) -> set[str]:
-    """Copy blocks of rows to where they belong in `arrays` (N, M) and `extras` (N,), and mark what is not `finite`.
+class _Rows:
+    """Memory for some rows of a file, split into the arrays of a scene.
 
-    Centres go to `exact` (N, 3) too where float32 might round them.
-
-    Returns:
-        The extras that were copied: all but normals that are zero.
+    Args:
+        layout: of the file.
+        count: of rows.
     """
-    usual = [name for name in extras if name not in _NORMALS]
-    normals = [name for name in extras if name in _NORMALS]
-    written = set(usual)
-    for start, rows in blocks:
-        part = slice(start, start + len(rows))
-        numbers = layout.numbers(rows)
-        for values, columns in zip(arrays.values(), layout.places, strict=True):
-            if isinstance(columns, slice):
-                values[part] = numbers[:, columns]
-            else:
-                numbers.take(columns, axis=1, out=values[part], mode="clip")
-        if not np.isfinite(numbers).all():  # somewhere, perhaps in an extra
-            for values in arrays.values():
-                finite[part] &= np.isfinite(values[part]).all(axis=1)
-        if not layout.uniform or numbers.view(np.uint32)[:, layout.normals].any():
-            written.update(normals)
-            for name in normals:
-                extras[name][part] = rows[name]
-        for name in usual:
-            extras[name][part] = rows[name]
-        if layout.doubles:
-            for axis, name in enumerate(_POSITION):
-                exact[part, axis] = rows[name]
-    return written
+
+    def __init__(self, layout: _Layout, count: int) -> None:
+        self._layout = layout
+        self._arrays = {name: np.empty((count, len(names)), np.float32) for name, names in layout.columns.items()}
+        # Normals are looked at but only copied where one is not zero; pages of np.zeros that stay zero cost nothing.
+        self._extras = {
+            name: (np.zeros if name in _NORMALS else np.empty)(count, code) for name, code in layout.extras.items()
+        }
+        self.finite = np.ones(count, bool)
+        # What float32 might round: where the centres lie decides how to hold them.
+        self.exact = np.empty((count if layout.doubles else 0, 3), np.float64)
+
+    def fill(self, blocks: Iterable[Block]) -> None:
+        """Copy blocks of the file's rows to where they belong, and mark what is not `finite`."""
+        layout = self._layout
+        usual = [name for name in self._extras if name not in _NORMALS]
+        normals = [name for name in self._extras if name in _NORMALS]
+        for start, rows in blocks:
+            part = slice(start, start + len(rows))
+            numbers = layout.numbers(rows)
+            for values, columns in zip(self._arrays.values(), layout.places, strict=True):
+                if isinstance(columns, slice):
+                    values[part] = numbers[:, columns]
+                else:
+                    numbers.take(columns, axis=1, out=values[part], mode="clip")
+            if not np.isfinite(numbers).all():  # somewhere, perhaps in an extra
+                for values in self._arrays.values():
+                    self.finite[part] &= np.isfinite(values[part]).all(axis=1)
+            if layout.flat:
+                scales = self._arrays["scales"][part]
+                scales[:, 2] = log_thickness(scales[:, :2])
+            if not layout.uniform or numbers.view(np.uint32)[:, layout.normals].any():
+                for name in normals:
+                    self._extras[name][part] = rows[name]
+            for name in usual:
+                self._extras[name][part] = rows[name]
+            if layout.doubles:
+                for axis, name in enumerate(_POSITION):
+                    self.exact[part, axis] = rows[name]
+
+    def gaussians(self, header: Header) -> GaussianArrays:
+        """The scene, with what the header says; normals are among its extras where one is not zero."""
+        count = len(self.finite)
+        origin, comments = say_origin(header.comments)
+        return GaussianArrays(
+            means=self._arrays["means"],
+            quats=self._arrays["quats"],
+            scales=self._arrays["scales"],
+            opacities=self._arrays["opacities"].reshape(count),
+            sh0=self._arrays["sh0"].reshape(count, 1, 3),
+            shN=self._arrays["shN"].reshape(count, self._arrays["shN"].shape[1] // 3, 3),
+            antialiased=say_antialiased(header.comments),
+            extras={name: values for name, values in self._extras.items() if name not in _NORMALS or values.any()},
+            comments=comments,
+            origin=origin,
+        )
 
 
 def _standard_names(coefficients: int) -> list[str]:
