@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
+import io
 import math
 import struct
+import zlib
 from pathlib import Path
 
 import gsply.spz
@@ -367,3 +370,21 @@ def test_real_scenes_arrive_in_splat_transform_as_they_were(tmp_path, version, n
     theirs = formats.read(tmp_path / "theirs.ply")
     assert_reads_alike(theirs, Gaussians.from_arrays(spz.decode(encoded)))
     assert_near(theirs, scene[encoded.order], encoded.fractional_bits)
+
+
+@pytest.mark.parametrize(("scale", "searched"), [(0.0, True), (0.06, False), (0.2, False)])
+def test_harmonics_are_searched_for_matches_where_that_saves_bytes(tmp_path, scale, searched):
+    """Neighbours that are alike against noise; either way gzip reads it."""
+    scene = random_scene(3_000)
+    near = torch.sin(torch.linspace(0, 40, 3_000))[:, None, None] * torch.linspace(0.1, 1, 45).reshape(15, 3)
+    noise = torch.distributions.Laplace(0.0, max(scale, 1e-9)).sample((3_000, 15, 3))
+    encoded = spz.encode(dataclasses.replace(scene, shN=noise if scale else near), order=np.arange(3_000))
+    content = encoded.shN.tobytes()
+    assert (streams.gzip_strategy(content) == zlib.Z_DEFAULT_STRATEGY) is searched
+    sizes = {}
+    for strategy in (zlib.Z_DEFAULT_STRATEGY, streams.gzip_strategy(content)):
+        packed = io.BytesIO()
+        streams.write_gzip([(content, strategy)], packed)
+        assert gzip.decompress(packed.getvalue()) == content
+        sizes[strategy] = len(packed.getvalue())
+    assert min(sizes.values()) == sizes[streams.gzip_strategy(content)]

@@ -76,9 +76,9 @@ def zstd_stream(pieces: Iterable[bytes], size: int) -> bytes:
 
 def gzip_strategy(content: bytes | memoryview) -> int:
     """The strategy of deflate for harmonics: a search for matches, or where a sample hardly gains by it, none."""
-    last = max(0, len(content) - _SAMPLE)
-    starts = sorted({part * last // (_SAMPLES - 1) for part in range(_SAMPLES)})
-    sample = b"".join(content[start : start + _SAMPLE] for start in starts)
+    starts = [part * (len(content) - _SAMPLE) // (_SAMPLES - 1) for part in range(_SAMPLES)]
+    few = len(content) <= _SAMPLES * _SAMPLE
+    sample = bytes(content) if few else b"".join(content[start : start + _SAMPLE] for start in starts)
     fast = {strategy: len(_deflated((sample, strategy), b"")) for strategy in (zlib.Z_RLE, zlib.Z_HUFFMAN_ONLY)}
     best = min(fast, key=fast.__getitem__)
     searched = len(_deflated((sample, zlib.Z_DEFAULT_STRATEGY), b""))
