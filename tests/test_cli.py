@@ -351,7 +351,7 @@ def test_a_failure_that_is_nobodys_fault_exits_with_1(scene, monkeypatch, capsys
     def broken(*_: object, **__: object) -> None:
         raise LeansplatError("the sky fell")
 
-    monkeypatch.setattr("leansplat.summary.summarize", broken)
+    monkeypatch.setattr("leansplat.formats.summarize_file", broken)
     assert main(["info", str(scene)]) == 1
     assert capsys.readouterr().err == "leansplat: the sky fell\n"
 
@@ -360,7 +360,7 @@ def test_an_interrupted_command_says_how_to_go_on_and_exits_with_1(scene, monkey
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("leansplat.summary.summarize", interrupted)
+    monkeypatch.setattr("leansplat.formats.summarize_file", interrupted)
     assert main(["info", str(scene)]) == 1
     assert "--resume" in capsys.readouterr().err
 
@@ -379,7 +379,7 @@ def test_ctrl_c_is_one_sentence_whatever_the_work_makes_of_it(scene, monkeypatch
 
     before = signal.getsignal(signal.SIGINT)
     for function in (interrupted, hidden):
-        monkeypatch.setattr("leansplat.summary.summarize", function)
+        monkeypatch.setattr("leansplat.formats.summarize_file", function)
         assert main(["info", str(scene)]) == 1
         assert capsys.readouterr().err.startswith("leansplat: stopped; ")
         assert signal.getsignal(signal.SIGINT) is before
@@ -391,7 +391,7 @@ def test_too_little_memory_is_one_sentence(scene, monkeypatch, capsys) -> None:
         def fails_to_allocate(*_: object, error: Exception = error, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr("leansplat.summary.summarize", fails_to_allocate)
+        monkeypatch.setattr("leansplat.formats.summarize_file", fails_to_allocate)
         assert main(["info", str(scene)]) == 1
         assert "not enough memory" in capsys.readouterr().err
 

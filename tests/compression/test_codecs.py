@@ -43,7 +43,7 @@ from leansplat import formats
 from leansplat.compression import Codec, codec
 from leansplat.compression.format_quantiser import FileQuantiser, RowQuantiser
 from leansplat.formats import ply
-from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.arrays import TENSOR_NAMES, AnyScene, GaussianArrays
 """
 
 

@@ -11,18 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from leansplat.arrays import GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.formats import torch_file
-from leansplat.formats.format import Format, report_nonfinite
+from leansplat.formats.format import report_nonfinite
 from leansplat.formats.trainer_notes import has_line, say_frame_of_gsplat
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 
 _RANK = re.compile(r"(.*_rank)(\d{1,6})(\.[^.]*)?")
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read the scene of a checkpoint, all parts of it; arguments and errors as for `leansplat.formats.read`."""
     antialiased = has_line(path.resolve().parent.parent / "cfg.yml", "antialiased", "true")
     parts = []
@@ -35,12 +36,8 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
             ) from error
     gaussians = concatenate(parts) if len(parts) > 1 else parts[0]
     say_frame_of_gsplat(path)
-    return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
-
-
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> NoReturn:
-    """Refuse: a scene alone is no checkpoint."""
-    raise SceneFileError(f"{path} would be a gsplat checkpoint, which leansplat only reads; write a .ply instead.")
+    scene = gaussians.arrays()
+    return report_nonfinite(scene, scene.finite(), path, drop=drop_nonfinite)
 
 
 def files(path: Path) -> tuple[Path, ...]:
@@ -64,14 +61,6 @@ def files(path: Path) -> tuple[Path, ...]:
                 "them in one folder."
             )
     return (path, *(ranks[rank] for rank in sorted(ranks) if ranks[rank] != path))
-
-
-def recognises(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is by `torch.save` and soon names splats."""
-    return torch_file.recognises(head) and torch_file.mentions(head, "splats")
-
-
-FORMAT = Format(name="gsplat checkpoint", suffixes=(".pt",), recognises=recognises, read=read, write=write, files=files)
 
 
 def _gaussians(content: Any, antialiased: bool) -> Gaussians:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from torch import Tensor
 
+from leansplat.arrays import GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.formats import torch_file
-from leansplat.formats.format import Format, report_nonfinite
+from leansplat.formats.format import report_nonfinite
 from leansplat.formats.trainer_notes import has_line, say_frame_of_nerfstudio
 from leansplat.gaussians import Gaussians
 
@@ -25,7 +26,7 @@ _PREFIXES = ("_model.gauss_params.", "_model.")
 _SH_C0 = 0.28209479177387814
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read the scene of a checkpoint; arguments and errors as for `leansplat.formats.read`."""
     antialiased = has_line(path.resolve().parent.parent / "config.yml", "rasterize_mode", "antialiased")
     try:
@@ -35,20 +36,8 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
             f"{path} is not a checkpoint as nerfstudio's splatfacto saves it ({error}); use its ns-export instead."
         ) from error
     say_frame_of_nerfstudio(path)
-    return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
-
-
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> NoReturn:
-    """Refuse: a scene alone is no checkpoint."""
-    raise SceneFileError(f"{path} would be a nerfstudio checkpoint, which leansplat only reads; write a .ply instead.")
-
-
-def recognises(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is by `torch.save` and soon names a pipeline."""
-    return torch_file.recognises(head) and torch_file.mentions(head, "pipeline")
-
-
-FORMAT = Format(name="nerfstudio checkpoint", suffixes=(".ckpt",), recognises=recognises, read=read, write=write)
+    scene = gaussians.arrays()
+    return report_nonfinite(scene, scene.finite(), path, drop=drop_nonfinite)
 
 
 def _gaussians(content: Any, antialiased: bool) -> Gaussians:

@@ -17,22 +17,6 @@ from torch import Tensor
 
 from leansplat.formats.format import opened
 
-_ZIP_MAGIC = b"PK\x03\x04"
-
-
-def recognises(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is a zip by `torch.save`, whose first file is the pickle."""
-    return head.startswith(_ZIP_MAGIC) and b"/data.pkl" in head
-
-
-def mentions(head: bytes, text: str) -> bool:
-    """Whether the pickle of a file that starts with these bytes soon has this string, as protocol 2 or 4 writes it.
-
-    The name of the file itself, which is all over a zip by `torch.save`, does not count.
-    """
-    word = text.encode()
-    return any(prefix + word in head for prefix in (b"X" + struct.pack("<I", len(word)), b"\x8c" + bytes([len(word)])))
-
 
 def load(path: Path) -> Any:
     """What a file holds: tensors, mapped, in containers of Python's own, numbers and strings.
