@@ -23,15 +23,20 @@ from leansplat.evaluation import evaluate
 from leansplat.files import write_json
 from leansplat.gaussians import WORLD, Origin
 from leansplat.origin import origin_of_capture
-from leansplat.progress import Progress
+from leansplat.progress_bar import ProgressBar
 from leansplat.training import TrainingConfig, TrainingState, train
 from leansplat.training.initialisation import gaussians_from_points
+from leansplat.training.strategies import Densification
 
 RESULT = Path(__file__).parent / "results" / "far_from_zero.json"
 VIEWS, SIZE = 24, 128
 DIRECTION = torch.nn.functional.normalize(torch.tensor([0.13, 0.98, 0.02], dtype=torch.float64), dim=0)
 CONFIG = TrainingConfig(
-    iterations=1000, position_rate_steps=1000, sh_degree=0, densify_from=100, densify_until=500, checkpoint_every=1000
+    iterations=1000,
+    position_rate_steps=1000,
+    sh_degree=0,
+    strategies=(Densification(after=100, until=500),),
+    checkpoint_every=1000,
 )
 
 
@@ -41,7 +46,7 @@ def moved(capture: Capture, offset: torch.Tensor) -> Capture:
 
 
 def quality(capture: Capture, start: TrainingState | None, label: str) -> float:
-    with Progress(label, sys.stderr) as progress:
+    with ProgressBar(label, sys.stderr) as progress:
         scene = train(capture, CONFIG, start=start, progress=progress).gaussians
     return evaluate(scene, capture, lpips=None, fps=False).psnr
 

@@ -2,7 +2,7 @@
 
 Run it on a machine that does nothing else, from a fresh folder, so that kernel compilation is part of it:
 
-    python benchmarks/fox_time.py --capture ../shared/data/captures/fox --runs runs/fox_time
+    python benchmarks/fox_time.py --capture data/fox --runs runs/fox_time
 
 It prints the seconds and adds them to benchmarks/results/fox_time.json, with the quality reached and the peak memory.
 Timings of earlier runs stay in the file as long as they ended with the same scenes, bit for bit.
@@ -23,7 +23,7 @@ from fox_trimming import processor
 from leansplat.captures import load
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
-from leansplat.progress import Progress
+from leansplat.progress_bar import ProgressBar
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.simd.threads import thread_count
 from leansplat.training import TrainingConfig, train
@@ -33,17 +33,17 @@ RESULT = Path(__file__).parent / "results" / "fox_time.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--capture", type=Path, required=True)
+    parser.add_argument("--capture", type=Path, default=Path("data/fox"), help="`leansplat download fox -o data`")
     parser.add_argument("--runs", type=Path, required=True, help="A folder that does not exist yet.")
     parser.add_argument("--downscale", type=int, default=4)
     arguments = parser.parse_args()
     capture = load(arguments.capture, downscale=arguments.downscale)
 
     started = time.perf_counter()
-    with Progress("train", sys.stderr) as progress:
+    with ProgressBar("train", sys.stderr) as progress:
         trained = train(capture, TrainingConfig(), arguments.runs / "trained", progress=progress)
     training = time.perf_counter() - started
-    with Progress("trim", sys.stderr) as progress:
+    with ProgressBar("trim", sys.stderr) as progress:
         config = TrimmingConfig(keep=0.25)
         trimmed = trim(arguments.runs / "trained", capture, config, arguments.runs / "gradient_25", progress=progress)
     total = time.perf_counter() - started
@@ -61,7 +61,7 @@ def main() -> None:
     write_json(
         RESULT,
         {
-            "command": "python benchmarks/fox_time.py --capture ../shared/data/captures/fox --runs runs/fox_time",
+            "command": "python benchmarks/fox_time.py --capture data/fox --runs runs/fox_time",
             "capture": "fox at 270x480, every 8th photo held out",
             "processor": processor(),
             "threads": thread_count(),

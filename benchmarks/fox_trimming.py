@@ -1,7 +1,7 @@
 """The fox capture, whole: trained for 30,000 iterations, then trimmed to 50 / 25 / 10 / 5 % by the paper's rule and by
 opacity alone, 15,000 iterations each, beside a control that prunes nothing.
 
-    python benchmarks/fox_trimming.py --capture ../shared/data/captures/fox --runs runs/fox30k
+    python benchmarks/fox_trimming.py --capture data/fox --runs runs/fox30k
 
 Every run is a run folder under --runs; a finished one is not run again, an interrupted one is resumed. The table and
 benchmarks/results/fox_trimming.json are made from the runs that are finished.
@@ -113,7 +113,7 @@ def row(name: str, run: Run, capture: Capture) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--capture", type=Path, required=True)
+    parser.add_argument("--capture", type=Path, default=Path("data/fox"), help="`leansplat download fox -o data`")
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--downscale", type=int, default=4)
     parser.add_argument("--only", nargs="*", metavar="RUN", help="Only these runs, such as 'gradient 25%%' or control.")
@@ -156,7 +156,7 @@ def main() -> None:
     write_json(
         RESULT,
         {
-            "command": "python benchmarks/fox_trimming.py --capture ../shared/data/captures/fox --runs runs/fox30k",
+            "command": "python benchmarks/fox_trimming.py --capture data/fox --runs runs/fox30k",
             "capture": "fox at 270x480, every 8th photo held out",
             "processor": processor(),
             "peak_memory_bytes": peak_memory(arguments.runs),

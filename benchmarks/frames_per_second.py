@@ -2,7 +2,7 @@
 
 Give it the scenes that `benchmarks/fox_trimming.py` leaves, largest first; their names go into the table:
 
-    python benchmarks/frames_per_second.py --capture ../shared/data/captures/fox --runs runs/fox30k
+    python benchmarks/frames_per_second.py --capture data/fox --runs runs/fox30k
 
 Every round renders the held-out views of every scene once; the first round warms up and does not count. It prints the
 median over the rounds and writes benchmarks/results/frames_per_second.json. Rendering alone is timed, on the CPU.
@@ -26,14 +26,14 @@ from leansplat.formats import read
 from leansplat.simd.threads import thread_count
 
 RESULT = Path(__file__).parent / "results" / "frames_per_second.json"
-COMMAND = "python benchmarks/frames_per_second.py --capture ../shared/data/captures/fox --runs runs/fox30k"
+COMMAND = "python benchmarks/frames_per_second.py --capture data/fox --runs runs/fox30k"
 SCENES = {"trained": 100, "gradient_50": 50, "gradient_25": 25, "gradient_10": 10, "gradient_5": 5}
 """Run folders and the percent of the Gaussians they kept."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--capture", type=Path, required=True)
+    parser.add_argument("--capture", type=Path, default=Path("data/fox"), help="`leansplat download fox -o data`")
     parser.add_argument("--runs", type=Path, required=True, help="Folder of the runs of fox_trimming.py.")
     parser.add_argument("--downscale", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=15)

@@ -1,6 +1,6 @@
 """How well a scene matches photos it was trained on and photos held out, along its training.
 
-    python benchmarks/heldout_curve.py --capture ../shared/data/captures/fox CHECKPOINT...
+    python benchmarks/heldout_curve.py --capture data/fox CHECKPOINT...
 
 Checkpoints are those of a run folder; a run keeps its last two, so copy the others aside while it trains. Prints a
 table and writes benchmarks/results/heldout_curve.json.
@@ -21,7 +21,7 @@ RESULT = Path(__file__).parent / "results" / "heldout_curve.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--capture", type=Path, required=True)
+    parser.add_argument("--capture", type=Path, default=Path("data/fox"), help="`leansplat download fox -o data`")
     parser.add_argument("--downscale", type=int, default=4)
     parser.add_argument("checkpoints", type=Path, nargs="+")
     arguments = parser.parse_args()
@@ -41,7 +41,7 @@ def main() -> None:
             f"{row['step']:>8}{row['gaussians']:>12,}{row['test_psnr']:>11.2f}{row['test_ssim']:>7.4f}"
             f"{row['train_psnr']:>11.2f}{row['train_ssim']:>7.4f}"
         )
-    command = "python benchmarks/heldout_curve.py --capture ../shared/data/captures/fox CHECKPOINT..."
+    command = "python benchmarks/heldout_curve.py --capture data/fox CHECKPOINT..."
     write_json(
         RESULT,
         {"command": command, "capture": "fox at 270x480, every 8th photo held out", "rows": rows},

@@ -1,5 +1,5 @@
-"""Writes docs/results.md and tables of the README and of docs/training.md from the JSON files in benchmarks/results, so
-that no number is copied by hand.
+"""Writes docs/results.md, and the tables in the README and in docs/training.md, from the JSON files in
+benchmarks/results, so that no number is copied by hand.
 
     python benchmarks/results_page.py
 """
@@ -19,16 +19,24 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 TRAINING = ROOT / "docs" / "training.md"
-BETWEEN = re.compile(r"(<!-- (results|files|schedules): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+BETWEEN = re.compile(r"(<!-- (files|schedules): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of these pages is written here."""
 
 HEAD = """# Results
 
-Written by `python benchmarks/results_page.py` from the files in `benchmarks/results/`; each of them names the command
-that made it. The machine has two cores and was shared with other work: trust ratios measured in one run more than
-seconds. Trainings are 30,000 steps long, which no change of how shorter schedules are scaled touches. They were made
-when the limit on a Gaussian's size held at any distance; at step 3,100, where it first removes any, the present one
-removes the same on fox (309) and chair (none) ([training](training.md#other-lengths)).
+This page holds what we measured, each table with the command that made it. `python benchmarks/results_page.py` writes
+it from the files in `benchmarks/results/`. Three things to know before comparing:
+
+- **Time.** The machine has two cores and was shared with other work, so trust ratios measured in one run more than
+  seconds.
+- **Captures.** Commands take the captures from where `leansplat download fox -o data` and
+  `leansplat download chair -o data` put them. What we measured are the same photos in another form, so the same
+  commands give numbers like these, but not the same
+  ([the captures of our results](datasets.md#the-captures-of-our-results)).
+- **Schedules.** Trainings are 30,000 steps long, so no change of how shorter schedules are scaled touches them. They
+  were made when the limit on a Gaussian's size held at any distance. At step 3,100, where Gaussians are first removed
+  for their size, the present limit removes the same ones, 309 on fox and none on chair
+  ([training](training.md#other-lengths)).
 """
 
 
@@ -46,27 +54,19 @@ def renderer() -> str:
     result = read("render_stages")
     if result is None:
         return ""
-    names = {"A": "A: 100k, 480x270", "B": "B: 500k, 960x540"}
-    heads = [names.get(s["scene"], f"fox: {s['gaussians']:,}, {s['width']}x{s['height']}") for s in result["scenes"]]
-    stages = [stage["stage"] for stage in result["scenes"][0]["stages"]]
-    rows = []
-    for position, stage in enumerate(stages):
-        cells = [scene["stages"][position] for scene in result["scenes"]]
-        shown = [f"{c['ours_best_ms']:.1f} / {c['prototype_best_ms']:.1f} = {c['ratio_of_best']:.2f}" for c in cells]
-        rows.append([stage, *shown])
+    (scene,) = result["scenes"]
+    rows = [[stage["stage"], f"{stage['best_ms']:.1f}", f"{stage['median_ms']:.1f}"] for stage in scene["stages"]]
     return f"""## Speed of the renderer
 
     {result["command"]}
 
-{result["processor"]}, {result["threads"]} threads; milliseconds, ours / prototype = ratio, best of
-{result["scenes"][0]["rounds"]} rounds that took turns in one process. The prototype is the experiment that the kernels
-grew from.
+A training step of the fox, stage by stage: {scene["gaussians"]:,} Gaussians at {scene["width"]}x{scene["height"]}, on
+{result["processor"]} with {result["threads"]} threads, over {scene["rounds"]} rounds.
 
-{table(["stage", *heads], rows)}
+{table(["stage", "best ms", "median ms"], rows)}
 
-"Rendering stages" are projection, sorting and blending, both ways. "Whole step" is one call of `training_step`, with
-everything that a step of training does; it and the step through autograd are compared with the sum of the prototype's
-stages.
+"Rendering stages" are projection, sorting and blending, forward and backward. "Whole step" is one call of
+`training_step`, with everything that a step of training does.
 """
 
 
@@ -79,7 +79,7 @@ def reading() -> str:
 
     {result["command"]}
 
-{result["gaussians"]:,} Gaussians, {result["bytes"] / 1e6:.0f} MB, from a warm cache.
+A `.ply` of {result["gaussians"]:,} Gaussians and {result["bytes"] / 1e6:.0f} MB, read from a warm cache.
 
 {table(["reader", "best ms", "times the copy"], rows)}
 """
@@ -91,7 +91,10 @@ def starting() -> str:
         return ""
 
     def cells(found: dict[str, Any]) -> list[str]:
-        return [f"{'' if found['finished'] else '> '}{found['processor_seconds']:.2f}", f"{found['peak_megabytes']:.0f}"]
+        return [
+            f"{'' if found['finished'] else '> '}{found['processor_seconds']:.2f}",
+            f"{found['peak_megabytes']:.0f}",
+        ]
 
     rows = [[r["what"], *cells(r["leansplat"]), *cells(r["splat-transform"])] for r in result["rows"]]
     return f"""## Commands that render nothing
@@ -112,7 +115,6 @@ def trimming() -> str:
         return ""
     rows = []
     for run in result["rows"]:
-        target = run["to_match"] or {}
         rows.append(
             [
                 run["name"],
@@ -123,26 +125,23 @@ def trimming() -> str:
                 "-" if run["lpips"] is None else f"{run['lpips']:.4f}",
                 f"{run['fps']:.0f}",
                 f"{run['seconds']:,.0f} ({run['threads']})",
-                f"{target['psnr']:.2f}" if "psnr" in target else "-",
             ]
         )
     missing = ", ".join(result["not_run"])
     not_run = (
         f"\nNot run yet: {missing}. Without the control, gains over the trained scene may be the extra training.\n"
     )
-    head = ["run", "Gaussians", "MB", "PSNR", "SSIM", "LPIPS (vgg, [0,1])", "fps", "seconds (threads)", "PSNR to match"]
+    head = ["run", "Gaussians", "MB", "PSNR", "SSIM", "LPIPS (vgg, [0,1])", "fps", "seconds (threads)"]
     return f"""## Training and trimming the fox
 
     {result["command"]}
 
-{result["capture"]}. Trained for 30,000 iterations, then trimmed for 15,000 (ten rounds in the first 5,000) by the
-paper's rule ("gradient") or by opacity alone, to the share in the name; the control trains as long and removes nothing.
-One seed. Seconds are of a busy machine, where runs on one thread ran two at a time; the next section has those of a
-run alone.
+The capture is {result["capture"]}. The scene was trained for 30,000 steps, then trimmed for 15,000
+(ten rounds in the first 5,000) by the paper's rule ("gradient") or by opacity alone, to the share in the name. The
+control trains as long and removes nothing. All of it has one seed. Seconds are of a busy machine, where runs on one
+thread ran two at a time; [below](#how-long-that-takes) are those of a run alone.
 
 {table(head, rows)}
-
-The last column is what an earlier throwaway trainer reached with 10,000 + 1,500 iterations, from 158k Gaussians.
 {not_run if missing else ""}"""
 
 
@@ -160,21 +159,22 @@ def fox_time() -> str:
         ]
         for t in result["timings"]
     ]
-    heads = ["training, 30,000 steps: s", "trimming to 25 %, 15,000 steps: s", "in all: minutes", "peak memory: GB"]
+    heads = ["training, 30,000 steps (s)", "trimming to 25 %, 15,000 steps (s)", "in all (minutes)", "peak memory (GB)"]
     return f"""## How long that takes
 
     {result["command"]}
 
-{result["processor"]}, {result["threads"]} threads, kernel compilation included. Runs of the same code with
-nothing else running; all ended with the same bits, and what differs is the shared machine.
+The times of fox, on {result["processor"]} with {result["threads"]} threads, include the compilation of kernels. Each
+row is a run of the same code with nothing else running. All ended with the same bits; that their times differ is due
+to the shared machine.
 
 {table(heads, timings)}
 
 {table(["run", "Gaussians", "PSNR", "SSIM"], rows)}
 
-This is another training with the same seed as above. Between the two the kernels began to round some sums differently,
-which is enough for a training to end elsewhere: the difference between the tables is the noise of a single run on seven
-photos.
+This is another training than the one above, with the same seed. Between the two, the kernels began to round some sums
+differently, which is enough for a training to end elsewhere. So the difference between the two tables shows the noise
+of a single run on seven photos.
 """
 
 
@@ -192,14 +192,14 @@ def frames_per_second() -> str:
         ]
         for r in result["rows"]
     ]
-    return f"""## Frames a second
+    return f"""## Frames per second
 
     {result["command"]}
 
-{result["capture"]}, {result["processor"]}, {result["threads"]} threads: scenes trimmed by the paper's rule, rendered in
-turn, median over {result["rounds"]} rounds.
+Scenes trimmed by the paper's rule, rendered in turn: {result["capture"]}, on {result["processor"]} with
+{result["threads"]} threads. Each number is the median over {result["rounds"]} rounds.
 
-{table(["kept", "Gaussians", "frames a second", "lowest to highest", "times the whole scene's"], rows)}
+{table(["kept", "Gaussians", "frames per second", "lowest to highest", "times the whole scene's"], rows)}
 """
 
 
@@ -228,11 +228,25 @@ def table2() -> str:
         [
             """## Small files
 
-[11] is Niedermayr et al. 2024, as an .npz. "Compressed" files are what `leansplat compress` makes without options,
-"untuned" ones the same before its fine-tuning. "Fine-tuned" ones have a palette as large as that of plain SOG, and the
-others are as `leansplat convert` writes them. Trimmed scenes go by their run folder: the criterion and the percentage
-of Gaussians that was kept. Every file is measured as it is read again, on photos held out; "times smaller" is against
-the .ply of the first row.
+In each row, the name before the plus is the scene, and the one after it the file that was made of the scene. Every file
+is measured as it is read again, on photos held out.
+
+| name | what it is |
+| --- | --- |
+| 3DGS | the trained scene; its .ply is what "times smaller" is against |
+| gradient_10, gaussianpop_20 | trimmed scenes: the criterion, and the percentage of Gaussians that was kept |
+| SOG, SPZ | as `leansplat convert` writes them |
+| SOG of splat-transform | as splat-transform writes it |
+| compressed | as `leansplat compress` writes them without options |
+| untuned | the same before its fine-tuning |
+| fine-tuned | as compressed, with a palette as large as that of plain SOG |
+| c3dgs | the compression of Niedermayr et al. (2024), an .npz |
+
+The scenes of the chair are trained and trimmed by
+
+    leansplat train data/chair --downscale 4 --background white -o runs/chair30k/trained
+    leansplat trim runs/chair30k/trained --capture data/chair --criterion gaussianpop --keep 20% \\
+        -o runs/chair30k/gaussianpop_20
 """,
             *tables,
         ]
@@ -254,13 +268,14 @@ def writing() -> str:
         ]
         for row in result["rows"]
     ]
-    head = ["", "Gaussians", "seconds", "MB of memory", "MB of file", "bytes a Gaussian"]
+    head = ["writer", "Gaussians", "seconds", "MB of memory", "MB of file", "bytes per Gaussian"]
     return f"""## Writing SOG and SPZ
 
     {result["command"]}
 
-{result["scene"]} repeated with jitter, {result["threads"]} threads. Memory is what is taken beyond the scene, all of it
-for splat-transform, which would take hours for the larger scene.
+The scene is one of the fox that OpenSplat trained ({result["scene"]}), repeated with jitter, and
+{result["threads"]} threads write it. Memory is what leansplat takes beyond the scene, and all that splat-transform
+takes; that would need hours for the larger scene.
 
 {table(head, rows)}
 """
@@ -280,44 +295,31 @@ def viewers() -> str:
 
     {result["command"]}
 
-One view of a scene of {result["gaussians"]:,} Gaussians, in Chromium ({versions}). PSNR is that of the viewer's picture
-of the file to the same viewer's picture of the .ply: what the format loses. A .splat has no spherical harmonics.
+One view of a scene of {result["gaussians"]:,} Gaussians was drawn in Chromium ({versions}). PSNR compares the viewer's
+picture of the file with the same viewer's picture of the .ply, so it shows what the format loses. A .splat has no
+spherical harmonics.
 
 {table(["viewer", "file", "PSNR to the .ply there"], rows)}
 """
 
 
-def readme_table() -> str:
-    """The fox in short, with what the last column of the long table leaves to the reader."""
-    result = read("fox_trimming")
-    if result is None:
-        return ""
-    names = {"trained": "trained, 30,000 steps", "control": "trained 15,000 more, nothing removed (control)"}
-    rules = {"gradient": "the paper's rule", "opacity": "opacity alone"}
-    rows = []
-    for run in result["rows"]:
-        rule, _, share = run["name"].partition(" ")
-        name = names.get(run["name"]) or f"trimmed to {share}, {rules[rule]}"
-        lpips = "-" if run["lpips"] is None else f"{run['lpips']:.3f}"
-        size = f"{run['bytes'] / 1e6:.1f} MB"
-        rows.append([name, f"{run['gaussians']:,}", size, f"{run['psnr']:.2f}", f"{run['ssim']:.3f}", lpips])
-    return table([result["capture"], "Gaussians", "`.ply`", "PSNR", "SSIM", "LPIPS"], rows)
-
-
 def readme_files() -> str:
-    """Of each capture's Table 2 what there was, what the paper compares with, and the smallest files."""
+    """Of each capture's Table 2 the two scenes, what the paper compares with, and the smallest files."""
+    files = {"": "`.ply`", "SOG, compressed": "`.sog`", "SPZ, compressed": "`.spz`", "c3dgs": "c3dgs, `.npz`"}
     rows = []
     for path in sorted(RESULTS.glob("table2_*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         for name, row in result["rows"].items():
-            if name == "3DGS" or name.endswith(("[11]", "compressed")):
-                scene, _, file = name.partition(" + ")
-                criterion, _, share = scene.rpartition("_")
-                start = "trained" if scene == "3DGS" else f"trimmed to {share}% by {criterion}"
+            scene, _, file = name.partition(" + ")
+            if file in files:
+                what = "trained" if scene == "3DGS" else f"trimmed to {scene.rpartition('_')[2]} %"
                 quality = f"{row['psnr']:.2f}", f"{row['ssim']:.3f}", f"{row['lpips']:.3f}"
-                cells = start, file or "`.ply`", f"{row['bytes'] / 1e6:.2f}", f"{row['ratio']:.0f}", *quality
-                rows.append([result["capture"].split("_")[0], *cells])
-    return table(["", "scene", "file", "MB", "times smaller", "PSNR", "SSIM", "LPIPS"], rows) if rows else ""
+                size = f"{row['bytes'] / 1e6:.2f}", f"{row['ratio']:.0f}"
+                rows.append(
+                    [result["capture"].split("_")[0], what, files[file], f"{row['gaussians']:,}", *size, *quality]
+                )
+    head = ["capture", "scene", "file", "Gaussians", "MB", "times smaller", "PSNR", "SSIM", "LPIPS"]
+    return table(head, rows) if rows else ""
 
 
 def schedules() -> str:
@@ -334,7 +336,8 @@ def schedules() -> str:
             quality = f"{row['psnr']:.2f} dB, {row['ssim']:.3f}"
             cells += [quality, f"{row['gaussians']:,}", f"{row['processor_seconds']:.0f} s"]
     rows = [[f"{steps:,}", name.split("_")[0], *cells] for (steps, name), cells in both.items()]
-    head = ["steps", "capture", "in proportion", "Gaussians", "processor", "as it is", "Gaussians", "processor"]
+    sides = [f"{when}: {what}" for when in ("before", "now") for what in ("PSNR, SSIM", "Gaussians", "processor time")]
+    head = ["steps", "capture", *sides]
     return table(head, rows)
 
 
@@ -358,7 +361,7 @@ def main() -> None:
     with replacing(PAGE, overwrite=True) as file:
         file.write("\n".join(parts).encode())
     for page, tables in (
-        (README, {"results": readme_table(), "files": readme_files()}),
+        (README, {"files": readme_files()}),
         (TRAINING, {"schedules": schedules()}),
     ):
         text = page.read_text(encoding="utf-8")

@@ -4,9 +4,13 @@
 densification to 25 steps at least), and what is larger than a tenth of the scene extent removed from the first opacity
 reset on. "as scaled" is what it does now.
 
-    python benchmarks/schedules.py --data ../shared/data/captures
-    python benchmarks/schedules.py --data ../shared/data/captures --iterations 10000 \\
-        --only chair_blender south_building tumbler
+    leansplat download fox -o data
+    leansplat download chair -o data
+    python benchmarks/schedules.py --data data
+    python benchmarks/schedules.py --data data --iterations 10000 --only chair south_building tumbler
+
+A capture that is not in the folder is left out. fox and chair are to be had by their names; the others were published
+without a licence: South Building is one of COLMAP's data sets, tumbler and fruit are table-tops.
 
 It prints a line a training and adds it to benchmarks/results/schedules.json, where what is there is not trained again;
 docs/training.md has the table, which benchmarks/results_page.py writes.
@@ -21,7 +25,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -37,12 +40,13 @@ from leansplat.errors import RunError
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
-from leansplat.progress import Progress
+from leansplat.progress_bar import ProgressBar
 from leansplat.simd.threads import set_thread_count, thread_count
-from leansplat.training import TrainingConfig, densification, train
+from leansplat.training import TrainingConfig, train
+from leansplat.training.strategies import Densification, densification
 
 RESULT = Path(__file__).parent / "results" / "schedules.json"
-FOLDERS = {"fox": 4, "chair_blender": 1, "south_building": 2, "tumbler": 4, "fruit": 4}
+FOLDERS = {"fox": 4, "chair": 4, "south_building": 2, "tumbler": 4, "fruit": 4}
 """Captures of `--data` and their downscale."""
 CAPTURES = (*FOLDERS, "synthetic", "distant")
 RULES = ("in proportion", "as scaled")
@@ -50,7 +54,7 @@ RULES = ("in proportion", "as scaled")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with captures")
     parser.add_argument("--only", nargs="+", choices=CAPTURES, default=CAPTURES)
     parser.add_argument("--iterations", type=int, nargs="+", default=[300, 1000, 3000])
     parser.add_argument("--threads", type=int)
@@ -58,7 +62,7 @@ def main() -> None:
     if arguments.threads is not None:
         set_thread_count(arguments.threads)
     rows: list[dict[str, Any]] = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if RESULT.exists() else []
-    captures = {name: load_capture(name, arguments.data) for name in arguments.only}
+    captures = {name: load_capture(name, arguments.data) for name in arguments.only if is_here(name, arguments.data)}
     train(next(iter(captures.values())), TrainingConfig().scaled(1))  # loads the kernels, which is not to be timed
     for iterations, name, rule in product(arguments.iterations, captures, RULES):
         what = {"capture": name, "iterations": iterations, "rule": rule}
@@ -72,8 +76,15 @@ def main() -> None:
 
 def write_rows(rows: list[dict[str, Any]]) -> None:
     rows.sort(key=lambda row: (CAPTURES.index(row["capture"]), row["iterations"], RULES.index(row["rule"])))
-    command = "python benchmarks/schedules.py --data ../shared/data/captures"
+    command = "python benchmarks/schedules.py --data data"
     write_json(RESULT, {"command": command, "threads": thread_count(), "rows": rows}, overwrite=True)
+
+
+def is_here(name: str, data: Path) -> bool:
+    here = name not in FOLDERS or (data / name).is_dir()
+    if not here:
+        print(f"{data / name} is not there; left out", file=sys.stderr)
+    return here
 
 
 def load_capture(name: str, data: Path) -> Capture:
@@ -81,7 +92,7 @@ def load_capture(name: str, data: Path) -> Capture:
         return synthetic_capture()
     if name == "distant":
         return distant_capture()
-    white = name == "chair_blender"
+    white = name == "chair"
     return load(data / name, downscale=FOLDERS[name], background=(1.0, 1.0, 1.0) if white else (0.0, 0.0, 0.0))
 
 
@@ -91,10 +102,10 @@ def recipe(iterations: int, rule: str) -> TrainingConfig:
     if rule == "as scaled":
         return scaled
     share = iterations / published.iterations
-    return replace(
-        scaled,
-        densify_every=max(25, math.floor(share * published.densify_every + 0.5)),
-        reset_opacities_every=math.floor(share * published.reset_opacities_every + 0.5),
+    return scaled.adjusted(
+        Densification,
+        every=max(25, math.floor(share * Densification().every + 0.5)),
+        reset_every=math.floor(share * Densification().reset_every + 0.5),
         prune_large_after=0,
     )
 
@@ -112,11 +123,17 @@ def limit_of_one_size() -> Iterator[None]:
 
 def measure(capture: Capture, iterations: int, rule: str) -> dict[str, Any]:
     config = recipe(iterations, rule)
-    settings = {name: getattr(config, name) for name in ("densify_every", "reset_opacities_every", "prune_large_after")}
+    densified = config.strategy(Densification)
+    assert densified is not None
+    settings = {
+        "densify_every": densified.every,
+        "reset_opacities_every": densified.reset_every,
+        "prune_large_after": densified.prune_large_after,
+    }
     began = time.process_time()
     try:
         limit = limit_of_one_size() if rule == "in proportion" else nullcontext()
-        with limit, Progress(f"{capture.name}, {iterations}, {rule}", sys.stderr) as progress:
+        with limit, ProgressBar(f"{capture.name}, {iterations}, {rule}", sys.stderr) as progress:
             scene = train(capture, config, progress=progress).gaussians
     except RunError as error:
         return {"settings": settings, "error": str(error)}

@@ -31,8 +31,8 @@ from fox_trimming import processor
 
 RESULT = Path(__file__).parent / "results" / "sharing.json"
 
-SCENES = {"small": (18_600, 224), "usual": (100_000, 384)}
-"""Gaussians, and width and height of a photo."""
+SCENES = {"small": (18_600, 224, 300), "usual": (100_000, 384, 60)}
+"""Gaussians, width and height of a photo, and steps after which one takes about as long as the next."""
 
 PLAN = (
     ("small", "leansplat", "leansplat"),
@@ -43,7 +43,6 @@ PLAN = (
 )
 """Scene, what is imported first, and who says how long threads spin."""
 
-WARM_UP = 30
 DEFAULT_SPINS = "300000"
 """What GNU's OpenMP takes where nothing is set."""
 
@@ -57,19 +56,25 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="How long each try steps.")
+    parser.add_argument("--seconds", type=float, default=5.0, help="How long each try steps.")
+    parser.add_argument("--scene", choices=SCENES, help="Measure this one again and keep the other rows.")
+    parser.add_argument("--spins", choices=("leansplat", "default"), help="Likewise.")
     arguments = parser.parse_args()
+    again = {plan for plan in PLAN if arguments.scene in (None, plan[0]) and arguments.spins in (None, plan[2])}
+    before = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if len(again) < len(PLAN) else []
     cores = len(os.sched_getaffinity(0))
     result: dict[str, Any] = {
         "command": "python benchmarks/sharing.py",
         "processor": processor(),
         "cores": cores,
-        "scenes": {name: {"gaussians": count, "size": size} for name, (count, size) in SCENES.items()},
-        "rows": [],
+        "scenes": {name: {"gaussians": count, "size": size} for name, (count, size, _) in SCENES.items()},
+        "rows": [row for row in before if (row["scene"], row["first"], row["spins"]) not in again],
     }
     fair = {"alone": 1, "two at once": 2, "beside a busy process": 2}
     print(f"{'scene':6} {'imported first':16} {'spins':10} {'situation':22} {'ms a step':>34}  worst / fair")
     for scene, first, spins in PLAN:
+        if (scene, first, spins) not in again:
+            continue
         alone = 0.0
         for situation in fair:
             tries = [attempt(situation, scene, first, spins, arguments.seconds) for _ in range(arguments.tries)]
@@ -115,18 +120,22 @@ def work(scene: str, first: str, seconds: float) -> None:
     if first == "torch":
         import torch  # noqa: F401 - its OpenMP starts here
     from leansplat.captures.synthetic import synthetic_capture
+    from leansplat.simd.sharing import FairShare
     from leansplat.training import TrainingConfig, training_step
     from leansplat.training.trainer import begin_training
 
-    count, size = SCENES[scene]
+    count, size, warm_up = SCENES[scene]
     capture = replace(synthetic_capture(8, size), points=None)
     config = TrainingConfig(random_points=count, sh_degree_every=1)
     state = begin_training(capture, config)
 
-    def step() -> None:
-        training_step(state, capture.train[state.next_view(len(capture.train))], config, capture.background)
+    share = FairShare()  # as the loop of every command has it
 
-    for _ in range(WARM_UP):
+    def step() -> None:
+        with share.step():
+            training_step(state, capture.train[state.next_view(len(capture.train))], config, capture.background)
+
+    for _ in range(warm_up):
         step()
     print("ready", flush=True)
     begin = float(sys.stdin.readline())

@@ -4,7 +4,7 @@ The scene is a trained one, repeated with jitter up to the number of Gaussians w
 Gaussian with every entry of the palette in each of ten rounds, in JavaScript: at 500,000 Gaussians that takes it hours,
 so it and leansplat meet on fewer, and leansplat alone writes all of them. Run it as
 
-    python benchmarks/sog_writing.py --scene ../shared/data/scenes/fox_opensplat.ply
+    python benchmarks/sog_writing.py --scene runs/fox30k/trained/scene.ply
 
 It prints the table and writes it to benchmarks/results/sog_writing.json. splat-transform comes with `make node`. Memory
 is what a process takes at most beyond the scene it holds (all of it for splat-transform), measured on Linux only.
@@ -124,7 +124,7 @@ COLUMNS = ("means", "rotations", "scales", "opacities", "sh0", "shN")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scene", type=Path, default=ROOT / "../shared/data/scenes/fox_opensplat.ply")
+    parser.add_argument("--scene", type=Path, required=True, help="a trained scene of any tool")
     parser.add_argument("--count", type=int, default=500_000, help="Gaussians that leansplat writes")
     parser.add_argument("--shared-count", type=int, default=7_000, help="Gaussians that both write; 0 for none")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "sog_writing.json")

@@ -1,6 +1,6 @@
 """Table 2 on a capture: what the paper's end-to-end compression and open formats make of a trained and a trimmed scene.
 
-    python benchmarks/table2.py --capture ../shared/data/captures/fox --downscale 4 --base runs/fox30k/trained \
+    python benchmarks/table2.py --capture data/fox --downscale 4 --base runs/fox30k/trained \
         --trimmed runs/fox30k/gradient_10 --runs runs/table2_fox -o table2_fox
 
 Every file is under --runs, and every row is measured on the file, read again, on the photos held out. "compressed" is
@@ -21,7 +21,7 @@ from typing import Any
 
 from leansplat.captures import load
 from leansplat.captures.capture import Capture
-from leansplat.compression import CompressionConfig, FineTuningConfig, compress
+from leansplat.compression import CompressionConfig, FineTuningConfig, SogCodec, compress
 from leansplat.evaluation import evaluate
 from leansplat.files import write_json
 from leansplat.formats import read, scene_bytes, scene_path, sog, write
@@ -48,10 +48,10 @@ def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
     def tuned(scene: Path, name: str, *, usual_palette: bool = False) -> Row:
         def make() -> Path:
             run = folder / name.replace(".", "_")
-            size = sog.usual_palette_size(len(read(scene))) if usual_palette else None
-            config = CompressionConfig(fine_tuning=FineTuningConfig(steps=options.steps), palette_size=size)
-            resume = (run / "config.json").exists()
-            compress(scene, capture, folder / name, config, run, resume=resume, overwrite=True, progress=show)
+            usual = SogCodec(palette_size=sog.usual_palette_size(len(read(scene)))) if usual_palette else None
+            config = CompressionConfig(fine_tuning=FineTuningConfig(steps=options.steps))
+            how: dict[str, Any] = {"codec": usual, "resume": (run / "config.json").exists(), "overwrite": True}
+            compress(scene, capture, folder / name, config, run, **how, progress=show)
             return folder / name
 
         return make
@@ -82,16 +82,16 @@ def rows(options: argparse.Namespace, capture: Capture) -> dict[str, Row]:
             f"{name} + SPZ": plain(scene, f"{name}_plain.spz"),
             f"{name} + SPZ, compressed": tuned(scene, f"{name}.spz"),
             f"{name} + SPZ, untuned": untuned(f"{name}.spz"),
-            f"{name} + [11]": tuned(scene, f"{name}.npz"),
+            f"{name} + c3dgs": tuned(scene, f"{name}.npz"),
         }
-    return found | {"3DGS + [11]": tuned(base, "base.npz")}
+    return found | {"3DGS + c3dgs": tuned(base, "base.npz")}
 
 
 def shared_rows(run: Path) -> dict[str, Any]:
     """How many rows of its tables Gaussians of an .npz share, and how many have one of their own."""
     if not (run / "config.json").exists():
         return {}
-    found = [event for event in open_run(run).events() if event["event"] == "clustered"]
+    found = [event for event in open_run(run).events() if "colors" in event]
     return {name: found[0][name] for name in ("colors", "shapes")} if found else {}
 
 
@@ -102,7 +102,7 @@ def show(step: int, total: int, values: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--capture", type=Path, required=True)
+    parser.add_argument("--capture", type=Path, required=True, help="from `leansplat download fox` or `chair`")
     parser.add_argument("--downscale", type=int, default=1)
     parser.add_argument("--background", choices=list(BACKGROUNDS), default="black")
     parser.add_argument("--base", type=Path, required=True, help="the scene after 30,000 steps: run folder or .ply")

@@ -1,8 +1,8 @@
 r"""Do viewers open what leansplat writes, and show it as they show the .ply it was made of?
 
     (cd benchmarks/viewers && npm install)
-    python benchmarks/viewers.py --scene runs/chair30k/gaussianpop_20 --capture ../shared/data/captures/chair_blender \
-        --background white
+    python benchmarks/viewers.py --scene runs/chair30k/gaussianpop_20 --capture data/chair \
+        --downscale 4 --background white
 
 Opens the scene as a .ply, and as every format that a viewer knows, in the PlayCanvas engine (of SuperSplat) and in
 Spark, in a Chromium without a window, from the camera of a photo held out. The table says in dB how near the picture is

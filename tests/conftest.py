@@ -1,5 +1,6 @@
-"""Lets tests share code between folders: pytest puts the folder of this file on the path, so `from render.scenes import
-...` works everywhere. PyTorch gets one thread: the references are small, and the kernels have threads of their own.
+"""Lets tests share code: pytest puts the folder of this file on the path, so `from support.tiny import ...` works
+everywhere. What tests share is in `support` and nowhere else. PyTorch gets one thread: the references are small, and
+the kernels have threads of their own.
 """
 
 import torch

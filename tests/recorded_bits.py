@@ -17,34 +17,36 @@ from pathlib import Path
 import numba
 import torch
 from llvmlite import binding
+from support.tiny import tiny_capture
 from torch import Tensor
-from training.tiny import tiny_capture
 
-from leansplat.compression import CompressionConfig, compress
+from leansplat.compression import CompressionConfig, NpzCodec, compress
 from leansplat.compression.config import FineTuningConfig, TableConfig
 from leansplat.gaussians import TENSOR_NAMES
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.simd.threads import set_thread_count, thread_count
 from leansplat.training import TrainingConfig, train
+from leansplat.training.strategies import Densification, FaintPruning, LearnedMask
 
 RECORDED = Path(__file__).with_suffix(".json")
 
+DENSIFICATION = Densification(after=20, until=120, every=20, gradient=2e-5, size=0.02, reset_every=60)
 RECIPE = TrainingConfig(
     iterations=150,
-    densify_from=20,
-    densify_until=120,
-    densify_every=20,
-    densify_gradient=2e-5,
-    densify_size=0.02,
-    reset_opacities_every=60,
     sh_degree_every=40,
     position_rate_steps=150,
+    strategies=(DENSIFICATION,),
     checkpoint_every=70,
 )
-COMPRESSION = CompressionConfig(
+MASKED = (
+    DENSIFICATION,
+    LearnedMask(weight=5e-4, rate=0.5, every=20),
+    FaintPruning(start=120, until=150, every=20),
+)
+COMPRESSION = CompressionConfig(fine_tuning=FineTuningConfig(steps=12))
+TABLES = NpzCodec(
     colors=TableConfig(steps=5, batch=64, keep_above=6e-7, size=16),
     shapes=TableConfig(steps=5, batch=64, keep_above=3e-6, size=16),
-    fine_tuning=FineTuningConfig(steps=12),
 )
 
 
@@ -73,7 +75,7 @@ def _digests(folder: Path) -> dict[str, str]:
     made = {}
     for name, recipe in {
         "published": RECIPE,
-        "learned mask": replace(RECIPE, mask_weight=5e-4, mask_rate=0.5, opacity_pruning_until=150),
+        "learned mask": replace(RECIPE, strategies=MASKED),
         "white": replace(RECIPE, iterations=90, seed=1),
     }.items():
         shown = tiny_capture(background=(1.0, 1.0, 1.0)) if name == "white" else capture
@@ -87,7 +89,7 @@ def _digests(folder: Path) -> dict[str, str]:
         made[f"trim, {source}"] = _of([getattr(trimmed, tensor) for tensor in TENSOR_NAMES])
     for suffix in (".npz", ".sog", ".spz", ".compressed.ply"):
         path = folder / f"small{suffix}"
-        compress(folder / "fresh", capture, path, COMPRESSION)
+        compress(folder / "fresh", capture, path, COMPRESSION, codec=TABLES if suffix == ".npz" else None)
         made[f"compress, {suffix}"] = _of_file(path)
     return made
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from captures.real import CAPTURES, needs
+from support.real_captures import CAPTURES, needs
 
 from leansplat.cameras import Camera, lone_cameras, look_at, scene_extent
 from leansplat.captures import load

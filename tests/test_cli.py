@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from capture_folder import write_nerfstudio
 from PIL import Image
+from support.capture_folder import write_nerfstudio
 
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main
@@ -205,7 +205,7 @@ def test_train_makes_a_run_with_a_scene_a_log_and_metrics(trained: Path, capture
 
 def test_train_scales_the_schedule_with_the_iterations(trained: Path) -> None:
     training = json.loads((trained / "config.json").read_text())["settings"]["training"]
-    assert training["densify_until"] / training["iterations"] == 15_000 / 30_000
+    assert training["strategies"]["densification"]["until"] / training["iterations"] == 15_000 / 30_000
 
 
 def test_train_with_the_same_seed_gives_the_same_bytes(trained, capture, tmp_path, capsys) -> None:
@@ -527,6 +527,25 @@ def test_resuming_what_never_began_starts_from_the_beginning(capture, scene, tmp
         assert main([*map(str, arguments), "--resume"]) == 0
         assert "starting from the beginning" in capsys.readouterr().err
         shutil.rmtree(tmp_path / "run")
+
+
+def test_trimming_goes_on_with_its_own_settings_unless_others_are_given(capture, scene, tmp_path, capsys) -> None:
+    options = ["--capture", capture, "-o", tmp_path / "run"]
+    few = ["--rounds", "2", "--every", "3", "--finetune", "2"]
+    began = run_json(capsys, "trim", scene, *options, "--keep", "50%", *few)
+    again = run_json(capsys, "trim", scene, *options, "--resume")
+    assert again["metrics"]["psnr"] == began["metrics"]["psnr"]
+    assert "other settings (keep" in fails(capsys, "trim", scene, *options, "--keep", "40%", *few, "--resume")
+    assert "exactly one of" in fails(capsys, "trim", scene, *options, "--rounds", "3", "--resume")
+
+
+def test_compression_goes_on_with_its_own_settings_unless_others_are_given(capture, scene, tmp_path, capsys) -> None:
+    options = ["--capture", capture, "-o", tmp_path / "a.spz", "--run", tmp_path / "run", "--no-lpips"]
+    began = run_json(capsys, "compress", scene, *options, "--steps", "2", "--sh-loss", "0.5")
+    again = run_json(capsys, "compress", scene, *options, "--resume", "--overwrite")
+    assert again["bytes"] == began["bytes"]
+    other = ["--resume", "--overwrite", "--steps", "3"]
+    assert "other settings (fine_tuning" in fails(capsys, "compress", scene, *options, *other)
 
 
 def test_trimming_is_not_resumed_from_another_scene(capture, scene, tmp_path, capsys) -> None:

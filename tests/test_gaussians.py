@@ -234,3 +234,67 @@ def test_a_quaternion_of_zeros_is_found() -> None:
     scene.quats[4] = 0
     scene.quats[5, :3] = 0
     assert scene.without_rotation().nonzero()[:, 0].tolist() == [4]
+
+
+def test_activated_numbers_are_what_the_stored_ones_mean() -> None:
+    scene = plain_scene()
+    found = scene.activated()
+    assert torch.equal(found.means, scene.means)
+    assert torch.allclose(found.scales.double(), scene.scales.double().exp(), rtol=1e-6)
+    assert torch.allclose(found.opacities.double(), 1 / (1 + (-scene.opacities.double()).exp()), rtol=1e-6)
+    assert torch.allclose(found.quats * scene.quats.norm(dim=1, keepdim=True), scene.quats, atol=1e-6)
+    assert torch.equal(found.colors[:, 0], scene.sh0[:, 0])
+    assert torch.equal(found.colors[:, 1:], scene.shN)
+
+
+def test_a_scene_comes_back_from_its_activated_numbers() -> None:
+    scene = dataclasses.replace(plain_scene(), antialiased=True, origin=(1.0, 2.0, 3.0))
+    again = Gaussians.from_activated(*scene.activated(), antialiased=True, origin=scene.origin)
+    for name in TENSOR_NAMES:
+        expected = getattr(scene, name)
+        expected = expected / expected.norm(dim=1, keepdim=True) if name == "quats" else expected
+        assert torch.allclose(getattr(again, name), expected, atol=2e-6), name
+    assert (again.antialiased, again.origin) == (True, (1.0, 2.0, 3.0))
+
+
+def test_what_is_at_the_end_of_its_range_is_activated_and_comes_back() -> None:
+    scene = plain_scene(4)
+    scene.opacities[:2] = torch.tensor([float("inf"), float("-inf")])
+    scene.scales[2, 1] = float("-inf")
+    scene.quats[3] = 0
+    found = scene.activated()
+    assert found.opacities[:2].tolist() == [1, 0]
+    assert found.scales[2, 1] == 0
+    assert found.quats[3].tolist() == [1, 0, 0, 0]
+    again = Gaussians.from_activated(*found)
+    assert torch.equal(again.opacities[:2], scene.opacities[:2])
+    assert torch.equal(again.scales[2, 1], scene.scales[2, 1])
+
+
+def test_gradients_flow_through_activated_numbers_both_ways() -> None:
+    scene = plain_scene(6)
+    leaves = dataclasses.replace(
+        scene, **{name: getattr(scene, name).clone().requires_grad_() for name in TENSOR_NAMES}
+    )
+    again = Gaussians.from_activated(*leaves.activated())
+    sum(getattr(again, name).square().sum() for name in TENSOR_NAMES).backward()
+    for name in TENSOR_NAMES:
+        if name != "quats":  # whose length, all that the sum depends on, is 1 whatever they are
+            assert torch.allclose(getattr(leaves, name).grad, 2 * getattr(scene, name), rtol=1e-3, atol=1e-3), name
+
+
+def test_numbers_that_are_not_activated_are_refused() -> None:
+    found = plain_scene().activated()
+    with pytest.raises(ValueError, match="takes opacities, not logits"):
+        Gaussians.from_activated(*found._replace(opacities=plain_scene().opacities))
+    with pytest.raises(ValueError, match="takes standard deviations, not logarithms"):
+        Gaussians.from_activated(*found._replace(scales=plain_scene().scales))
+
+
+def test_a_scene_moves_to_another_device_whole() -> None:
+    scene = numbered(antialiased=True, extras={"label": torch.arange(5.0)}, origin=(1.0, 0.0, 0.0))
+    moved = scene.to("meta")
+    assert {getattr(moved, name).device.type for name in (*TENSOR_NAMES,)} == {"meta"}
+    assert moved.extras["label"].device.type == moved.device.type == "meta"
+    assert (moved.antialiased, moved.origin) == (True, (1.0, 0.0, 0.0))
+    assert scene.to("cpu").means is scene.means

@@ -12,25 +12,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from training.tiny import blobs, tiny_capture
+from support.tiny import blobs, tiny_capture
 
 import leansplat
 from leansplat import formats, locks
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.demo import DemoConfig, demo
 from leansplat.errors import RunError
-from leansplat.experiments.jobs import Job, Plan
-from leansplat.experiments.sources import Source
-from leansplat.experiments.sweep import run_sweep
 from leansplat.locks import alone_in
 from leansplat.metrics import lpips_weights
+from leansplat.paper.jobs import Job, Plan
+from leansplat.paper.sources import Source
+from leansplat.paper.sweep import run_sweep
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.runs import create_run
-from leansplat.training import TrainingConfig, create_training_run, train
+from leansplat.training import TrainingConfig, train
 
 CAPTURE = tiny_capture()
 ONE_STEP = TrainingConfig(seed=1).scaled(1)
@@ -204,14 +203,6 @@ def test_two_sweeps_may_share_a_folder_but_no_capture(tmp_path: Path, monkeypatc
         sweep(tmp_path / "jobs")
     with another_thread_in(tmp_path / "jobs" / "tiny"), pytest.raises(RunError, match="in use"):
         sweep(tmp_path / "jobs")
-
-
-def test_a_run_is_not_trained_after_another_has_taken_its_folder(tmp_path: Path) -> None:
-    mine = create_training_run(tmp_path / "run", CAPTURE, ONE_STEP)
-    theirs = create_training_run(tmp_path / "run", CAPTURE, replace(ONE_STEP, seed=2), overwrite=True)
-    with pytest.raises(RunError, match="replaced by another run"):
-        train(CAPTURE, ONE_STEP, mine)
-    assert train(CAPTURE, replace(ONE_STEP, seed=2), theirs).state.step == 1
 
 
 def test_what_others_are_at_work_on_may_be_read(tmp_path: Path) -> None:

@@ -10,21 +10,21 @@ from dataclasses import replace
 
 import pytest
 import torch
-from compression.toy import ToyQuantiser
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
+from support.toy_quantiser import ToyQuantiser
 
+from leansplat import engines
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.config import FineTuningConfig
 from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.harmonics import loss_on_photos
-from leansplat.engines.cpu import pack
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import Gaussians
 from leansplat.pictures import side_by_side
 from leansplat.pruning.criteria import CRITERIA
-from leansplat.pruning.evidence import Evidence, gather_statistics
-from leansplat.pruning.quality import quality
+from leansplat.pruning.evidence import Evidence
 from leansplat.runs import hash_capture
+from leansplat.scoring import mean_score, view_scores
 from leansplat.training import TrainingConfig, train
 
 
@@ -73,7 +73,8 @@ def test_training_is_the_same_to_the_bit_whatever_the_masks_hide(scene: Gaussian
 def test_evaluation_and_the_quality_in_logs_are_the_same_whatever_the_masks_hide(scene: Gaussians) -> None:
     scores = [evaluate(scene, capture, lpips=None, fps=False) for capture in PAIR]
     assert scores[0] == scores[1]
-    logged = [quality(pack(scene), capture.test, capture.background) for capture in PAIR]
+    renderer = engines.named("cpu").renderer(scene)
+    logged = [mean_score(view_scores(renderer, capture.test, capture.background)) for capture in PAIR]
     assert logged[0] == logged[1]
     assert logged[0].psnr == pytest.approx(scores[0].psnr, abs=1e-4)
 
@@ -82,10 +83,9 @@ def test_evaluation_and_the_quality_in_logs_are_the_same_whatever_the_masks_hide
 def test_every_criterion_says_the_same_whatever_the_masks_hide(criterion: str, scene: Gaussians) -> None:
     found = []
     for capture in PAIR:
-        packed = pack(scene)
-        packed.data.requires_grad_()
-        statistics = gather_statistics(packed, capture.train, capture.background, 0.2)
-        evidence = Evidence(packed, capture.train, capture.background, statistics)
+        model = engines.named("cpu").begin(scene, {})
+        statistics = model.gather_statistics(capture.train, capture.background, 0.2)
+        evidence = Evidence(model, capture.train, capture.background, statistics)
         found.append(CRITERIA[criterion](evidence))
     assert all(torch.equal(first, second) for first, second in zip(*found, strict=True))
 

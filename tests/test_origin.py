@@ -10,28 +10,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from far import ECEF, UTM, moved, write_colmap_binary, write_colmap_text, write_transforms
-from formats.inria_files import Training, camera_entry, random_scene
-from training.tiny import blobs, ring_of_cameras, tiny_capture
+from support.far_captures import ECEF, UTM, moved, write_colmap_binary, write_colmap_text, write_transforms
+from support.inria_files import Training, camera_entry, random_scene
+from support.tiny import blobs, ring_of_cameras, tiny_capture
 
-from leansplat import captures, formats
+from leansplat import captures, engines, formats
 from leansplat.camera_paths import orbit
 from leansplat.cameras import Camera
+from leansplat.captures.capture import View
 from leansplat.captures.inria_cameras import read_cameras
 from leansplat.cli import main
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
-from leansplat.compression.sensitivity import sensitivity
-from leansplat.engines.cpu import RemovalEffects, render
-from leansplat.engines.cpu.packed import pack
+from leansplat.engines.cpu import render
 from leansplat.evaluation import evaluate
 from leansplat.formats import inria_checkpoint
 from leansplat.gaussians import WORLD, Origin, concatenate
 from leansplat.origin import origin_of_capture, origin_of_scene
-from leansplat.pruning.start import start_from
+from leansplat.paper.lottery import lottery_config, lottery_ticket
 from leansplat.runs import hash_capture
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from leansplat.training.lottery import lottery_config, lottery_ticket
+from leansplat.training.start import start_from
+from leansplat.training.strategies import Densification
 from leansplat.training.trainer import begin_training
 
 CONFIG = replace(TrainingConfig().scaled(300), sh_degree=0, random_points=200)
@@ -112,14 +112,14 @@ def test_a_far_scene_is_drawn_as_a_near_one(offset: Origin) -> None:
     photo = torch.zeros(camera.height, camera.width, 3)
     results = []
     for scene, view in ((near, camera), (far, there)):
-        packed = pack(scene)
         means = scene.means.clone().requires_grad_()
         image = render(replace(scene, means=means), view).image
         image.square().sum().backward()
-        effects = RemovalEffects.zeros(len(scene))
-        effects.add(packed, view, photo, (0.0, 0.0, 0.0))
-        found = sensitivity(packed, [view], (0.0, 0.0, 0.0))
-        results.append([image.detach(), means.grad, effects.sums, found.colors, found.covariances])
+        black = (0.0, 0.0, 0.0)
+        model = engines.named("cpu").begin(scene, {})
+        effects = model.removal_effects([View("view", view, photo)], black)
+        found = engines.named("cpu").sensitivity(scene, [view], black)
+        results.append([image.detach(), means.grad, *vars(effects).values(), found.colors, found.covariances])
     for first, second in zip(*results, strict=True):
         assert first.abs().max() > 0
         torch.testing.assert_close(second, first, rtol=1e-2, atol=1e-4 * float(first.abs().max()))
@@ -158,11 +158,11 @@ def _sorted(means: torch.Tensor) -> torch.Tensor:
 
 def test_as_many_gaussians_are_too_large_far_out_as_near() -> None:
     """What is large is removed by its distance to the cameras, which are in the world, as positions are not."""
-    config = replace(CONFIG, iterations=40, densify_from=10, densify_until=31, densify_every=10, prune_large_after=0)
-    config = replace(config, reset_opacities_every=15)
+    densification = Densification(after=10, until=31, every=10, prune_large_after=0, reset_every=15)
+    config = replace(CONFIG, iterations=40, strategies=(densification,))
 
     def left(capture: captures.Capture, prune_size: float) -> int:
-        return len(train(capture, replace(config, prune_size=prune_size)).gaussians)
+        return len(train(capture, config.adjusted(Densification, prune_size=prune_size)).gaussians)
 
     near = left(tiny_capture(), 0.06)
     assert near < 0.7 * left(tiny_capture(), 1.0)
@@ -189,18 +189,18 @@ def test_checkpoints_keep_the_origin_and_older_ones_have_none(tmp_path: Path) ->
 
     path = tmp_path / "a.safetensors"
     state = begin_training(moved(tiny_capture(3), UTM), CONFIG)
-    assert state.optimizer.packed.origin != WORLD
+    assert state.model.facts.origin != WORLD
     write_checkpoint(path, Checkpoint(state, CONFIG))
     again = read_checkpoint(path).state
-    assert again.optimizer.packed.origin == state.optimizer.packed.origin
+    assert again.model.facts.origin == state.model.facts.origin
     again.select(torch.arange(5))
-    assert again.gaussians().origin == state.optimizer.packed.origin
+    assert again.gaussians().origin == state.model.facts.origin
     with safe_open(path, framework="pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     counters = json.loads(metadata["counters"])
     del counters["origin"]
     save_file(tensors, path, {**metadata, "counters": json.dumps(counters)})
-    assert read_checkpoint(path).state.optimizer.packed.origin == WORLD
+    assert read_checkpoint(path).state.model.facts.origin == WORLD
 
 
 @pytest.mark.parametrize("ticket", ["authors", "fair"])
@@ -234,7 +234,7 @@ def test_a_checkpoint_of_3dgs_that_lies_far_out_is_a_start_where_it_is(tmp_path:
     path = Training(replace(scene, means=world)).save(tmp_path / "chkpnt30000.pth")
     state = start_from(path, 1.0, 0).state
     assert "positions are float32" in caplog.text
-    assert state.optimizer.packed.origin != WORLD
+    assert state.model.facts.origin != WORLD
     found, expected = state.gaussians().world_means(), inria_checkpoint.load(path).gaussians.means.double()
     assert torch.equal(found[found[:, 2].argsort()], expected[expected[:, 2].argsort()])  # no two have the same height
 
@@ -337,7 +337,8 @@ def test_pieces_of_a_scene_stay_where_they_are() -> None:
     other = scene.relative_to((552_000.0, 4_182_200.0, 0.0))
     assert torch.allclose(other.world_means(), scene.world_means(), atol=1e-5)
     assert scene[:3].origin == scene.detach().origin == scene.with_sh_degree(1).origin == scene.to("cpu").origin == UTM
-    assert pack(scene).unpack().origin == pack(scene).select(torch.arange(3)).origin == UTM
+    for engine in ("cpu", "torch"):
+        assert engines.named(engine).begin(scene, {}).gaussians().origin == UTM
     both = concatenate([scene, other])
     assert both.origin == UTM
     assert torch.allclose(both.means[: len(scene)], both.means[len(scene) :], atol=1e-5)

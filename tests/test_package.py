@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,7 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds"},
+    {"locks", "seeds", "configs", "progress"},
     {"activation"},
     {"arrays"},
     {"gaussians"},
@@ -35,15 +38,17 @@ LAYERS = [
     {"captures"},
     {"metrics"},
     {"engines"},
+    {"scoring"},
+    {"rendering"},
     {"runs"},
     {"training"},
     {"pruning"},
     {"evaluation", "pictures"},
     {"compression"},
     {"demo"},
-    {"experiments"},
     {"report"},
-    {"progress"},
+    {"paper"},
+    {"progress_bar"},
     {"commands"},
     {"streams"},
     {"cli"},
@@ -92,6 +97,81 @@ def test_imports_point_downwards_only(module: str, path: Path) -> None:
         assert name != "leansplat", f"{path} imports the front door, which stands below everything"
         mine, other = part_of(module), part_of(name)
         assert mine == other or HEIGHT[other] < HEIGHT[mine], f"{module} imports {name}, which stands below it"
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: value if isinstance(value, str) else "")
+def test_what_an_engine_is_made_of_is_nobody_elses_business(module: str, path: Path) -> None:
+    """Engines are reached through `engines.named`; only they know how a scene lies in memory."""
+    mine = module.split(".")[1:3]
+    for name in imported_modules(path):
+        parts = name.split(".")[1:]
+        if parts[:1] == ["engines"] and len(parts) > 1 and (SOURCE / "engines" / parts[1]).is_dir():
+            assert mine == parts[:2], f"{module} imports {name}, which is the engine's own"
+
+
+def test_nothing_but_its_command_knows_of_the_paper() -> None:
+    knowing = {
+        module
+        for module, path in modules()
+        if part_of(module) != "paper" and any(part_of(name) == "paper" for name in imported_modules(path))
+    }
+    assert knowing == {"leansplat.commands.paper"}
+
+
+def imported_names(path: Path) -> Iterator[tuple[str, str]]:
+    """Modules of leansplat that a file imports from, with the name that it takes."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            assert not any(name.split(".")[0] == "leansplat" for name in names), f"{path} imports a module by itself"
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "leansplat":
+            yield from ((str(node.module), alias.name) for alias in node.names)
+
+
+def is_public(module: str, name: str) -> bool:
+    """Whether a name is for users: of the front door, of a part that is one file, or listed by a package."""
+    if module == "leansplat":
+        return name in leansplat.__all__ or name in HEIGHT
+    package, _, last = module.rpartition(".")
+    listed = getattr(import_module(module), "__all__", None)
+    if listed is not None:
+        return name in listed
+    return not name.startswith("_") and (package == "leansplat" or last in import_module(package).__all__)
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "paper").glob("*.py")), ids=lambda path: path.stem)
+def test_the_paper_uses_only_what_any_user_can(path: Path) -> None:
+    for module, name in imported_names(path):
+        own = part_of(f"{module}.{name}") == "paper"
+        assert own or is_public(module, name), f"{path.name} takes {name} from {module}, which is not for users"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("leansplat.training.checkpoint", "Checkpoint"),
+        ("leansplat.training", "loop"),
+        ("leansplat.runs", "_remove_run_files"),
+        ("leansplat", "simulate"),
+    ],
+)
+def test_what_a_part_keeps_to_itself_is_not_public(module: str, name: str) -> None:
+    assert not is_public(module, name)
+
+
+PROGRAMS = {"recorded_bits.py", "slow/killing.py"}
+"""What is run by itself, by the name of its file."""
+
+
+def test_what_tests_share_is_in_one_place_and_has_no_name_of_a_part() -> None:
+    tests = ROOT / "tests"
+    modules = {path.relative_to(tests) for path in tests.rglob("*.py")}
+    shared = {path for path in modules if not path.name.startswith("test_") and path.name != "conftest.py"}
+    assert {str(path) for path in shared if path.parts[0] != "support"} == PROGRAMS
+    assert not {path.stem for path in shared} & set(HEIGHT)
+    for path in modules:
+        folders = re.findall(r"^ *(?:from|import) (\w+)", (tests / path).read_text(encoding="utf-8"), re.MULTILINE)
+        assert not {name for name in folders if (tests / name).is_dir()} - {"support"}, f"{path} imports from a folder"
 
 
 def run_python(code: str) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from leansplat import runs
 from leansplat.cameras import look_at
 from leansplat.captures.capture import Capture, Points, View
 from leansplat.errors import RunError
@@ -75,11 +74,14 @@ def test_overwriting_removes_the_earlier_run_and_nothing_else(tmp_path: Path) ->
     run.log("progress", 1)
     run.checkpoint_path(5).write_bytes(b"old")
     run.write_metrics({"psnr": 1.0})
+    for path in (run.scene_path, run.picture_path, run.plain_path(".spz"), run.plain_path(".compressed.ply")):
+        path.write_bytes(b"old")
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "report.html").write_text("mine")
     (tmp_path / "checkpoints" / "keep.txt").write_text("mine too")
     again = make(tmp_path, overwrite=True)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert left == ["checkpoints/keep.txt", "config.json", "notes.txt"]
+    assert left == ["checkpoints/keep.txt", "config.json", "notes.txt", "report.html"]
     assert again.events() == []
     assert again.checkpoints() == []
 
@@ -206,7 +208,7 @@ def stopped_before_it_began(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_remove_run_files", stop)
+        patch.setattr(Run, "files", property(stop))
         with pytest.raises(KeyboardInterrupt):
             make(folder, overwrite=True)
 
@@ -250,11 +252,10 @@ def test_a_run_that_was_stopped_before_it_began_is_named(tmp_path: Path, monkeyp
 
 
 def test_work_on_a_run_clears_what_a_kill_has_left_in_it(tmp_path: Path) -> None:
-    run = make(tmp_path)
+    make(tmp_path)
     for place in (tmp_path, tmp_path / "checkpoints"):
         (place / ".leansplat-0123456789abcdef.tmp").write_bytes(b"half")
-    for what in (run, tmp_path):
-        with at_work(what):
-            assert not list(tmp_path.rglob("*.tmp"))
+    with at_work(tmp_path):
+        assert not list(tmp_path.rglob("*.tmp"))
     with at_work(None):
         pass

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from formats.stray_scenes import crowd, gaussian, sky, two_places
+from support.stray_scenes import crowd, gaussian, sky, two_places
 
 from leansplat.gaussians import concatenate, empty
 from leansplat.strays import FAR, describe, distances, strays

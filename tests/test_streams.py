@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from training.tiny import blobs
+from support.tiny import blobs
 
 import leansplat
 from leansplat import formats

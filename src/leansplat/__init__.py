@@ -2,9 +2,11 @@
 
     import leansplat
 
-    capture = leansplat.load_capture("photos/", downscale=4)
-    scene = leansplat.read("runs/fox/scene.ply")
-    print(leansplat.evaluate(scene, capture).psnr)
+    capture = leansplat.load_capture("photos/fox", downscale=4)
+    leansplat.train(capture, run="runs/fox")
+    leansplat.trim("runs/fox", capture, leansplat.TrimmingConfig(keep=0.25), run="runs/fox-25")
+    print(leansplat.evaluate("runs/fox-25", capture).psnr)
+    picture = leansplat.render("runs/fox-25", capture.test[0].camera).image
 
 Every name below is imported on first use, so that `import leansplat` and `leansplat --help` do not wait for PyTorch.
 """
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
     from leansplat.captures import load as load_capture
     from leansplat.captures.capture import Capture
     from leansplat.compression import CompressionConfig, compress
+    from leansplat.engines.engine import Engine
+    from leansplat.engines.statistics import ViewStatistics
+    from leansplat.errors import CaptureError, InputError, LeansplatError, RunError, SceneFileError
     from leansplat.evaluation import evaluate
     from leansplat.formats import read, write
     from leansplat.gaussians import Gaussians
     from leansplat.pruning import TrimmingConfig, trim
+    from leansplat.rendering import prepare, render
     from leansplat.training import TrainingConfig, train
 
 # How long OpenMP's threads spin before they sleep. By default almost for ever, so that a thread that another process
@@ -38,15 +44,24 @@ __version__ = "0.1.0"
 __all__ = [
     "Camera",
     "Capture",
+    "CaptureError",
     "CompressionConfig",
+    "Engine",
     "Gaussians",
+    "InputError",
+    "LeansplatError",
+    "RunError",
+    "SceneFileError",
     "TrainingConfig",
     "TrimmingConfig",
+    "ViewStatistics",
     "__version__",
     "compress",
     "evaluate",
     "load_capture",
+    "prepare",
     "read",
+    "render",
     "train",
     "trim",
     "write",
@@ -55,14 +70,23 @@ __all__ = [
 _WHERE = {
     "Camera": ("leansplat.cameras", "Camera"),
     "Capture": ("leansplat.captures.capture", "Capture"),
+    "CaptureError": ("leansplat.errors", "CaptureError"),
     "CompressionConfig": ("leansplat.compression", "CompressionConfig"),
+    "Engine": ("leansplat.engines.engine", "Engine"),
     "Gaussians": ("leansplat.gaussians", "Gaussians"),
+    "InputError": ("leansplat.errors", "InputError"),
+    "LeansplatError": ("leansplat.errors", "LeansplatError"),
+    "RunError": ("leansplat.errors", "RunError"),
+    "SceneFileError": ("leansplat.errors", "SceneFileError"),
     "TrainingConfig": ("leansplat.training", "TrainingConfig"),
     "TrimmingConfig": ("leansplat.pruning", "TrimmingConfig"),
+    "ViewStatistics": ("leansplat.engines.statistics", "ViewStatistics"),
     "compress": ("leansplat.compression", "compress"),
     "evaluate": ("leansplat.evaluation", "evaluate"),
     "load_capture": ("leansplat.captures", "load"),
+    "prepare": ("leansplat.rendering", "prepare"),
     "read": ("leansplat.formats", "read"),
+    "render": ("leansplat.rendering", "render"),
     "train": ("leansplat.training", "train"),
     "trim": ("leansplat.pruning", "trim"),
     "write": ("leansplat.formats", "write"),
@@ -73,9 +97,9 @@ _PARTS = (
     "compression",
     "datasets",
     "engines",
-    "experiments",
     "formats",
     "metrics",
+    "paper",
     "pruning",
     "report",
     "training",

@@ -19,10 +19,13 @@ from contextlib import contextmanager
 from functools import reduce
 from operator import or_
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from leansplat.errors import InputError, LeansplatError
 from leansplat.streams import OutputError, standard_streams
+
+if TYPE_CHECKING:
+    from leansplat.commands.answer import Command
 
 _DESCRIPTION = """Make 3D Gaussian Splatting scenes small: train, trim and evaluate, on a CPU.
 
@@ -65,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def parse(arguments: Sequence[str] | None = None) -> Command:
+    """The command that a command line describes, ready to `run`; without one, or with --help, the process ends."""
     # Imported here, so that Ctrl-C is answered from the start.
     import tyro
 
@@ -76,13 +80,17 @@ def _run(arguments: Sequence[str] | None) -> int:
         Annotated[object, tyro.conf.subcommand(name, constructor=maker)]
         for name, maker in command_makers(words).items()
     ]
-    command = tyro.cli(
+    return tyro.cli(
         reduce(or_, subcommands),
         prog="leansplat",
         description=_DESCRIPTION,
         args=words,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
     )
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    command = parse(arguments)
     _send_log_to_stderr()
     _use_threads(getattr(command, "threads", None))
     answer = command.run()

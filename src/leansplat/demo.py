@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from leansplat.evaluation import Evaluation, evaluate_run
 from leansplat.files import clear_abandoned
 from leansplat.locks import alone_in
 from leansplat.pictures import side_by_side, write_png
-from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
+from leansplat.progress import Progress
+from leansplat.pruning import TrimmingConfig, trim
 from leansplat.runs import Run
 from leansplat.seeds import check_seed
-from leansplat.training import TrainingConfig, create_training_run, train
-from leansplat.training.loop import Progress
+from leansplat.training import TrainingConfig, train
+from leansplat.training.strategies import Densification
 
 
 @dataclass(frozen=True)
@@ -119,17 +120,16 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
     capture = synthetic_capture(config.views, config.size, config.seed)
 
     recipe = TrainingConfig(seed=config.seed).scaled(config.iterations)
-    training = replace(recipe, densify_every=config.densify_every)
-    trained_run = create_training_run(folder / "trained", capture, training, overwrite=overwrite)
-    trained = train(capture, training, trained_run, progress=progress).gaussians
+    training = recipe.adjusted(Densification, every=config.densify_every)
+    trained = train(capture, training, folder / "trained", overwrite=overwrite, progress=progress)
 
     trimming = TrimmingConfig(
         keep=config.keep, rounds=config.rounds, every=config.every, finetune=config.finetune, seed=config.seed
     )
-    trimmed_run = create_trimming_run(folder / "trimmed", trained_run.folder, capture, trimming, overwrite=overwrite)
-    trimmed = trim(trained_run.folder, capture, trimming, run=trimmed_run, progress=progress).gaussians
-
-    before = evaluate_run(trained_run, trained, capture, lpips=None)
-    after = evaluate_run(trimmed_run, trimmed, capture, lpips=None)
-    write_png(side_by_side(capture, [trained, trimmed]), picture, overwrite=overwrite)
-    return DemoResult(trained_run, trimmed_run, before, after, picture, time.perf_counter() - started)
+    trimmed = trim(folder / "trained", capture, trimming, folder / "trimmed", overwrite=overwrite, progress=progress)
+    assert trained.run is not None
+    assert trimmed.run is not None
+    before = evaluate_run(trained.run, trained.gaussians, capture, lpips=None)
+    after = evaluate_run(trimmed.run, trimmed.gaussians, capture, lpips=None)
+    write_png(side_by_side(capture, [trained.gaussians, trimmed.gaussians]), picture, overwrite=overwrite)
+    return DemoResult(trained.run, trimmed.run, before, after, picture, time.perf_counter() - started)

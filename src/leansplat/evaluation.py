@@ -8,6 +8,7 @@ cannot be measured is null with its reason.
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -16,39 +17,24 @@ from typing import Any, Literal
 
 import torch
 
+from leansplat import engines
+from leansplat.captures.as_trained import opened
 from leansplat.captures.capture import Capture, View
-from leansplat.engines.cpu import render
-from leansplat.engines.cpu.packed import PackedGaussians, pack
+from leansplat.engines.engine import Background, Renderer
 from leansplat.errors import CaptureError, InputError
-from leansplat.formats import scene_bytes
+from leansplat.formats import read, scene_bytes, scene_path
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.lpips import SMALLEST, Lpips
-from leansplat.metrics.psnr import psnr
-from leansplat.metrics.ssim import ssim
 from leansplat.origin import warn_if_apart
+from leansplat.progress import Progress
+from leansplat.provenance import trained_with, warn_of_another_background
 from leansplat.runs import Run
+from leansplat.scoring import ViewScore, mean_score, view_scores
 from leansplat.training.coverage import warn_of_empty_views
 
 LpipsNet = Literal["vgg", "alex"]
 
 _FPS_RUNS = 3
-
-
-@dataclass(frozen=True)
-class ViewScore:
-    """Quality of one view.
-
-    Args:
-        name: file name of the photo.
-        psnr: in dB, infinite for a perfect render.
-        ssim: 1 for a perfect render.
-        lpips: 0 for a perfect render; None where it was not measured.
-    """
-
-    name: str
-    psnr: float
-    ssim: float
-    lpips: float | None
 
 
 @dataclass(frozen=True)
@@ -85,27 +71,40 @@ class Evaluation:
 
 
 def evaluate(
-    gaussians: Gaussians,
-    capture: Capture,
+    scene: Gaussians | str | os.PathLike[str],
+    capture: Capture | str | os.PathLike[str],
     *,
     lpips: LpipsNet | None = "vgg",
     split: Literal["test", "train"] = "test",
     fps: bool = True,
     file_size: int | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Render the views of a capture that were held out and compare them with the photos.
 
     Args:
-        gaussians: the scene.
-        capture: photos with cameras.
+        scene: Gaussians, a scene file of any tool, or a folder with a scene.
+        capture: photos with cameras, or the folder of a capture, which is loaded as the scene was trained.
         lpips: network of the LPIPS distance, or None to leave it out.
         split: which views to score; only those held out ("test") say how good a scene is.
         fps: whether to measure frames a second: the median of three passes over the views after a first one.
-        file_size: bytes of the scene's file, handed on to the result.
+        file_size: bytes of the scene's file, handed on to the result; by default those of the file that `scene` names.
+        progress: told after each view.
 
     Raises:
-        CaptureError: the capture has no view in this split.
+        SceneFileError: the scene cannot be read.
+        CaptureError: the capture cannot be loaded, or has no view in this split.
+
+    Example:
+        >>> evaluate("runs/fox", "photos/fox").psnr  # doctest: +SKIP
     """
+    capture, _ = opened(capture, scene, points=False)
+    if isinstance(scene, Gaussians):
+        gaussians = scene
+    else:
+        warn_of_another_background(trained_with(scene), capture.background)
+        file = scene_path(scene)
+        gaussians, file_size = read(file), scene_bytes(file) if file_size is None else file_size
     views = capture.test if split == "test" else capture.train
     if not views:
         raise CaptureError(
@@ -113,22 +112,23 @@ def evaluate(
         )
     warn_if_apart(gaussians.means, gaussians.origin, [view.camera for view in (*capture.train, *capture.test)])
     warn_of_empty_views(gaussians, views, capture.background, split)
-    packed = pack(gaussians.detach())
+    renderer = engines.named("cpu").renderer(gaussians)
     network, reason = _load_lpips(lpips, views)
-    with torch.inference_mode():
-        scores = tuple(_score(packed, view, capture.background, network) for view in views)
-        speed = frames_per_second(packed, views, capture.background) if fps else None
-    distances = [score.lpips for score in scores if score.lpips is not None]
+    scores = view_scores(renderer, views, capture.background, network, progress)
+    speed = frames_per_second(renderer, views, capture.background) if fps else None
+    mean = mean_score(scores)
+    assert mean.psnr is not None
+    assert mean.ssim is not None
     return Evaluation(
-        psnr=statistics.fmean(score.psnr for score in scores),
-        ssim=statistics.fmean(score.ssim for score in scores),
-        lpips=statistics.fmean(distances) if distances else None,
+        psnr=mean.psnr,
+        ssim=mean.ssim,
+        lpips=mean.lpips,
         lpips_net=network.name if network else None,
         lpips_reason=reason,
         gaussians=len(gaussians),
         bytes=file_size,
         fps=speed,
-        views=scores,
+        views=tuple(scores),
     )
 
 
@@ -143,25 +143,16 @@ def evaluate_run(run: Run, gaussians: Gaussians, capture: Capture, *, lpips: Lpi
     return evaluation
 
 
-def frames_per_second(packed: PackedGaussians, views: Sequence[View], background: tuple[float, float, float]) -> float:
+def frames_per_second(scene: Renderer, views: Sequence[View], background: Background) -> float:
     """Frames a second over the views' cameras: the median of three passes after one that warms up the kernels."""
     durations = []
     with torch.inference_mode():
         for _ in range(1 + _FPS_RUNS):
             start = time.perf_counter()
             for view in views:
-                render(packed, view.camera, background=background)
+                scene.render(view.camera, background)
             durations.append(time.perf_counter() - start)
     return len(views) / statistics.median(durations[1:])
-
-
-def _score(
-    packed: PackedGaussians, view: View, background: tuple[float, float, float], network: Lpips | None
-) -> ViewScore:
-    image = render(packed, view.camera, background=background).image.clamp(0, 1)
-    photo = view.photo.to(torch.float32) / 255
-    distance = network(image, photo, view.mask) if network else None
-    return ViewScore(view.name, psnr(image, photo, view.mask), ssim(image, photo, view.mask), distance)
 
 
 def _load_lpips(net: LpipsNet | None, views: Sequence[View]) -> tuple[Lpips | None, str | None]:

@@ -9,15 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from leansplat import arrays
+from leansplat.activation import LEAST_SCALE
 from leansplat.arrays import TENSOR_NAMES, WORLD, GaussianArrays, Origin, SceneModel
 
-__all__ = ["TENSOR_NAMES", "WORLD", "Gaussians", "Origin"]
+__all__ = ["TENSOR_NAMES", "WORLD", "Activated", "Gaussians", "Origin", "concatenate", "empty"]
+
+
+class Activated(NamedTuple):
+    """What a rasteriser takes: the numbers of a scene's N Gaussians as they count, in the order of gsplat's arguments.
+
+    Args:
+        means: (N, 3) centres, relative to the scene's origin.
+        quats: (N, 4) rotations as w, x, y, z, of length 1.
+        scales: (N, 3) standard deviations along the rotated axes, 0 and up.
+        opacities: (N,) in [0, 1].
+        colors: (N, K, 3) spherical harmonics coefficients, K = (degree + 1)^2.
+    """
+
+    means: Tensor
+    quats: Tensor
+    scales: Tensor
+    opacities: Tensor
+    colors: Tensor
 
 
 @dataclass(frozen=True)
@@ -74,7 +94,60 @@ class Gaussians(SceneModel[Tensor]):
     def device(self) -> torch.device:
         return self.means.device
 
+    def activated(self) -> Activated:
+        """The scene as rasterisers take it; gradients flow back to the scene.
+
+        A quaternion of zeros, which stands for no rotation, becomes 1, 0, 0, 0.
+        """
+        unturned = (self.quats == 0).all(dim=1, keepdim=True)
+        identity = self.quats.new_tensor([1.0, 0.0, 0.0, 0.0])
+        return Activated(
+            means=self.means,
+            quats=torch.nn.functional.normalize(torch.where(unturned, identity, self.quats), dim=1, eps=LEAST_SCALE),
+            scales=self.scales.exp(),
+            opacities=self.opacities.sigmoid(),
+            colors=torch.cat([self.sh0, self.shN], dim=1),
+        )
+
+    @classmethod
+    def from_activated(
+        cls,
+        means: Tensor,
+        quats: Tensor,
+        scales: Tensor,
+        opacities: Tensor,
+        colors: Tensor,
+        *,
+        antialiased: bool = False,
+        origin: Origin = WORLD,
+    ) -> Gaussians:
+        """The scene that `activated` made these of, up to rounding; gradients flow back to them.
+
+        Args:
+            means to colors: see `Activated`; quaternions of any length but zero. Opacities of 0 and 1 and scales of 0
+                are kept as the infinities that mean them, see `finite_equivalent`.
+            antialiased, origin: see `Gaussians`.
+
+        Raises:
+            ValueError: a shape is wrong, an opacity lies outside [0, 1], or a scale is negative.
+        """
+        if bool(((opacities < 0) | (opacities > 1)).any()):
+            raise ValueError("an opacity lies outside [0, 1]; from_activated takes opacities, not logits")
+        if bool((scales < 0).any()):
+            raise ValueError("a scale is negative; from_activated takes standard deviations, not logarithms")
+        return cls(
+            means=means,
+            quats=quats,
+            scales=scales.log(),
+            opacities=opacities.logit(),
+            sh0=colors[:, :1],
+            shN=colors[:, 1:],
+            antialiased=antialiased,
+            origin=origin,
+        )
+
     def to(self, device: torch.device | str) -> Gaussians:
+        """The scene on another device, such as "cuda"; tensors that are there already are shared with it."""
         return self._map(lambda values: values.to(device))
 
     def detach(self) -> Gaussians:

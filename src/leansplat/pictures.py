@@ -1,26 +1,32 @@
-"""Renders as PNG files: one a view, or photo and renders side by side."""
+"""Renders as PNG files: one for each view and one for its depth, or photo and renders side by side."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from leansplat import engines
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, View
-from leansplat.engines.cpu import render
-from leansplat.engines.cpu.packed import pack
+from leansplat.engines.engine import Depth
 from leansplat.errors import InputError
 from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
 from leansplat.origin import warn_if_apart
+from leansplat.progress import Progress
 
 _log = logging.getLogger("leansplat")
 
+DEPTH_STEPS = 1000
+"""Steps of a depth picture in one unit of the scene: millimetres where that is a metre, as nerfstudio reads depths."""
+
+_DEEPEST = 2**16 - 1
 _GAP = 4
 """Pixels of white between pictures that stand side by side."""
 
@@ -28,6 +34,12 @@ _GAP = 4
 def to_bytes(image: Tensor) -> Tensor:
     """(H, W, 3) uint8 of a render in [0, 1]; values outside are clamped."""
     return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def depth_steps(depth: Tensor) -> Tensor:
+    """(H, W) int32 of a depth in scene units: `DEPTH_STEPS` in each, 0 where there is none, 65,535 at most."""
+    drawn = depth > 0
+    return torch.where(drawn, (depth * DEPTH_STEPS).round().clamp(1, _DEEPEST), 0).to(torch.int32)
 
 
 def cut_out(view: View) -> Tensor:
@@ -38,14 +50,15 @@ def cut_out(view: View) -> Tensor:
 
 
 def write_png(image: Tensor, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write an (H, W, 3) image, or one with alpha (H, W, 4), uint8 or float in [0, 1].
+    """Write an (H, W, 3) image, or one with alpha (H, W, 4), uint8 or float in [0, 1]; or (H, W) int32 as 16 bits.
 
     Raises:
         InputError: the file exists and `overwrite` is false, or it cannot be written.
     """
-    pixels = image if image.dtype == torch.uint8 else to_bytes(image)
+    pixels = to_bytes(image) if image.dtype.is_floating_point else image
+    values = pixels.contiguous().numpy()
     with replacing(path, overwrite=overwrite) as handle:
-        Image.fromarray(pixels.contiguous().numpy()).save(handle, format="PNG")
+        Image.fromarray(values if values.dtype == np.uint8 else values.astype(np.uint16)).save(handle, format="PNG")
 
 
 def render_views(
@@ -54,18 +67,22 @@ def render_views(
     folder: str | Path,
     *,
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    depth: Depth | None = None,
     overwrite: bool = False,
-    progress: Callable[[Collection[str]], Iterable[str]] = iter,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Render a scene from some cameras into PNG files in `folder`, which is made if needed.
 
     Args:
         cameras: cameras by name; "left/0001.jpg" becomes `folder/left/0001.png`.
+        depth: which depth to write too, "expected" or "median" (see `leansplat.render`): beside `0001.png` a
+            `0001.depth.png` of 16 bits, in `DEPTH_STEPS` a unit, 0 where there is none. What is too deep for 16 bits
+            gets their largest number, and a warning.
         overwrite: whether files already there may be replaced; others are left alone.
-        progress: wraps the names while they are worked through, such as `tqdm`.
+        progress: told after each view.
 
     Returns:
-        The files written, in the order of `cameras`.
+        The files written, in the order of `cameras`, a view's depth after it.
 
     Raises:
         InputError: two names give one file, a name leads out of the folder, or a file cannot be written.
@@ -73,18 +90,26 @@ def render_views(
     paths = {name: Path(folder) / _relative_png(name) for name in cameras}
     if len(set(paths.values())) < len(paths):
         paths = {name: Path(folder) / _relative_png(f"{name}.png") for name in cameras}
+    depths = {} if depth is None else {name: path.with_suffix(".depth.png") for name, path in paths.items()}
+    written = [path for name in cameras for path in (paths[name], depths.get(name)) if path is not None]
+    if len(set(written)) < len(written):
+        raise InputError("a view has the name that another one's depth would get; rename its photo")
     if not overwrite:
-        _refuse_existing(paths.values())
+        _refuse_existing(written)
     warn_if_apart(gaussians.means, gaussians.origin, list(cameras.values()))
-    packed = pack(gaussians.detach())
-    empty = []
-    for name in progress(cameras):
+    scene = engines.named("cpu").renderer(gaussians)
+    empty, deepest = [], 0.0
+    for done, name in enumerate(cameras, start=1):
         paths[name].parent.mkdir(parents=True, exist_ok=True)
-        with torch.inference_mode():
-            image, alpha = render(packed, cameras[name], background=background)
+        image, alpha, deep = scene.render(cameras[name], background, depth=depth)
         if not bool(alpha.any()):
             empty.append(name)
         write_png(image, paths[name], overwrite=overwrite)
+        if deep is not None:
+            deepest = max(deepest, float(deep.max()))
+            write_png(depth_steps(deep), depths[name], overwrite=overwrite)
+        if progress is not None:
+            progress(done, len(cameras), {})
     if empty:
         _log.warning(
             "%d of %d views show nothing of the scene (first: %s); check that their cameras and it are in one frame",
@@ -92,7 +117,14 @@ def render_views(
             len(cameras),
             empty[0],
         )
-    return list(paths.values())
+    if deepest * DEPTH_STEPS > _DEEPEST:
+        _log.warning(
+            "depths reach %.4g, and all beyond %.4g are written as that, the most that 16 bits hold at %d steps a unit",
+            deepest,
+            _DEEPEST / DEPTH_STEPS,
+            DEPTH_STEPS,
+        )
+    return written
 
 
 def side_by_side(capture: Capture, scenes: Sequence[Gaussians], *, most: int = 4) -> Tensor:
@@ -101,12 +133,11 @@ def side_by_side(capture: Capture, scenes: Sequence[Gaussians], *, most: int = 4
     What a mask hides of a photo is shown at a quarter of its brightness.
     """
     views = capture.test[:: max(1, -(-len(capture.test) // most))]
-    packed = [pack(scene.detach()) for scene in scenes]
+    renderers = [engines.named("cpu").renderer(scene) for scene in scenes]
     rows = []
-    with torch.inference_mode():
-        for view in views:
-            renders = [render(scene, view.camera, background=capture.background).image for scene in packed]
-            rows.append(_join([_shown(view), *(to_bytes(image) for image in renders)], dim=1))
+    for view in views:
+        renders = [scene.render(view.camera, capture.background).image for scene in renderers]
+        rows.append(_join([_shown(view), *(to_bytes(image) for image in renders)], dim=1))
     return _join(rows, dim=0)
 
 

@@ -1,86 +1,28 @@
-"""`Progress`: tells a person how far a long job is, on standard error, and nobody else.
+"""`Progress`: how anything that takes long tells its caller how far it is.
 
-On a terminal it is a bar that moves; in a log file or a pipe it is a line now and then, since a bar would fill the file
-with its own redrawing. Standard output stays free for results.
+One meaning everywhere: so much of so much is done. The command line shows it as a bar (`progress_bar`); in a script any
+function of three arguments will do.
 """
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Collection, Iterator, Mapping
-from typing import TextIO, TypeVar
-
-from tqdm import tqdm
-
-Entry = TypeVar("Entry")
-
-_SECONDS_BETWEEN_LINES = 20.0
+from collections.abc import Mapping
+from typing import Protocol
 
 
-class Progress:
-    """A progress display; use it in a `with` block, which removes what it drew at the end.
+class Progress(Protocol):
+    """Called now and then while the work goes on, and once more when all of it is done.
 
-    Args:
-        label: what is going on, such as "train".
-        stream: where to draw; standard error by default.
-        of_bytes: whether the steps are bytes, which are shown as MB and MB a second.
+    A piece of work that has several parts counts each of them from its beginning: `done` is then less than before.
 
     Example:
-        >>> with Progress("train") as progress:            # doctest: +SKIP
-        ...     train(capture, progress=progress)
+        >>> def show(done, total, values):
+        ...     print(f"{done} of {total}, loss {values.get('loss', 0):.3f}")
+        >>> train(capture, progress=show)  # doctest: +SKIP
     """
 
-    def __init__(self, label: str, stream: TextIO | None = None, *, of_bytes: bool = False) -> None:
-        self._label = label
-        self._of_bytes = of_bytes
-        self._start: tuple[float, int] | None = None  # time and step of the first call
-        self._stream = sys.stderr if stream is None else stream
-        self._bar: tqdm | None = None
-        self._last_line = time.monotonic()
+    def __call__(self, done: int, total: int, values: Mapping[str, float], /) -> None:
+        """`done` of `total` steps, cameras, files or bytes are behind; `values` are numbers to show beside it, by name.
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def __call__(self, step: int, total: int, values: Mapping[str, float] | None = None, /) -> None:
-        """`step` of `total` is done; `values` are shown beside it."""
-        now = time.monotonic()
-        self._start = self._start or (now, step)
-        shown = {name: _short(value) for name, value in (values or {}).items()}
-        if self._stream.isatty():
-            self._draw(step, total, shown)
-        elif step >= total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = now
-            notes = "".join(f", {name} {value}" for name, value in shown.items())
-            state = f"{step} of {total}"
-            if self._of_bytes:
-                begin, already = self._start
-                rate = (step - already) / max(now - begin, 1e-3)
-                state = f"{step / 1e6:,.1f} of {total / 1e6:,.1f} MB, {rate / 1e6:,.1f} MB/s"
-            print(f"{self._label}: {state}{notes}", file=self._stream, flush=True)
-
-    def each(self, entries: Collection[Entry]) -> Iterator[Entry]:
-        """The entries, counted as they are worked through."""
-        for done, entry in enumerate(entries, start=1):
-            yield entry
-            self(done, len(entries))
-
-    def _draw(self, step: int, total: int, shown: Mapping[str, str]) -> None:
-        if self._bar is None or self._bar.total != total or step < self._bar.n:
-            self._close()
-            unit = {"unit": "B", "unit_scale": True} if self._of_bytes else {}
-            self._bar = tqdm(total=total, desc=self._label, file=self._stream, leave=False, initial=step, **unit)
-        self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(step - self._bar.n)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+        Training gives "loss" and "gaussians"; where there is nothing to tell besides, it is empty.
+        """

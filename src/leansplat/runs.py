@@ -5,6 +5,8 @@
     checkpoints/step_N.safetensors  the last two states to resume from
     scene.ply                       the result
     metrics.json                    how good it is
+    plain.SUFFIX                    what a compression would write without fine-tuning
+    view.png                        a held-out view of the result, in a run of the paper's experiments
     .leansplat.lock                 while somebody is at work there, see `leansplat.locks`
 
 Every file but the log appears whole or not at all. The log grows by a line at a time; resuming cuts it back to the
@@ -32,7 +34,8 @@ from torch import Tensor
 
 from leansplat import formats
 from leansplat.captures.capture import Capture
-from leansplat.errors import RunError
+from leansplat.configs import Settings
+from leansplat.errors import InputError, RunError
 from leansplat.files import clear_abandoned, replacing, write_json
 from leansplat.gaussians import Gaussians
 from leansplat.locks import NAME as LOCK
@@ -45,10 +48,6 @@ Result = TypeVar("Result")
 _CHECKPOINTS_KEPT = 2
 _CHECKPOINT_NAME = re.compile(r"step_(\d+)\.safetensors")
 _PACKAGES = ("leansplat", "torch", "numpy", "numba", "llvmlite", "scipy", "safetensors")
-_RUN_FILES = (
-    "log.jsonl", "scene.ply", "metrics.json", "report.html",
-    "plain.npz", "plain.sog", "plain.spz", "plain.compressed.ply",
-)  # fmt: skip
 _NOT_BEGUN = {"command": None}
 """What config.json holds while the files of an earlier run are being removed."""
 _log = logging.getLogger("leansplat")
@@ -78,6 +77,24 @@ class Run:
     @property
     def log_path(self) -> Path:
         return self.folder / "log.jsonl"
+
+    @property
+    def picture_path(self) -> Path:
+        return self.folder / "view.png"
+
+    def plain_path(self, suffix: str) -> Path:
+        """Where a compression writes what the file would be without fine-tuning."""
+        return self.folder / f"plain{suffix}"
+
+    @property
+    def files(self) -> list[Path]:
+        """Whatever a run may have written, but config.json and the lock: where it would be."""
+        suffixes = [suffix for known in formats.FORMATS for suffix in known.suffixes]
+        return [
+            *(self.checkpoint_path(step) for step in self.checkpoints()),
+            *(self.log_path, self.scene_path, self.metrics_path, self.picture_path),
+            *(self.plain_path(suffix) for suffix in suffixes),
+        ]
 
     def log(self, event: str, step: int, **values: Any) -> None:
         """Append an event that happened after `step` to the log; `values` are JSON.
@@ -136,6 +153,20 @@ class Run:
         """Write metrics.json, replacing one that is there."""
         write_json(self.metrics_path, metrics, overwrite=True)
 
+    def began_with(self, part: str, kind: type[Settings]) -> Settings:
+        """The settings of one part of config.json, such as "training", that the run began with.
+
+        Raises:
+            RunError: they are not settings of this kind.
+        """
+        try:
+            return kind.from_json(self.config["settings"].get(part, {}))
+        except RunError:
+            raise
+        except InputError as error:
+            path = self.folder / "config.json"
+            raise RunError(f"{path} is damaged ({error}); restore it or start a new run") from error
+
     def check_input(self, name: str, sha256: str) -> None:
         """Refuse to go on with another input than the run began with.
 
@@ -182,7 +213,8 @@ def create_run(
                 raise RunError(f"{folder} is not empty; choose another folder or pass --overwrite (overwrite=True)")
             if occupied:
                 write_json(folder / "config.json", _NOT_BEGUN, overwrite=True)
-                _remove_run_files(folder)
+                for path in Run(folder, _NOT_BEGUN).files:
+                    path.unlink(missing_ok=True)
             (folder / "checkpoints").mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"{folder} cannot be used as a run folder ({error.strerror}); choose another one") from error
@@ -199,22 +231,19 @@ def create_run(
 
 
 @contextmanager
-def at_work(run: Run | str | os.PathLike[str] | None) -> Iterator[None]:
-    """Keep all others from changing a run, or the folder that one is to be made in, during this block.
+def at_work(folder: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Keep all others from changing a run folder, or one that is to become one, during this block.
 
     What an earlier one that was killed has left under temporary names is cleared.
 
     Raises:
-        RunError: another process or thread is at work there, or has replaced this run by another one since.
+        RunError: another process or thread is at work there.
     """
-    if run is None:
+    if folder is None:
         yield
         return
-    folder = run.folder if isinstance(run, Run) else Path(run)
     with alone_in(folder):
-        if isinstance(run, Run) and open_run(folder).config != run.config:
-            raise RunError(f"{folder} has been replaced by another run; choose another folder")
-        for place in (folder, folder / "checkpoints"):
+        for place in (Path(folder), Path(folder) / "checkpoints"):
             clear_abandoned(place)
         yield
 
@@ -231,7 +260,7 @@ def alone_at_work(function: Callable[Parameters, Result]) -> Callable[Parameters
     return alone
 
 
-def run_to_resume(run: Run | str | os.PathLike[str] | None) -> Run | None:
+def run_to_resume(folder: str | os.PathLike[str] | None) -> Run | None:
     """The run to go on with; None, and a word of warning, where none has begun in the folder and work starts over.
 
     A run that is stopped early enough leaves no config.json, or one that says so. Where there is none and the folder
@@ -240,11 +269,9 @@ def run_to_resume(run: Run | str | os.PathLike[str] | None) -> Run | None:
     Raises:
         RunError: no folder is given, or it holds something that is not a run.
     """
-    if run is None:
+    if folder is None:
         raise RunError("there is no run folder to resume; name the one that was interrupted")
-    if isinstance(run, Run):
-        return run
-    folder = Path(run)
+    folder = Path(folder)
     try:
         begun = not _is_empty(folder) and not _was_stopped(folder)
     except OSError as error:
@@ -344,9 +371,3 @@ def _was_stopped(folder: Path) -> bool:
     with suppress(FileNotFoundError, ValueError):
         return bool(json.loads((folder / "config.json").read_bytes()) == _NOT_BEGUN)
     return False
-
-
-def _remove_run_files(folder: Path) -> None:
-    checkpoints = [path for path in (folder / "checkpoints").glob("step_*") if _CHECKPOINT_NAME.fullmatch(path.name)]
-    for path in [*checkpoints, *(folder / name for name in _RUN_FILES)]:
-        path.unlink(missing_ok=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from captures.real import CAPTURES, needs
-from captures.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 from PIL import Image
+from support.real_captures import CAPTURES, needs
+from support.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 
 from leansplat.captures import load
 from leansplat.errors import CaptureError

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from captures.colmap_files import CameraRow, ImageRow, PointRow, write_binary, write_text
-from captures.real import CAPTURES, needs
-from captures.spots import centroid, distorted, draw
 from PIL import Image
+from support.colmap_files import CameraRow, ImageRow, PointRow, write_binary, write_text
+from support.real_captures import CAPTURES, needs
+from support.spots import centroid, distorted, draw
 
 from leansplat.captures import load
 from leansplat.captures.colmap_model import read_images, read_lenses, read_points

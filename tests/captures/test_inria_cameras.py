@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from captures.real import CAPTURES, needs
-from formats.inria_files import camera_entry
+from support.inria_files import camera_entry
+from support.real_captures import CAPTURES, needs
 
 from leansplat.cameras import Camera, look_at
 from leansplat.captures import nerfstudio

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from captures.real import CAPTURES, needs
-from captures.transforms_files import cameras, frame, save_photo, write
+from support.real_captures import CAPTURES, needs
+from support.transforms_files import cameras, frame, save_photo, write
 
 from leansplat.captures import Capture, load
 from leansplat.errors import CaptureError

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from captures.colmap_files import CameraRow, ImageRow, write_binary
-from captures.real import CAPTURES, needs
-from captures.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 from PIL import Image
+from support.colmap_files import CameraRow, ImageRow, write_binary
+from support.real_captures import CAPTURES, needs
+from support.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 
 from leansplat.captures import Capture, View, load
 from leansplat.errors import CaptureError, InputError

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from captures.colmap_files import CameraRow, ImageRow, write_binary
-from captures.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 from PIL import Image
+from support.colmap_files import CameraRow, ImageRow, write_binary
+from support.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 
 from leansplat.captures import Capture, View, load
 from leansplat.captures.listing import Mask

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from captures.real import CAPTURES, needs
-from captures.spots import centroid, distorted, draw
-from captures.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 from PIL import Image
+from support.real_captures import CAPTURES, needs
+from support.spots import centroid, distorted, draw
+from support.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 
 from leansplat.captures import load
 from leansplat.errors import CaptureError

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from captures.colmap_files import CameraRow, ImageRow, write_binary
-from captures.transforms_files import cameras, frame, save_photo, write
 from PIL import Image
+from support.colmap_files import CameraRow, ImageRow, write_binary
+from support.transforms_files import cameras, frame, save_photo, write
 
 from leansplat.captures import Capture, View, load
 from leansplat.errors import CaptureError

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from captures.colmap_files import CameraRow, ImageRow, write_binary, write_text
-from captures.transforms_files import HEIGHT, WIDTH, cameras, frame, write
 from PIL import Image
+from support.colmap_files import CameraRow, ImageRow, write_binary, write_text
+from support.transforms_files import HEIGHT, WIDTH, cameras, frame, write
 
 from leansplat.captures import Capture, load
 from leansplat.errors import CaptureError

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from captures.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 from PIL import Image
+from support.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 
 from leansplat.captures import Capture, View, load, photos
 from leansplat.captures.lens import Lens

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from captures.colmap_files import CameraRow, ImageRow, PointRow, write_binary, write_text
-from captures.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
+from support.colmap_files import CameraRow, ImageRow, PointRow, write_binary, write_text
+from support.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 
 from leansplat.captures import Capture, load
 from leansplat.errors import CaptureError

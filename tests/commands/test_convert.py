@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from formats.stray_scenes import STRAYS, crowd, sky, worst_move
+from support.stray_scenes import STRAYS, crowd, sky, worst_move
 
 from leansplat import formats
 from leansplat.cli import main
@@ -87,6 +87,8 @@ def test_an_spz_has_as_many_bits_of_harmonics_as_asked_for(scene: Path, tmp_path
     assert levels[0] <= 17 < levels[1]
     assert main(["convert", str(scene), str(tmp_path / "x.spz"), "--spz-sh-bits", "4", "9"]) == 2
     assert "1 to 8" in capsys.readouterr().err
+    assert main(["convert", str(scene), str(tmp_path / "x.sog"), "--spz-sh-bits", "4", "4"]) == 2
+    assert "x.sog would be SOG; leave the options of SPZ out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".spz", ".ply", ".compressed.ply"])

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from formats.inria_files import camera_entry
 from PIL import Image
-from training.tiny import blobs, ring_of_cameras
+from support.inria_files import camera_entry
+from support.tiny import blobs, ring_of_cameras
 
 from leansplat import formats
+from leansplat.cameras import look_at
 from leansplat.cli import main
 from leansplat.engines.cpu import render
-from leansplat.pictures import to_bytes
+from leansplat.errors import InputError
+from leansplat.pictures import render_views, to_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +91,40 @@ def test_pictures_without_anything_of_the_scene_are_pointed_out(folder: Path, tm
     (folder / "cameras.json").write_text(json.dumps(cameras))
     assert main(["render", str(folder), "-o", str(tmp_path / "views")]) == 0
     assert "1 of 3 views show nothing of the scene (first: photo_1" in capsys.readouterr().err
+
+
+def test_depth_is_written_beside_each_view_in_thousandths_and_zero_where_there_is_none(
+    folder: Path, tmp_path: Path
+) -> None:
+    assert main(["render", str(folder), "-o", str(tmp_path / "views"), "--depth", "median"]) == 0
+    names = sorted(file.name for file in (tmp_path / "views").iterdir())
+    assert names == [f"photo_{k}{end}.png" for k in range(3) for end in (".depth", "")]
+    for k, camera in enumerate(ring_of_cameras(3)):
+        with Image.open(tmp_path / "views" / f"photo_{k}.depth.png") as picture:
+            assert picture.mode == "I;16"
+            found = np.asarray(picture).astype(int)
+        depth = render(blobs(), camera, depth="median").depth
+        assert depth is not None
+        expected = (1000 * depth).round().numpy()
+        agrees = np.abs(found - expected) <= 1
+        assert agrees.mean() > 0.99  # the pose went through a matrix inversion, which may turn a pixel at an edge
+        assert found[expected == 0].mean() < 10
+        assert 3000 < np.median(found[found > 0]) < 5000
+
+
+def test_depths_beyond_16_bits_are_cut_off_and_told(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    far = replace(blobs(), means=blobs().means * 30, scales=blobs().scales + math.log(30.0))
+    view = look_at((0, 0, -120), (0, 0, 0), (0, -1, 0), 0.7, 20, 20)
+    paths = render_views(far, {"a.jpg": view}, tmp_path / "views", depth="expected")
+    assert [path.name for path in paths] == ["a.png", "a.depth.png"]
+    assert np.asarray(Image.open(paths[1])).max() == 65_535
+    assert "all beyond 65.53 are written as that" in caplog.text
+
+
+def test_a_depth_picture_never_takes_the_place_of_a_view(tmp_path: Path) -> None:
+    cameras = dict(zip(("a.jpg", "a.depth.jpg"), ring_of_cameras(2), strict=True))
+    with pytest.raises(InputError, match="another one's depth"):
+        render_views(blobs(), cameras, tmp_path / "views", depth="median")
+    assert not (tmp_path / "views").exists()

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from formats.comparing import angles, random_scene
+from support.scene_comparison import angles, random_scene
 from torch import Tensor
 
 from leansplat.compression.clustered import ClusteredQuantiser
 from leansplat.compression.config import TableConfig
 from leansplat.compression.covariance import log_size, normalised_covariance
 from leansplat.compression.vector_quantisation import Table, vector_quantise
+from leansplat.engines.cpu import pack
 from leansplat.formats.c3dgs_coding import decode
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
@@ -44,7 +45,7 @@ def test_what_is_rendered_is_what_the_file_decodes_to(shared: bool) -> None:
     latents = moved(quantiser.begin(SCENE))
     quantiser.step(latents, 1)
     encoded = quantiser.encode(latents)
-    found = quantiser.render_parameters(latents).unpack()[encoded.order]
+    found = quantiser.render_parameters(latents).copied().detach()[encoded.order]
     expected = decode(encoded)
     for name in TENSOR_NAMES:
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-6, atol=1e-6)
@@ -53,7 +54,7 @@ def test_what_is_rendered_is_what_the_file_decodes_to(shared: bool) -> None:
 def test_training_starts_from_the_scene_with_its_shared_rows() -> None:
     colors, shapes = tables()
     quantiser = ClusteredQuantiser(colors, shapes)
-    found = quantiser.render_parameters(quantiser.begin(SCENE)).unpack()
+    found = quantiser.render_parameters(quantiser.begin(SCENE)).copied()
     own = colors.own
     assert float((found.sh0 - SCENE.sh0)[own].abs().max()) < 8 / 255
     flat = torch.cat([found.sh0, found.shN], dim=1).flatten(1)
@@ -83,9 +84,11 @@ def test_a_shared_row_gets_the_sum_of_its_users_gradients() -> None:
     alone.begin(SCENE)
     alone.load({**shared.tensors(), "feature_indices": None, "gaussian_indices": None})
     copies = {name: values.requires_grad_() for name, values in copies.items()}
-    weights = torch.randn(shared.render_parameters(latents).data.shape, generator=torch.Generator().manual_seed(2))
-    (shared.render_parameters(latents).data * weights).sum().backward()
-    (alone.render_parameters(copies).data * weights).sum().backward()
+    weights = torch.randn(
+        pack(shared.render_parameters(latents)).data.shape, generator=torch.Generator().manual_seed(2)
+    )
+    (pack(shared.render_parameters(latents)).data * weights).sum().backward()
+    (pack(alone.render_parameters(copies)).data * weights).sum().backward()
     for name, latent in latents.items():
         expected = copies[name].grad
         if name in rows:
@@ -100,7 +103,7 @@ def test_gradients_are_finite_where_scales_and_opacities_round_to_their_ends() -
     scene.opacities[:] = torch.linspace(-40, 40, 50)
     quantiser = ClusteredQuantiser()
     latents = {name: values.requires_grad_() for name, values in quantiser.begin(scene).items()}
-    quantiser.render_parameters(latents).data.square().sum().backward()
+    pack(quantiser.render_parameters(latents)).data.square().sum().backward()
     assert all(values.grad.isfinite().all() for values in latents.values())
 
 
@@ -129,7 +132,7 @@ def test_the_state_survives_a_checkpoint() -> None:
     latents = moved(quantiser.begin(SCENE))
     quantiser.step(latents, 1)
     again.load(quantiser.tensors())
-    assert torch.equal(again.render_parameters(latents).data, quantiser.render_parameters(latents).data)
+    assert torch.equal(pack(again.render_parameters(latents)).data, pack(quantiser.render_parameters(latents)).data)
     with pytest.raises(KeyError):
         again.load({})
 
@@ -140,7 +143,7 @@ def test_degree_and_antialiasing_are_kept(degree: int, antialiased: bool) -> Non
     scene = random_scene(100, degree=degree, antialiased=antialiased)
     quantiser = ClusteredQuantiser(*tables(scene))
     latents = quantiser.begin(scene)
-    packed = quantiser.render_parameters(latents)
+    packed = pack(quantiser.render_parameters(latents))
     for found in (packed, decode(quantiser.encode(latents))):
         assert found.sh_degree == degree
         assert found.antialiased == antialiased

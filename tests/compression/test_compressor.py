@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from formats.comparing import assert_same_bits
-from training.tiny import blobs, ring_of_cameras, tiny_capture
+from support.scene_comparison import assert_same_bits
+from support.tiny import blobs, ring_of_cameras, tiny_capture
 
 from leansplat import formats
 from leansplat.captures.capture import Capture, View
 from leansplat.captures.synthetic import synthetic_capture
-from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
+from leansplat.compression import CompressionConfig, FineTuningConfig, NpzCodec, SogCodec, SpzCodec, compress, report
 from leansplat.compression.config import TableConfig
 from leansplat.engines.cpu import render
 from leansplat.errors import CaptureError, InputError, RunError
@@ -22,12 +22,13 @@ from leansplat.evaluation import evaluate
 from leansplat.gaussians import Gaussians, concatenate
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
+from leansplat.training.strategies import Densification
 
 CAPTURE = tiny_capture()
-SHORT = CompressionConfig(
+SHORT = CompressionConfig(fine_tuning=FineTuningConfig(steps=12, checkpoint_every=5))
+TABLES = NpzCodec(
     colors=TableConfig(steps=5, batch=1000, keep_above=1e-3, size=8),
     shapes=TableConfig(steps=5, batch=1000, keep_above=1e-3, size=8),
-    fine_tuning=FineTuningConfig(steps=12, checkpoint_every=5),
 )
 
 
@@ -35,13 +36,13 @@ SHORT = CompressionConfig(
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of a short training."""
     folder = tmp_path_factory.mktemp("runs") / "trained"
-    train(CAPTURE, replace(TrainingConfig().scaled(120), sh_degree=1, densify_every=5), folder)
+    train(CAPTURE, replace(TrainingConfig().scaled(120), sh_degree=1).adjusted(Densification, every=5), folder)
     return folder
 
 
 def test_the_result_is_the_file_as_it_is_read(trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.npz"
-    result = compress(trained, CAPTURE, path, SHORT)
+    result = compress(trained, CAPTURE, path, SHORT, codec=TABLES)
     assert_same_bits(result.gaussians, formats.read(path))
     assert result.bytes == path.stat().st_size
     scene = formats.read(trained)
@@ -52,12 +53,12 @@ def test_the_result_is_the_file_as_it_is_read(trained: Path, tmp_path: Path) -> 
 def test_fine_tuning_recovers_what_coarse_tables_cost(tmp_path: Path) -> None:
     """On held-out views of the built-in capture, with far smaller tables than by default."""
     capture = synthetic_capture(24, 64)
-    scene = train(capture, replace(TrainingConfig().scaled(600), densify_every=50)).gaussians
+    scene = train(capture, TrainingConfig().scaled(600).adjusted(Densification, every=50)).gaussians
     table = TableConfig(steps=20, batch=2**14, keep_above=1e-4, size=48)
     quality = {}
     for steps in (0, 400):
-        config = CompressionConfig(colors=table, shapes=table, fine_tuning=FineTuningConfig(steps=steps))
-        result = compress(scene, capture, tmp_path / f"{steps}.npz", config)
+        config = CompressionConfig(fine_tuning=FineTuningConfig(steps=steps))
+        result = compress(scene, capture, tmp_path / f"{steps}.npz", config, codec=NpzCodec(table, table))
         quality[steps] = evaluate(result.gaussians, capture, lpips=None, fps=False).psnr
     whole = evaluate(scene, capture, lpips=None, fps=False).psnr
     assert quality[0] < whole - 0.5, "the tables are meant to cost something"
@@ -74,8 +75,8 @@ def test_fine_tuning_recovers_what_sog_costs(tmp_path: Path) -> None:
         for k, (camera, image) in enumerate(zip(cameras, images, strict=True))
     ]
     capture = Capture("blobs", tuple(views[2:]), tuple(views[:2]), None, (0.0, 0.0, 0.0))
-    config = CompressionConfig(palette_size=32, fine_tuning=FineTuningConfig(steps=600))
-    result = compress(scene, capture, tmp_path / "out.sog", config)
+    config = CompressionConfig(fine_tuning=FineTuningConfig(steps=600))
+    result = compress(scene, capture, tmp_path / "out.sog", config, codec=SogCodec(palette_size=32))
     found = report(result, capture, lpips=None)
     assert found.original.psnr > 45
     assert found.plain.psnr < 35
@@ -95,13 +96,12 @@ def test_a_loss_that_is_allowed_makes_files_smaller_and_is_kept_to(tmp_path: Pat
     ]
     capture = Capture("blobs", tuple(views), (), None, (0.0, 0.0, 0.0))
     before = evaluate(scene, capture, lpips=None, fps=False, split="train").psnr
-    for suffix in (".sog", ".spz"):
+    config = CompressionConfig(fine_tuning=FineTuningConfig(steps=0))
+    for suffix, codec in ((".sog", SogCodec), (".spz", SpzCodec)):
         sizes = []
         for allowed in (0.0, 1.0, 3.0):
-            config = CompressionConfig(sh_loss=allowed, fine_tuning=FineTuningConfig(steps=0))
-            result = compress(
-                scene, capture, tmp_path / f"{allowed}{suffix}", config, tmp_path / f"{allowed}-run{suffix}"
-            )
+            path, run = tmp_path / f"{allowed}{suffix}", tmp_path / f"{allowed}-run{suffix}"
+            result = compress(scene, capture, path, config, run, codec=codec(sh_loss=allowed))
             lost = before - evaluate(result.gaussians, capture, lpips=None, fps=False, split="train").psnr
             assert lost < allowed + 0.4, (suffix, allowed)  # and what all else is rounded to
             sizes.append(result.bytes)
@@ -118,27 +118,30 @@ def test_a_compression_that_was_killed_and_resumed_gives_the_same_file(trained: 
         if step == 10 and total == SHORT.fine_tuning.steps:
             raise KilledError
 
-    compress(trained, CAPTURE, tmp_path / "whole.npz", SHORT, tmp_path / "whole")
+    compress(trained, CAPTURE, tmp_path / "whole.npz", SHORT, tmp_path / "whole", codec=TABLES)
     with pytest.raises(KilledError):
-        compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", progress=kill)
+        compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", codec=TABLES, progress=kill)
     assert not (tmp_path / "killed.npz").exists()
     assert open_run(tmp_path / "killed").checkpoints()
-    compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", resume=True)
+    resumed = compress(trained, CAPTURE, tmp_path / "killed.npz", SHORT, tmp_path / "killed", resume=True)
+    assert resumed.codec == TABLES
     assert (tmp_path / "killed.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
     events = [event["event"] for event in open_run(tmp_path / "killed").events()]
-    assert events.count("clustered") == 1
+    assert events.count("prepared") == 1
     assert events[-1] == "finished"
     other = replace(SHORT, drop_unseen=True)
-    with pytest.raises(RunError, match="other settings"):
-        compress(trained, CAPTURE, tmp_path / "again.npz", other, tmp_path / "killed", resume=True)
+    for config, codec, changed in ((other, TABLES, "drop_unseen"), (SHORT, NpzCodec(), "colors.steps, .*shapes.size")):
+        with pytest.raises(RunError, match=rf"other settings \({changed}\)"):
+            compress(trained, CAPTURE, tmp_path / "again.npz", config, tmp_path / "killed", codec=codec, resume=True)
 
 
 def test_the_log_tells_what_was_shared_and_dropped(trained: Path, tmp_path: Path) -> None:
     scene = formats.read(trained)
     hidden = replace(scene[:7], means=scene.means[:7] + torch.tensor([0.0, 0.0, 500.0]))
     config = replace(SHORT, drop_unseen=True)
-    result = compress(concatenate([scene, hidden]), CAPTURE, tmp_path / "out.npz", config, tmp_path / "run")
-    (event,) = [event for event in open_run(tmp_path / "run").events() if event["event"] == "clustered"]
+    both, path = concatenate([scene, hidden]), tmp_path / "out.npz"
+    result = compress(both, CAPTURE, path, config, tmp_path / "run", codec=TABLES)
+    (event,) = [event for event in open_run(tmp_path / "run").events() if event["event"] == "prepared"]
     assert event["dropped"] >= 7
     assert event["gaussians"] == len(result.gaussians) == len(scene) + 7 - event["dropped"]
     assert event["colors"]["shared"] == event["shapes"]["shared"] == 8
@@ -150,6 +153,7 @@ def test_what_cannot_be_compressed_is_refused_before_any_work(trained: Path, tmp
     refused = (
         ("out.splat", "ends in none of"),
         ("meta.json", "ends in none of"),
+        ("out.ply", r"ends in none of \.compressed\.ply, \.npz, \.sog, \.spz"),
         ("there.npz", "already exists"),
         ("nowhere/out.sog", "folder does not exist"),
     )
@@ -157,6 +161,8 @@ def test_what_cannot_be_compressed_is_refused_before_any_work(trained: Path, tmp
         for capture in (CAPTURE, None):
             with pytest.raises(InputError, match=words):
                 compress(trained, capture, tmp_path / name, SHORT)
+    with pytest.raises(InputError, match=r"out.spz does not end in \.sog"):
+        compress(trained, CAPTURE, tmp_path / "out.spz", SHORT, codec=SogCodec())
     with pytest.raises(CaptureError, match="no training views"):
         compress(trained, replace(CAPTURE, train=()), tmp_path / "out.npz", SHORT)
     with pytest.raises(RunError, match="no run folder to resume"):
@@ -208,12 +214,42 @@ def test_a_compression_through_an_open_format_resumes_to_the_same_file(
 
 
 def test_without_a_capture_a_scene_is_encoded_as_convert_does(trained: Path, tmp_path: Path) -> None:
-    result = compress(trained, None, tmp_path / "out.spz", CompressionConfig(sh_degree=0))
-    formats.write(formats.read(trained).with_sh_degree(0), tmp_path / "converted.spz")
-    assert result.path.read_bytes() == (tmp_path / "converted.spz").read_bytes()
-    assert result.plain is result.gaussians
-    small = compress(trained, None, tmp_path / "out.sog", CompressionConfig(palette_size=4))
+    for suffix in (".sog", ".spz", ".compressed.ply", ".npz"):
+        result = compress(trained, None, tmp_path / f"out{suffix}", CompressionConfig(sh_degree=0))
+        formats.write(formats.read(trained).with_sh_degree(0), tmp_path / f"converted{suffix}")
+        assert result.path.read_bytes() == (tmp_path / f"converted{suffix}").read_bytes()
+        assert result.plain is result.gaussians
+    small = compress(trained, None, tmp_path / "small.sog", codec=SogCodec(palette_size=4))
     assert len(small.gaussians.shN.flatten(1).unique(dim=0)) <= 4
+
+
+def test_a_run_of_an_earlier_version_is_resumed_to_the_same_file(trained: Path, tmp_path: Path) -> None:
+    """It has the options of all codecs among the settings of compression, and no other word of its codec."""
+
+    class KilledError(Exception):
+        pass
+
+    def kill(step: int, total: int, values: dict) -> None:
+        if step == 10 and total == SHORT.fine_tuning.steps:
+            raise KilledError
+
+    sog, spz = SogCodec(sh_loss=0.5, palette_size=70), SpzCodec(sh_loss=0.5)
+    for codec in (TABLES, sog, spz):
+        whole, killed, run = (tmp_path / f"{name}{codec.suffix}" for name in ("whole", "killed", "run"))
+        compress(trained, CAPTURE, whole, SHORT, codec=codec)
+        with pytest.raises(KilledError):
+            compress(trained, CAPTURE, killed, SHORT, run, codec=codec, progress=kill)
+        config = json.loads((run / "config.json").read_text())
+        assert config["settings"].pop("codec") == json.loads(json.dumps(codec.to_json()))
+        together = {**TABLES.to_json(), **sog.to_json()}
+        del together["suffix"]
+        assert set(together) == {"colors", "shapes", "sh_loss", "palette_size"}
+        config["settings"]["compression"] |= together
+        (run / "config.json").write_text(json.dumps(config))
+        with pytest.raises(RunError, match="other settings"):
+            compress(trained, CAPTURE, killed, SHORT, run, codec=type(codec)(), resume=True)
+        compress(trained, CAPTURE, killed, SHORT, run, codec=codec, resume=True)
+        assert killed.read_bytes() == whole.read_bytes(), codec.suffix
 
 
 @pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply", ".npz"])
@@ -241,17 +277,10 @@ def test_a_report_says_where_the_bytes_are_and_what_was_lost(trained: Path, tmp_
 def test_settings_survive_json_and_unknown_ones_are_named() -> None:
     assert CompressionConfig.from_json(json.loads(json.dumps(SHORT.to_json()))) == SHORT
     assert CompressionConfig.from_json({}) == CompressionConfig()
-    for settings in ({"colours": {}}, {"colors": {"steps": 1, "batch": 1, "keep_above": 0, "sizes": 3}}):
-        with pytest.raises(InputError, match=r"colours|sizes"):
-            CompressionConfig.from_json(settings)
-
-
-@pytest.mark.parametrize(
-    "settings", [{"sh_degree": 4}, {"palette_size": 0}, {"palette_size": 65537}, {"sh_loss": -1.0}]
-)
-def test_settings_of_open_formats_out_of_range_are_refused_by_name(settings: dict) -> None:
-    with pytest.raises(InputError, match=next(iter(settings))):
-        CompressionConfig(**settings)
+    with pytest.raises(InputError, match="degree"):
+        CompressionConfig.from_json({"degree": 1})
+    with pytest.raises(InputError, match="sh_degree is 4"):
+        CompressionConfig(sh_degree=4)
 
 
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"batch": 0}, {"size": 0}, {"decay": 1.0}, {"keep_above": -1.0}])

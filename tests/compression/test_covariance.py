@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from engines.reference import rotation_matrices
-from formats.comparing import random_scene
+from support.scene_comparison import random_scene
 
 from leansplat.compression.covariance import COLUMNS, ROWS, log_size, normalised_covariance, rotation_and_scales
+from leansplat.engines.torch.projection import rotation_matrices
 
 
 def matrices(quats: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:

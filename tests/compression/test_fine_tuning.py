@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from compression.toy import ToyQuantiser
+from support.tiny import blobs, tiny_capture
+from support.toy_quantiser import ToyQuantiser
 from torch import Tensor
-from training.tiny import blobs, tiny_capture
 
 from leansplat.captures.capture import Capture
 from leansplat.compression import FineTuningConfig, fine_tune, fine_tuning
@@ -23,6 +23,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.runs import Run, create_run, hash_capture
 from leansplat.training import TrainingConfig
 from leansplat.training.config import TrainingConfig as Recipe
+from leansplat.training.schedule import rates
 
 CAPTURE = tiny_capture()
 SHORT = FineTuningConfig(steps=20, checkpoint_every=7)
@@ -32,6 +33,10 @@ def new_run(folder: Path, capture: Capture = CAPTURE) -> Run:
     return create_run(folder, "compress", {}, {"capture": hash_capture(capture)}, seed=0)
 
 
+def last(run: Run) -> Path:
+    return run.checkpoint_path(run.checkpoints()[-1])
+
+
 def psnr_of(gaussians: Gaussians) -> float:
     return evaluate(gaussians, CAPTURE, lpips=None, fps=False, split="train").psnr
 
@@ -39,10 +44,10 @@ def psnr_of(gaussians: Gaussians) -> float:
 def test_what_rounding_costs_is_recovered() -> None:
     """The photos were taken of the very scene, so that all loss is that of the grid."""
     quantiser = ToyQuantiser()
-    rounded = quantiser.render_parameters(quantiser.begin(blobs())).unpack()
+    rounded = quantiser.render_parameters(quantiser.begin(blobs())).copied()
     before = psnr_of(rounded)
     tuned = fine_tune(blobs(), CAPTURE, quantiser, FineTuningConfig(steps=300))
-    after = psnr_of(quantiser.render_parameters(tuned.latents).unpack())
+    after = psnr_of(quantiser.render_parameters(tuned.latents).copied())
     assert psnr_of(blobs()) > 40
     assert after > before + 2
 
@@ -61,7 +66,7 @@ def test_a_fine_tuning_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_p
     with pytest.raises(KilledError):
         fine_tune(blobs(), CAPTURE, ToyQuantiser(), SHORT, run, progress=kill)
     assert run.checkpoints() == [7]
-    resumed = fine_tune(None, CAPTURE, quantiser, SHORT, run, resume=True)
+    resumed = fine_tune(None, CAPTURE, quantiser, SHORT, run, checkpoint=last(run))
     assert torch.equal(quantiser.offset, whole_quantiser.offset)
     for name, latent in whole.latents.items():
         assert torch.equal(resumed.latents[name], latent), name
@@ -69,13 +74,9 @@ def test_a_fine_tuning_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_p
     assert [event["step"] for event in run.events() if event["event"] == "resumed"] == [7]
 
 
-def test_resuming_a_run_without_checkpoints_starts_from_the_scene(tmp_path: Path) -> None:
-    run = new_run(tmp_path / "run")
-    first = fine_tune(blobs(), CAPTURE, ToyQuantiser(), SHORT, run, resume=True)
-    again = fine_tune(blobs(), CAPTURE, ToyQuantiser(), SHORT)
-    assert torch.equal(first.latents["sh0"], again.latents["sh0"])
+def test_without_a_checkpoint_there_must_be_a_scene(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no scene"):
-        fine_tune(None, CAPTURE, ToyQuantiser(), SHORT, new_run(tmp_path / "other"), resume=True)
+        fine_tune(None, CAPTURE, ToyQuantiser(), SHORT, new_run(tmp_path / "run"))
 
 
 def test_every_latent_moves_at_its_own_rate_and_centres_at_the_configs() -> None:
@@ -113,19 +114,19 @@ def test_rates_fall_to_their_final_share() -> None:
 def test_adam_is_that_of_training() -> None:
     """The same gradients through both optimisers."""
     from leansplat.engines.cpu import pack
-    from leansplat.training.optimizer import Adam
+    from leansplat.engines.cpu.engine import CpuEngine
 
     scene, recipe = blobs(10), Recipe()
-    packed = Adam.fresh(scene, recipe)
+    model = CpuEngine().begin(scene, rates(recipe))
     state = FineTuningState.begin({"sh0": scene.sh0.clone(), "scales": scene.scales.clone()}, len(scene), 0)
     state.set_rates({"sh0": recipe.sh0_rate, "scales": recipe.scale_rate})
     random = torch.Generator().manual_seed(0)
     for _ in range(5):
         gradients = {name: torch.randn(getattr(scene, name).shape, generator=random) for name in ("sh0", "scales")}
         zeros = replace(scene, **{n: torch.zeros_like(getattr(scene, n)) for n in ("means", "quats", "opacities")})
-        packed.step(pack(replace(zeros, **gradients)).data)
+        model.update(pack(replace(zeros, **gradients)).data)
         state.update(sum((state.latents[name] * gradients[name]).sum() for name in gradients))
-    expected = packed.packed.unpack().detach()
+    expected = model.gaussians()
     for name, latent in state.latents.items():
         torch.testing.assert_close(latent.detach(), getattr(expected, name), rtol=1e-5, atol=1e-6)
 
@@ -154,7 +155,7 @@ def test_checkpoints_that_do_not_fit_are_refused_in_a_sentence(tmp_path: Path) -
             raise KeyError("labels")
 
     with pytest.raises(RunError, match="another file format"):
-        fine_tune(None, CAPTURE, Other(), SHORT, run, resume=True)
+        fine_tune(None, CAPTURE, Other(), SHORT, run, checkpoint=last(run))
     state, tensors = read_state(path)
     state.optimizer.state[state.latents["sh0"]]["exp_avg"] = torch.zeros(3)
     write_state(path, state, tensors)

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from formats.comparing import assert_same_bits, random_scene
-from formats.stray_scenes import STRAYS, crowd, sky, worst_move
+from support.scene_comparison import assert_same_bits, random_scene
+from support.stray_scenes import STRAYS, crowd, sky, worst_move
 
 from leansplat import formats
-from leansplat.compression.format_quantiser import SUFFIXES, SogQuantiser, format_quantiser
+from leansplat.compression.codecs import CODECS
+from leansplat.compression.format_quantiser import FileQuantiser, SogQuantiser, SpzQuantiser
 from leansplat.engines.cpu import pack
 from leansplat.formats import compressed_ply, sog, spz
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
@@ -20,6 +21,11 @@ from leansplat.ordering import morton_order
 from leansplat.training import TrainingConfig
 
 MODULES = {".sog": sog, ".spz": spz, ".compressed.ply": compressed_ply}
+SUFFIXES = tuple(MODULES)
+
+
+def quantiser_of(suffix: str, steps: int = 0) -> FileQuantiser:
+    return CODECS[suffix]().quantiser(steps)
 
 
 def scene(degree: int = 1, seed: int = 0) -> Gaussians:
@@ -38,8 +44,8 @@ def moved(latents: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_at_first_training_sees_what_plain_encoding_gives(suffix: str, degree: int) -> None:
     gaussians = scene(degree=degree)
-    quantiser = format_quantiser(suffix)
-    seen = quantiser.render_parameters(quantiser.begin(gaussians)).unpack()
+    quantiser = quantiser_of(suffix)
+    seen = quantiser.render_parameters(quantiser.begin(gaussians)).copied()
     coding = MODULES[suffix]
     coarser = {"rotation_step": 4} if suffix == ".sog" else {}
     assert_same_bits(seen, Gaussians.from_arrays(coding.decode(coding.encode(gaussians, **coarser))))
@@ -53,9 +59,9 @@ def test_strays_are_left_out_or_kept_apart_before_training(
     gaussians = concatenate([crowd(), sky(1900), *STRAYS["all around"]])
     gaussians = gaussians[morton_order(gaussians.means)]
     steps = np.ones((len(gaussians), 1, 1), np.float32)
-    quantiser = format_quantiser(suffix, sh_steps=steps if suffix == ".spz" else None)
+    quantiser = SpzQuantiser(steps) if suffix == ".spz" else quantiser_of(suffix)
     latents = quantiser.begin(gaussians)
-    seen = quantiser.render_parameters(latents).unpack()
+    seen = quantiser.render_parameters(latents).copied()
     coding = MODULES[suffix]
     options = {".sog": {"rotation_step": 4}, ".spz": {"sh_steps": steps}}.get(suffix, {})
     assert_same_bits(seen, Gaussians.from_arrays(coding.decode(coding.encode(gaussians, **options))))
@@ -70,10 +76,10 @@ def test_strays_are_left_out_or_kept_apart_before_training(
 @pytest.mark.parametrize("degree", [0, 3])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_file_is_the_scene_that_was_trained_last(suffix: str, degree: int, tmp_path: Path) -> None:
-    quantiser = format_quantiser(suffix, steps=1000)
+    quantiser = quantiser_of(suffix, steps=1000)
     latents = moved(quantiser.begin(scene(degree=degree)))
     quantiser.step(latents, 100)
-    seen = quantiser.render_parameters(latents).unpack()
+    seen = quantiser.render_parameters(latents).copied()
     quantiser.write(latents, tmp_path / f"scene{suffix}")
     # A PLY has a comment that says that it is antialiased.
     assert_same_bits(seen, replace(formats.read(tmp_path / f"scene{suffix}"), comments=()))
@@ -82,9 +88,9 @@ def test_the_file_is_the_scene_that_was_trained_last(suffix: str, degree: int, t
 @pytest.mark.parametrize("suffix", [".spz", ".compressed.ply"])
 def test_gradients_go_straight_to_the_latents(suffix: str) -> None:
     """A linear function of the decoded scene has its own slopes as gradients; of rotations, across the quaternion."""
-    quantiser = format_quantiser(suffix)
+    quantiser = quantiser_of(suffix)
     latents = {name: values.requires_grad_() for name, values in quantiser.begin(scene()).items()}
-    decoded = quantiser.render_parameters(latents)
+    decoded = pack(quantiser.render_parameters(latents))
     slopes = scene(seed=4)
     (decoded.data * pack(slopes).data).sum().backward()
     for name in set(TENSOR_NAMES) - {"quats"}:
@@ -101,7 +107,7 @@ def test_the_gradient_of_a_palette_entry_is_the_sum_over_its_users() -> None:
     gaussians = scene()
     latents = {name: values.requires_grad_() for name, values in quantiser.begin(gaussians).items()}
     slopes = scene(seed=4)
-    (quantiser.render_parameters(latents).data * pack(slopes).data).sum().backward()
+    (pack(quantiser.render_parameters(latents)).data * pack(slopes).data).sum().backward()
     labels = quantiser.tensors()["labels"].long()
     expected = torch.zeros_like(latents["shN"]).index_add(0, labels, slopes.shN)
     torch.testing.assert_close(latents["shN"].grad, expected)
@@ -119,7 +125,7 @@ def test_codebooks_follow_the_scene_and_rest_at_the_end() -> None:
     assert torch.equal(quantiser.tensors()["book.sh0"], before)
     quantiser.step(shifted, 800)
     np.testing.assert_allclose(quantiser.tensors()["book.sh0"], before + 5, atol=0.05)
-    seen = quantiser.render_parameters(shifted).unpack()
+    seen = quantiser.render_parameters(shifted).copied()
     assert float((seen.sh0 - shifted["sh0"]).abs().max()) < 0.2
 
 
@@ -139,7 +145,7 @@ def test_refitted_codebooks_are_no_finer_than_the_first(tmp_path: Path) -> None:
 
 def test_entries_of_a_palette_learn_faster_than_harmonics_of_one_gaussian() -> None:
     recipe = TrainingConfig(shN_rate=1e-3, sh0_rate=5e-3)
-    rows, shared = (format_quantiser(suffix).rates(recipe) for suffix in (".spz", ".sog"))
+    rows, shared = (quantiser_of(suffix).rates(recipe) for suffix in (".spz", ".sog"))
     assert rows["shN"] == 1e-3
     assert shared == {**rows, "shN": 4e-3}
 
@@ -149,33 +155,33 @@ def test_steps_and_weights_stay_with_their_gaussians() -> None:
     gaussians = random_scene(degree=1)
     steps = 2.0 ** torch.randint(0, 9, (len(gaussians), 1, 1), generator=torch.Generator().manual_seed(3)).numpy()
     order = morton_order(gaussians.means)
-    quantiser = format_quantiser(".spz", sh_steps=steps.astype(np.float32))
-    seen = quantiser.render_parameters(quantiser.begin(gaussians)).unpack()
+    quantiser = SpzQuantiser(steps.astype(np.float32))
+    seen = quantiser.render_parameters(quantiser.begin(gaussians)).copied()
     expected = Gaussians.from_arrays(spz.decode(spz.encode(gaussians, sh_steps=steps.astype(np.float32))))
     assert torch.equal(seen.shN, expected.shN)
     weights = np.where(np.arange(len(gaussians)) % 2, 1.0, 1e-4).astype(np.float32)
-    quantiser = format_quantiser(".sog", sh_weights=weights, palette_size=64)
-    seen = quantiser.render_parameters(quantiser.begin(gaussians)).unpack()
+    quantiser = SogQuantiser(steps=0, weights=weights, palette_size=64)
+    seen = quantiser.render_parameters(quantiser.begin(gaussians)).copied()
     errors = (seen.shN - gaussians.shN[order]).square().sum(dim=(1, 2)).detach()
     assert errors[torch.from_numpy(weights)[order] == 1].mean() < 0.8 * errors.mean()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_state_of_a_checkpoint_gives_the_same_scene(suffix: str) -> None:
-    quantiser = format_quantiser(suffix, steps=1000)
+    quantiser = quantiser_of(suffix, steps=1000)
     latents = moved(quantiser.begin(scene()))
     quantiser.step(latents, 100)
-    again = format_quantiser(suffix, steps=1000)
+    again = quantiser_of(suffix, steps=1000)
     again.load(quantiser.tensors())
-    assert_same_bits(again.render_parameters(latents).unpack(), quantiser.render_parameters(latents).unpack())
+    assert_same_bits(again.render_parameters(latents).copied(), quantiser.render_parameters(latents).copied())
     for other in set(SUFFIXES) - {suffix}:
         with pytest.raises(KeyError):
-            format_quantiser(other).load(quantiser.tensors())
+            quantiser_of(other).load(quantiser.tensors())
 
 
 def test_latents_are_the_scene_in_morton_order() -> None:
     gaussians = random_scene()
-    latents = format_quantiser(".spz").begin(gaussians)
+    latents = quantiser_of(".spz").begin(gaussians)
     assert torch.equal(latents["means"], gaussians.means[morton_order(gaussians.means)])
     latents["means"].zero_()
     assert float(gaussians.means.abs().max()) > 1

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training.tiny import blobs, ring_of_cameras
+from support.tiny import blobs, ring_of_cameras
 
+from leansplat import engines
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.harmonics import coarsest_steps, color_weights, loss_on_photos, smallest_palette
-from leansplat.compression.sensitivity import sensitivity
-from leansplat.engines.cpu import pack, render
+from leansplat.engines.cpu import render
 from leansplat.formats import sog, spz
 from leansplat.gaussians import Gaussians
 
@@ -41,7 +41,7 @@ def capture_of(scene: Gaussians) -> Capture:
 
 SCENE = colorful()
 CAPTURE = capture_of(SCENE)
-WEIGHTS = color_weights(sensitivity(pack(SCENE), CAMERAS, (0.0, 0.0, 0.0)))
+WEIGHTS = color_weights(engines.named("cpu").sensitivity(SCENE, CAMERAS, (0.0, 0.0, 0.0)))
 LOSS = loss_on_photos(SCENE, CAPTURE)
 
 

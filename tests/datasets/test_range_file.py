@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.request import Request
 
 import pytest
-from zip_server import Fault, ZipServer, noise, serving
+from support.zip_server import Fault, ZipServer, noise, serving
 
 from leansplat.datasets import range_file
 from leansplat.datasets.range_file import RangeFile

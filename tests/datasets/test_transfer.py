@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from captures.colmap_files import CameraRow, ImageRow, PointRow, write_binary
 from PIL import Image
-from zip_server import Fault, ZipServer, noise, serving, zipped
+from support.colmap_files import CameraRow, ImageRow, PointRow, write_binary
+from support.zip_server import Fault, ZipServer, noise, serving, zipped
 
 import leansplat
 from leansplat import datasets
@@ -161,7 +161,7 @@ def test_progress_counts_bytes_from_those_that_are_there_to_all(server: ZipServe
     datasets.download([room(server)], tmp_path)
     (tmp_path / "room/images_2/b.JPG").unlink()
     calls: list[tuple[int, int]] = []
-    datasets.download([room(server)], tmp_path, progress=lambda done, total: calls.append((done, total)))
+    datasets.download([room(server)], tmp_path, progress=lambda done, total, _: calls.append((done, total)))
     total = sum(map(len, NEEDED.values()))
     assert calls[0] == (total - PHOTO, total)
     assert calls[-1] == (total, total)
@@ -285,7 +285,7 @@ def test_a_directory_that_lies_about_a_size_gets_nothing_written(server, tmp_pat
     server.content = with_entry(lie)
     written: list[int] = []
     with pytest.raises(LeansplatError, match=r"b.JPG is damaged"):
-        datasets.download([room(server)], tmp_path, progress=lambda done, _: written.append(done))
+        datasets.download([room(server)], tmp_path, progress=lambda done, *_: written.append(done))
     assert "images_2/b.JPG" not in files(tmp_path / "room")
     assert max(written) <= sum(map(len, NEEDED.values())) - PHOTO + claimed
 
@@ -297,7 +297,7 @@ def test_a_small_file_that_unpacks_to_more_than_it_promises_is_cut_off(server, t
     server.content = bomb[:place] + struct.pack("<I", 1000) + bomb[place + 4 :]
     written: list[int] = []
     with pytest.raises(LeansplatError, match="bomb is damaged"):
-        datasets.download([room(server)], tmp_path, progress=lambda done, _: written.append(done))
+        datasets.download([room(server)], tmp_path, progress=lambda done, *_: written.append(done))
     assert max(written) <= sum(map(len, NEEDED.values())) + 1000
     assert not (tmp_path / "room/sparse/0/bomb").exists()
 

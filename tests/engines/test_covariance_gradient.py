@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from engines.comparison import relative_error
-from engines.reference import covariance_leaves, in_double, loss_weights, render_reference
-from engines.scenes import HARD_CASES, camera, surfaces
+from support.reference_renderer import covariance_leaves, in_double, loss_weights, render_reference
+from support.rendered_scenes import HARD_CASES, camera, surfaces
+from support.rendering_comparison import relative_error
 from torch import Tensor
 
 from leansplat.engines.cpu import rasterizer

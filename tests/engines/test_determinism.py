@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numba
 import pytest
 import torch
-from engines.comparison import relative_error
-from engines.scenes import camera, surfaces
+from support.rendered_scenes import camera, surfaces
+from support.rendering_comparison import relative_error
 from torch import Tensor
 
 from leansplat.engines.cpu import ViewStatistics, pack, render

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engines.comparison import Pair, as_leaves, compare, gradients_of, relative_error
-from engines.scenes import HARD_CASES, camera, everything, scene, surfaces, to_world
+from support.rendered_scenes import HARD_CASES, camera, everything, scene, surfaces, to_world
+from support.rendering_comparison import Pair, as_leaves, compare, gradients_of, relative_error
 
 from leansplat.cameras import look_at
 from leansplat.engines.cpu import PackedGaussians, pack, render

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from engines.scenes import camera, everything, surfaces
+from support.rendered_scenes import camera, everything, surfaces
 from torch import Tensor
 
 from leansplat.cameras import Camera

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engines.comparison import as_leaves, compare, gradients_of, largest_difference, relative_error
-from engines.scenes import HARD_CASES, camera, everything, huge, scene, surfaces, to_world
+from support.rendered_scenes import HARD_CASES, camera, everything, huge, scene, surfaces, to_world
+from support.rendering_comparison import as_leaves, compare, gradients_of, largest_difference, relative_error
 from torch import Tensor
 
 from leansplat.cameras import look_at

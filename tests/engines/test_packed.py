@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from formats.comparing import random_scene
+from support.scene_comparison import random_scene
 from torch import Tensor
 
 from leansplat.engines.cpu.packed import LANES, pack, pack_rows, unpack_rows
+from leansplat.engines.shared import SharedGaussians
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.simd.threads import set_thread_count, thread_count
 
@@ -66,7 +67,9 @@ def test_a_table_is_packed_as_its_rows_and_gets_the_sums_of_their_gradients() ->
     table = random_scene(40)
     indices = torch.randint(39, (500,), generator=torch.Generator().manual_seed(0))  # nobody has the last row
     leaves = leaves_of(table)
-    packed = pack(scene, {name: (getattr(leaves, name), indices) for name in ("quats", "opacities", "shN")})
+    packed = pack(
+        SharedGaussians(scene, {name: (getattr(leaves, name), indices) for name in ("quats", "opacities", "shN")})
+    )
     chosen = {name: getattr(table if name in ("quats", "opacities", "shN") else scene, name) for name in TENSOR_NAMES}
     for name in ("quats", "opacities", "shN"):
         chosen[name] = chosen[name][indices]
@@ -82,7 +85,9 @@ def test_a_table_is_packed_as_its_rows_and_gets_the_sums_of_their_gradients() ->
 
 def test_a_table_that_nobody_uses_has_no_gradient() -> None:
     table = random_scene(5).shN.requires_grad_()
-    pack(random_scene(3)[:0], {"shN": (table, torch.zeros(0, dtype=torch.int64))}).data.sum().backward()
+    pack(
+        SharedGaussians(random_scene(3)[:0], {"shN": (table, torch.zeros(0, dtype=torch.int64))})
+    ).data.sum().backward()
     assert table.grad is not None
     assert not table.grad.any()
 
@@ -97,7 +102,7 @@ def test_gradients_of_tables_do_not_depend_on_the_number_of_threads() -> None:
         set_thread_count(threads)
         try:
             table = scene.shN[:40].clone().requires_grad_()
-            packed = pack(scene, {"shN": (table, indices)})
+            packed = pack(SharedGaussians(scene, {"shN": (table, indices)}))
             (packed.data * weights_like(packed.data)).sum().backward()
         finally:
             set_thread_count(before)
@@ -109,6 +114,6 @@ def test_a_table_row_that_does_not_exist_is_refused() -> None:
     scene = random_scene(20)
     for row in (20, -1):
         with pytest.raises(IndexError, match="shN"):
-            pack(scene, {"shN": (scene.shN, torch.full((20,), row))})
+            pack(SharedGaussians(scene, {"shN": (scene.shN, torch.full((20,), row))}))
     with pytest.raises(ValueError, match="shN"):
-        pack(scene, {"shN": (scene.shN, torch.zeros(19, dtype=torch.int64))})
+        pack(SharedGaussians(scene, {"shN": (scene.shN, torch.zeros(19, dtype=torch.int64))}))

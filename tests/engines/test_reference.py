@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engines.reference import Reference, in_double, loss_weights, render_reference, spherical_harmonics
-from engines.scenes import HARD_CASES, camera, scene, surfaces, to_world
+from support.reference_renderer import Reference, in_double, loss_weights, render_reference
+from support.rendered_scenes import HARD_CASES, camera, scene, surfaces, to_world
 
+from leansplat.engines.torch.projection import spherical_harmonics
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 BLANK = {"behind"}

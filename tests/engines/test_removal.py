@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engines.comparison import relative_error
-from engines.scenes import camera, surfaces
+from support.rendered_scenes import camera, surfaces
+from support.rendering_comparison import relative_error
 from torch import Tensor
 
+from leansplat import engines
 from leansplat.cameras import Camera
-from leansplat.engines.cpu import RemovalEffects, pack, render
+from leansplat.captures.capture import View
+from leansplat.engines.cpu import render
+from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.gaussians import Gaussians
 
 BACKGROUND = (0.3, 0.5, 0.1)
@@ -34,9 +37,12 @@ def photo(view: Camera) -> Tensor:
 
 
 def effects_of(gaussians: Gaussians, view: Camera, target: Tensor) -> RemovalEffects:
-    effects = RemovalEffects.zeros(len(gaussians))
-    effects.add(pack(gaussians), view, target, BACKGROUND)
-    return effects
+    return engines.named("cpu").begin(gaussians, {}).removal_effects([View("view", view, target)], BACKGROUND)
+
+
+def sums_of(effects: RemovalEffects) -> Tensor:
+    """(N, 4) all that there is of them."""
+    return torch.stack(list(vars(effects).values()), dim=1)
 
 
 def without(gaussians: Gaussians, index: int) -> Gaussians:
@@ -86,13 +92,10 @@ def test_value_gradient_and_visibility_follow_from_removal_and_a_gaussians_own_i
 
 def test_effects_add_up_over_views_and_take_photos_of_bytes() -> None:
     gaussians = scene()
-    together = RemovalEffects.zeros(len(gaussians))
-    apart = []
-    for view in VIEWS.values():
-        target = (photo(view) * 255).round().to(torch.uint8)
-        together.add(pack(gaussians), view, target, BACKGROUND)
-        apart.append(effects_of(gaussians, view, target / 255))
-    torch.testing.assert_close(together.sums, apart[0].sums + apart[1].sums)
+    views = [View(name, view, (photo(view) * 255).round().to(torch.uint8)) for name, view in VIEWS.items()]
+    together = engines.named("cpu").begin(gaussians, {}).removal_effects(views, BACKGROUND)
+    apart = [effects_of(gaussians, view.camera, view.photo / 255) for view in views]
+    torch.testing.assert_close(sums_of(together), sums_of(apart[0]) + sums_of(apart[1]))
 
 
 def test_the_sum_of_squared_gradients_by_log_opacity_is_the_change() -> None:
@@ -115,10 +118,9 @@ def test_pixels_that_a_mask_hides_have_no_part_in_the_effects(view: Camera) -> N
     mask = torch.rand(view.height, view.width, generator=torch.Generator().manual_seed(72)) < 0.4
     parts = []
     for kept in (mask, ~mask):
-        effects = RemovalEffects.zeros(len(gaussians))
         unknown = torch.where(kept[..., None], target, torch.nan)
-        effects.add(pack(gaussians), view, unknown, BACKGROUND, kept)
-        parts.append(effects.sums)
-    whole = effects_of(gaussians, view, target).sums
+        model = engines.named("cpu").begin(gaussians, {})
+        parts.append(sums_of(model.removal_effects([View("view", view, unknown, kept)], BACKGROUND)))
+    whole = sums_of(effects_of(gaussians, view, target))
     assert relative_error(parts[0] + parts[1], whole.double()) < 1e-5
     assert relative_error(parts[0], whole.double()) > 0.1

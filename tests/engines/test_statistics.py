@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engines.comparison import compare, relative_error
-from engines.reference import radii as reference_radii
-from engines.reference import reaches_image
-from engines.scenes import camera, everything, surfaces
+from support.reference_renderer import reaches_image
+from support.rendered_scenes import camera, everything, surfaces
+from support.rendering_comparison import compare, relative_error
 from torch import Tensor
 
 from leansplat.cameras import Camera
@@ -55,7 +54,7 @@ def test_max_radius_is_three_deviations_of_the_long_axis(name: str, view: Camera
     projection = compare(gaussians, view, statistics=statistics).theirs.projection
     exact = 3 * torch.linalg.eigvalsh(projection.covariances.detach())[:, 1].sqrt()
     exact = scattered(exact, projection.rows, len(gaussians))
-    expected = scattered(reference_radii(projection).detach(), projection.rows, len(gaussians))
+    expected = scattered(projection.radii().detach(), projection.rows, len(gaussians))
     seen = statistics.views_seen.bool()
     clear = seen & ((exact - exact.round()).abs() > 1e-5 * exact)
     assert clear.sum() > 100

@@ -8,29 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from formats.comparing import angles, assert_same_bits, random_scene, shared_scene
+from support.clustered_scene import clustered
+from support.scene_comparison import angles, assert_same_bits, random_scene, shared_scene
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError
 from leansplat.formats import c3dgs_npz
 from leansplat.formats.c3dgs_coding import QUANTISED, ClusteredGaussians, decode, encode
 from leansplat.gaussians import Gaussians, empty
-
-
-def clustered(count: int = 500, colors: int = 40, shapes: int = 25, seed: int = 0) -> ClusteredGaussians:
-    """A scene whose Gaussians share rows at random; some rows have no user, others one."""
-    scene = random_scene(count, seed=seed)
-    random = torch.Generator().manual_seed(seed)
-    alone = ClusteredGaussians.of(scene)
-    return replace(
-        alone,
-        features_dc=alone.features_dc[:colors],
-        features_rest=alone.features_rest[:colors],
-        scaling=alone.scaling[:shapes],
-        rotation=alone.rotation[:shapes],
-        feature_indices=(torch.rand(count, generator=random) ** 3 * colors).long(),
-        gaussian_indices=(torch.rand(count, generator=random) ** 3 * shapes).long(),
-    )
 
 
 def as_published(path: Path) -> Gaussians:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from formats.comparing import random_scene, read_or_refuse, refusal
-from formats.test_c3dgs_npz import clustered
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.clustered_scene import clustered
+from support.scene_comparison import random_scene, read_or_refuse, refusal
 
 from leansplat.formats import c3dgs_npz
 

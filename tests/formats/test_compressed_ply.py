@@ -8,13 +8,13 @@ import math
 
 import gsply
 import numpy as np
-import plain_compressed_ply as plain
 import pytest
-import splat_transform
 import torch
-from comparing import angles, assert_same_bits, random_scene, read_or_refuse, refusal, shared_scene
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import plain_compressed_ply as plain
+from support import splat_transform
+from support.scene_comparison import angles, assert_same_bits, random_scene, read_or_refuse, refusal, shared_scene
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError

@@ -15,11 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from formats.comparing import random_scene, read_or_refuse
-from formats.inria_files import Training
+from support.inria_files import Training
+from support.scene_comparison import random_scene, read_or_refuse
 
 from leansplat import formats
 from leansplat.errors import RunError
+from leansplat.formats import SpzOptions
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.state import TrainingState
@@ -107,7 +108,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "scene.npz",
     ):
         formats.write(scene, folder / name)
-    formats.write(scene, folder / "four.spz", spz_version=4)
+    formats.write(scene, folder / "four.spz", options=SpzOptions(version=4))
     formats.write(scene, folder / "meta.json")
     leaf = {"lods": {"0": {"file": 0, "offset": 0, "count": 40}}}
     levels = {"version": 1, "lodLevels": 1, "counts": [40], "filenames": ["meta.json"], "tree": {"children": [leaf]}}

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from comparing import angles, random_scene, shared_scene
-from splat_transform import convert
-from stray_scenes import STRAYS, crowd, gaussian, sky, two_places, worst_move
+from support.scene_comparison import angles, random_scene, shared_scene
+from support.splat_transform import convert
+from support.stray_scenes import STRAYS, crowd, gaussian, sky, two_places, worst_move
 from test_compressed_ply import by_gsply
 
 from leansplat import formats

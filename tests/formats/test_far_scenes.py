@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from comparing import assert_same_bits, random_scene
-from far import ECEF, UTM
-from formats import splat_transform
-from formats.plain_ply import body, header, names, value
+from support import splat_transform
+from support.far_captures import ECEF, UTM
+from support.plain_ply import body, header, names, value
+from support.scene_comparison import assert_same_bits, random_scene
 
 from leansplat import formats
 from leansplat.gaussians import WORLD, Gaussians, Origin

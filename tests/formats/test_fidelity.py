@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from comparing import random_scene, shared_scene
-from stray_scenes import crowd, gaussian
+from support.scene_comparison import random_scene, shared_scene
+from support.stray_scenes import crowd, gaussian
 
 from leansplat import formats
 from leansplat.camera_paths import orbit

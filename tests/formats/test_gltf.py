@@ -11,12 +11,12 @@ import struct
 
 import numpy as np
 import pytest
-import splat_transform
 import torch
-from comparing import angles, assert_same_bits, random_scene, read_or_refuse, refusal, shared_scene
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+from support import splat_transform
+from support.scene_comparison import angles, assert_same_bits, random_scene, read_or_refuse, refusal, shared_scene
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError

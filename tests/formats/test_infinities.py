@@ -7,21 +7,21 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import plain_ply
 import pytest
-from engines.reference import in_double, render_reference
-from engines.scenes import camera, surfaces
-from formats.comparing import random_scene
-from formats.inria_files import Training
-from formats.inria_files import random_scene as small_scene
+from support import plain_ply
+from support.inria_files import Training
+from support.inria_files import random_scene as small_scene
+from support.reference_renderer import in_double, render_reference
+from support.rendered_scenes import camera, surfaces
+from support.scene_comparison import random_scene
 
 from leansplat import formats
 from leansplat.engines.cpu import render
 from leansplat.errors import InputError
 from leansplat.formats import inria_checkpoint, ply
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.pruning.start import start_from
 from leansplat.summary import summarize
+from leansplat.training.start import start_from
 
 WRITTEN = (".ply", ".compressed.ply", ".spz", ".sog", ".splat", ".glb", ".npz")
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from formats.inria_files import EXTENT, RATES, Training, by_our_names, random_scene, rewrite_pickle
+from support.inria_files import EXTENT, RATES, Training, by_our_names, random_scene, rewrite_pickle
 
 from leansplat import formats
 from leansplat.errors import SceneFileError

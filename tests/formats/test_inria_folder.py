@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from formats.inria_files import random_scene
+from support.inria_files import random_scene
 
 from leansplat import formats
 from leansplat.errors import SceneFileError

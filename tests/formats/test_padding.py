@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import plain_ply
 import pytest
 import torch
-from formats.comparing import assert_same_bits, random_scene
-from formats.inria_files import Training
+from support import plain_ply
+from support.inria_files import Training
+from support.scene_comparison import assert_same_bits, random_scene
 
 from leansplat import formats
 from leansplat.cli import main

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import gsply
 import numpy as np
-import plain_ply
 import pytest
 import torch
 from plyfile import PlyData
+from support import plain_ply
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError

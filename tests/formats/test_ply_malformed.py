@@ -4,11 +4,11 @@ import os
 import tracemalloc
 
 import numpy as np
-import plain_ply
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import plain_ply
 
 from leansplat import formats
 from leansplat.errors import SceneFileError

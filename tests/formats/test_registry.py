@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from comparing import shared_scene
-from engines.scenes import surfaces
+from support.rendered_scenes import surfaces
+from support.scene_comparison import shared_scene
 from torch import Tensor
 
 from leansplat import formats
 from leansplat.camera_paths import orbit
 from leansplat.engines.cpu import render
-from leansplat.errors import SceneFileError
-from leansplat.formats import FORMATS
+from leansplat.errors import InputError, SceneFileError
+from leansplat.formats import FORMATS, SogOptions, SpzOptions
 from leansplat.formats.format import Format
 from leansplat.gaussians import Gaussians
 
-READ_ONLY = (".pth", ".gltf", "lod-meta.json")
+READ_ONLY = (".pth", ".ckpt", ".pt", ".gltf", "lod-meta.json")
 SUFFIXES = [suffix for known in FORMATS for suffix in known.suffixes if suffix not in READ_ONLY]
 
 
@@ -120,6 +120,23 @@ def test_a_file_is_read_by_the_format_that_wrote_it_whatever_it_is_called(tmp_pa
 def test_formats_that_are_only_read_say_so(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(SceneFileError, match="only reads"):
         formats.write(surfaces(3), tmp_path / f"scene{suffix}")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_options_of_another_format_are_refused_and_nothing_is_written(tmp_path: Path, suffix: str) -> None:
+    own = formats.format_of(f"scene{suffix}").options
+    for options in {SogOptions, SpzOptions} - {own}:
+        with pytest.raises(InputError, match="leave the options of S"):
+            formats.write(surfaces(3), tmp_path / f"scene{suffix}", options=options())
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_palette_has_as_many_entries_as_asked_for(tmp_path: Path) -> None:
+    formats.write(surfaces(300), tmp_path / "scene.sog", options=SogOptions(palette_size=4))
+    assert len(formats.read(tmp_path / "scene.sog").shN.flatten(1).unique(dim=0)) <= 4
+    for size in (0, 65_537):
+        with pytest.raises(InputError, match=f"palette_size is {size}"):
+            SogOptions(palette_size=size)
 
 
 def test_suffixes_pick_the_longest_that_fits() -> None:

@@ -7,12 +7,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from formats.comparing import random_scene
+from support.scene_comparison import random_scene
 
 from leansplat import formats
 from leansplat.cli import main
 from leansplat.errors import SceneFileError
-from leansplat.pruning.start import start_from
+from leansplat.training.start import hash_scene
 
 
 @pytest.fixture(autouse=True)
@@ -82,10 +82,10 @@ def test_a_file_of_the_scene_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_a_run_notices_another_image_of_the_scene_it_started_from(tmp_path: Path) -> None:
     scene = sog_folder(tmp_path)
-    before = start_from(scene, 1.0, 0).sha256
+    before = hash_scene(scene)
     other = tmp_path / "other"
     other.mkdir()
     formats.write(random_scene(300, seed=1), other / "meta.json")
-    assert start_from(scene, 1.0, 0).sha256 == before
+    assert hash_scene(scene) == before
     (tmp_path / "means_l.webp").write_bytes((other / "means_l.webp").read_bytes())
-    assert start_from(scene, 1.0, 0).sha256 != before
+    assert hash_scene(scene) != before

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import splat_transform
 import torch
-from comparing import angles, assert_same_bits, random_scene, shared_scene
 from PIL import Image
+from support import splat_transform
+from support.scene_comparison import angles, assert_same_bits, random_scene, shared_scene
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError
-from leansplat.formats import sog
+from leansplat.formats import SogOptions, sog
 from leansplat.gaussians import Gaussians, empty
 from leansplat.simd.threads import set_thread_count, thread_count
 
@@ -75,11 +75,9 @@ def test_a_palette_with_room_for_all_loses_a_thousandth_of_the_harmonics() -> No
 
 def test_what_was_read_is_written_again_unchanged(tmp_path: Path) -> None:
     first = Gaussians.from_arrays(sog.decode(sog.encode(random_scene(800))))
-    sog.write(first, tmp_path / "again.sog", palette_size=800)
-    again, first = (
-        Gaussians.from_arrays(sog.read(tmp_path / "again.sog")),
-        in_file_order(first),
-    )  # of neighbours in space some change places
+    sog.write(first, tmp_path / "again.sog", options=SogOptions(palette_size=800))
+    again = Gaussians.from_arrays(sog.read(tmp_path / "again.sog"))
+    first = in_file_order(first)  # of neighbours in space some change places
     for name in ("means", "scales", "opacities", "sh0", "shN"):
         torch.testing.assert_close(getattr(again, name), getattr(first, name), rtol=1e-5, atol=1e-6)
     assert angles(again.quats, first.quats).max() < 0.6  # where two components are equally large, the other may go
@@ -217,12 +215,12 @@ def test_the_same_scene_gives_the_same_bytes_on_any_number_of_threads(tmp_path: 
     try:
         for count in {1, before}:
             set_thread_count(count)
-            sog.write(scene, tmp_path / f"{count}.sog", seed=3)
+            sog.write(scene, tmp_path / f"{count}.sog", options=SogOptions(seed=3))
             contents.append((tmp_path / f"{count}.sog").read_bytes())
     finally:
         set_thread_count(before)
     assert contents[0] == contents[-1]
-    sog.write(scene, tmp_path / "other.sog", seed=4)
+    sog.write(scene, tmp_path / "other.sog", options=SogOptions(seed=4))
     assert (tmp_path / "other.sog").read_bytes() != contents[0]
 
 

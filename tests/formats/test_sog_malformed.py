@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comparing import random_scene, read_or_refuse, refusal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.scene_comparison import random_scene, read_or_refuse, refusal
 
 from leansplat import formats
 from leansplat.errors import SceneFileError

@@ -8,9 +8,9 @@ import struct
 
 import numpy as np
 import pytest
-import splat_transform
 import torch
-from comparing import angles, assert_same_bits, random_scene, refusal, shared_scene
+from support import splat_transform
+from support.scene_comparison import angles, assert_same_bits, random_scene, refusal, shared_scene
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError

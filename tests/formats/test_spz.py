@@ -12,16 +12,15 @@ from pathlib import Path
 
 import gsply.spz
 import numpy as np
-import plain_spz
 import pytest
-import splat_transform
 import torch
-from comparing import angles, assert_same_bits, shared_scene
 from gsply import GSData
+from support import plain_spz, splat_transform
+from support.scene_comparison import angles, assert_same_bits, shared_scene
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError
-from leansplat.formats import spz
+from leansplat.formats import SpzOptions, spz
 from leansplat.formats.spz import streams
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, empty
 
@@ -126,7 +125,7 @@ def test_a_file_is_known_by_its_content_whatever_it_is_called(tmp_path, version)
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_a_file_holds_what_was_encoded(tmp_path, version, degree, antialiased):
     scene = random_scene(degree=degree, antialiased=antialiased)
-    formats.write(scene, tmp_path / "scene.spz", spz_version=version)
+    formats.write(scene, tmp_path / "scene.spz", options=SpzOptions(version=version))
     assert_same_bits(formats.read(tmp_path / "scene.spz"), Gaussians.from_arrays(spz.decode(spz.encode(scene))))
 
 
@@ -153,7 +152,7 @@ def test_harmonics_are_rounded_to_as_many_bits_as_asked_for(tmp_path, bits):
 def test_bits_out_of_range_are_refused(tmp_path: Path) -> None:
     for bits in ((0, 4), (5, 9)):
         with pytest.raises(InputError, match=f"1 to 8 bits .* not {bits[0]} and {bits[1]}"):
-            formats.write(random_scene(), tmp_path / "scene.spz", spz_sh_bits=bits)
+            formats.write(random_scene(), tmp_path / "scene.spz", options=SpzOptions(sh_bits=bits))
     assert not any(tmp_path.iterdir())
 
 
@@ -205,7 +204,7 @@ def test_bytes_do_not_depend_on_the_number_of_threads(tmp_path, monkeypatch, ver
     scene = random_scene(80_000, degree=2)  # several pieces to share
     for threads in (1, 2, 3):
         monkeypatch.setattr(streams, "_THREADS", threads)
-        formats.write(scene, tmp_path / f"{threads}.spz", spz_version=version)
+        formats.write(scene, tmp_path / f"{threads}.spz", options=SpzOptions(version=version))
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
     assert_same_bits(formats.read(tmp_path / "3.spz"), Gaussians.from_arrays(spz.decode(spz.encode(scene))))
 
@@ -213,14 +212,14 @@ def test_bytes_do_not_depend_on_the_number_of_threads(tmp_path, monkeypatch, ver
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_same_scene_gives_the_same_bytes(tmp_path, version):
     for name in ("a.spz", "b.spz"):
-        formats.write(random_scene(), tmp_path / name, spz_version=version)
+        formats.write(random_scene(), tmp_path / name, options=SpzOptions(version=version))
     assert (tmp_path / "a.spz").read_bytes() == (tmp_path / "b.spz").read_bytes()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("degree", [0, 3])
 def test_a_scene_of_no_gaussians_stays_one(tmp_path, version, degree):
-    formats.write(empty(degree), tmp_path / "scene.spz", spz_version=version)
+    formats.write(empty(degree), tmp_path / "scene.spz", options=SpzOptions(version=version))
     found = formats.read(tmp_path / "scene.spz")
     assert (len(found), found.sh_degree) == (0, degree)
 
@@ -229,7 +228,7 @@ def test_a_scene_of_no_gaussians_stays_one(tmp_path, version, degree):
 def test_many_equal_gaussians_are_read_again(tmp_path, version):
     """Nothing compresses better; a limit that keeps bombs out must let them in."""
     scene = random_scene(1)[torch.zeros(300_000, dtype=torch.int64)]
-    formats.write(scene, tmp_path / "scene.spz", spz_version=version)
+    formats.write(scene, tmp_path / "scene.spz", options=SpzOptions(version=version))
     assert len(formats.read(tmp_path / "scene.spz")) == 300_000
 
 
@@ -317,10 +316,9 @@ def assert_reads_alike(theirs: Gaussians, ours: Gaussians) -> None:
 @pytest.mark.parametrize("degree", range(4))
 def test_gsply_reads_our_files(tmp_path, version, degree):
     scene = random_scene(degree=degree)
-    formats.write(scene, tmp_path / "ours.spz", spz_version=version)
-    assert_reads_alike(
-        of_gsply(gsply.spz.read_spz(tmp_path / "ours.spz")), Gaussians.from_arrays(spz.decode(spz.encode(scene)))
-    )
+    formats.write(scene, tmp_path / "ours.spz", options=SpzOptions(version=version))
+    expected = Gaussians.from_arrays(spz.decode(spz.encode(scene)))
+    assert_reads_alike(of_gsply(gsply.spz.read_spz(tmp_path / "ours.spz")), expected)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -340,7 +338,7 @@ def test_we_read_files_of_gsply(tmp_path, version, degree):
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
 def test_splat_transform_reads_our_files(tmp_path, version, degree):
     scene = random_scene(degree=degree, antialiased=True)
-    formats.write(scene, tmp_path / "ours.spz", spz_version=version)
+    formats.write(scene, tmp_path / "ours.spz", options=SpzOptions(version=version))
     splat_transform.convert(tmp_path / "ours.spz", tmp_path / "theirs.ply")
     theirs = formats.read(tmp_path / "theirs.ply")
     assert_reads_alike(theirs, Gaussians.from_arrays(spz.decode(spz.encode(scene))))
@@ -364,7 +362,7 @@ def test_we_read_files_of_splat_transform(tmp_path, version, degree):
 @pytest.mark.parametrize("name", ["fox_opensplat.ply", "plant.splat", "academic_tarot_cards.splat"])
 def test_real_scenes_arrive_in_splat_transform_as_they_were(tmp_path, version, name):
     scene = formats.read(shared_scene(name))
-    formats.write(scene, tmp_path / "ours.spz", spz_version=version)
+    formats.write(scene, tmp_path / "ours.spz", options=SpzOptions(version=version))
     splat_transform.convert(tmp_path / "ours.spz", tmp_path / "theirs.ply")
     encoded = spz.encode(scene)
     theirs = formats.read(tmp_path / "theirs.ply")

@@ -7,12 +7,12 @@ import struct
 import tracemalloc
 import zlib
 
-import plain_spz
 import pytest
 import zstandard
-from comparing import read_or_refuse, refusal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import plain_spz
+from support.scene_comparison import read_or_refuse, refusal
 
 from leansplat import formats
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import splat_transform
 import torch
-from formats.comparing import random_scene
+from support import splat_transform
+from support.scene_comparison import random_scene
 from torch import Tensor
 
 from leansplat import formats

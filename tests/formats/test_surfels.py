@@ -6,12 +6,12 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import plain_ply
 import pytest
 import torch
-from engines.scenes import camera, surfaces
-from formats.comparing import angles
-from formats.inria_files import Training
+from support import plain_ply
+from support.inria_files import Training
+from support.rendered_scenes import camera, surfaces
+from support.scene_comparison import angles
 from torch import Tensor
 
 from leansplat import formats

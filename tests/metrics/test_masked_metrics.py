@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from metrics.test_lpips import image_pair, random_arrays, reference_stages
-from metrics.test_ssim import SIZES, pair, reference_ssim_map
+from support.reference_lpips import image_pair, random_arrays, reference_stages
+from support.reference_ssim import SIZES, pair, reference_ssim_map
 from torch import nn
 
 from leansplat.metrics import Lpips, lpips_weights, psnr, ssim

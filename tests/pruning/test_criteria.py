@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from support.tiny import blobs, tiny_capture
 from torch import Tensor
-from training.tiny import blobs, tiny_capture
 
-from leansplat.engines.cpu import pack, render
+from leansplat import engines
+from leansplat.engines.cpu import render
 from leansplat.gaussians import Gaussians, concatenate
-from leansplat.pruning.criteria import CRITERIA
-from leansplat.pruning.evidence import Evidence, gather_statistics
+from leansplat.pruning import TrimmingConfig, trim
+from leansplat.pruning.criteria import CRITERIA, Criterion, criterion
+from leansplat.pruning.evidence import Evidence
 
 CAPTURE = tiny_capture(views=5)
 
@@ -33,10 +38,13 @@ def scene() -> Gaussians:
 
 @pytest.fixture(scope="module")
 def evidence() -> Evidence:
-    packed = pack(scene())
-    packed.data.requires_grad_()
-    statistics = gather_statistics(packed, CAPTURE.train, CAPTURE.background, 0.2)
-    return Evidence(packed, CAPTURE.train, CAPTURE.background, statistics)
+    return evidence_of(scene())
+
+
+def evidence_of(gaussians: Gaussians) -> Evidence:
+    model = engines.named("cpu").begin(gaussians, {})
+    statistics = model.gather_statistics(CAPTURE.train, CAPTURE.background, 0.2)
+    return Evidence(model, CAPTURE.train, CAPTURE.background, statistics)
 
 
 def images(gaussians: Gaussians) -> Tensor:
@@ -62,6 +70,7 @@ PHOTOS = torch.stack([view.photo.double() / 255 for view in CAPTURE.train])
 
 
 def brute_force(name: str, index: int) -> float:
+    """What a criterion of one number says of a Gaussian."""
     gaussians = scene()
     opacity = float(gaussians.opacities[index].double().sigmoid())
     if name == "opacity":
@@ -88,12 +97,33 @@ def brute_force(name: str, index: int) -> float:
     return float((change[hit] / (alpha[hit] / opacity)[:, None]).square().sum())
 
 
-@pytest.mark.parametrize("name", sorted(set(CRITERIA) - {"gradient"}))
+Twin = Callable[[int], tuple[float, ...]]
+"""All that a criterion says of the Gaussian of an index."""
+
+TWINS: dict[str, Twin] = {
+    name: lambda index, name=name: (brute_force(name, index),)  # type: ignore[misc]
+    for name in ("opacity", "weight-sum", "weight-max", "gaussianpop", "removal-error", "lightgaussian", "speedy-splat")
+}
+
+
+def check(criterion: Criterion, twin: Twin, evidence: Evidence) -> None:
+    """Every number that a criterion gives each Gaussian is the one its twin works out by removing that Gaussian."""
+    scores = criterion(evidence)
+    expected = torch.tensor([twin(index) for index in range(40)], dtype=torch.float64).unbind(dim=1)
+    assert len(scores) == len(expected)
+    for score, values in zip(scores, expected, strict=True):
+        assert float((score.double() - values).norm() / values.norm()) < 1e-3
+        assert len(set(values.tolist())) > 1
+    assert len(set(zip(*(values.tolist() for values in expected), strict=True))) > 30
+
+
+def test_every_criterion_but_the_papers_has_a_twin_that_removes_gaussians() -> None:
+    assert set(TWINS) == set(CRITERIA) - {"gradient"}
+
+
+@pytest.mark.parametrize("name", sorted(TWINS))
 def test_a_score_is_what_removing_each_gaussian_shows(name: str, evidence: Evidence) -> None:
-    (score,) = CRITERIA[name](evidence)
-    expected = torch.tensor([brute_force(name, index) for index in range(40)], dtype=torch.float64)
-    assert float((score.double() - expected).norm() / expected.norm()) < 1e-3
-    assert len(set(expected.tolist())) > 30
+    check(CRITERIA[name], TWINS[name], evidence)
 
 
 def test_the_papers_rule_judges_by_opacity_and_by_gradient(evidence: Evidence) -> None:
@@ -113,13 +143,24 @@ def test_a_gaussian_that_no_view_sees_has_no_effect(name: str, evidence: Evidenc
         assert float(CRITERIA[name](evidence)[0][-1]) == 0
 
 
+def test_the_criterion_of_contributing_passes_the_checks_and_trims(evidence: Evidence, monkeypatch) -> None:
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    function, twin = (block for block in blocks if "seen-often" in block)
+    monkeypatch.setitem(CRITERIA, "seen-often", CRITERIA["opacity"])  # and away with it afterwards
+    monkeypatch.setitem(TWINS, "seen-often", TWINS["opacity"])
+    exec(f"from __future__ import annotations\n{function}\n{twin}", {**globals(), "criterion": criterion})
+    test_every_criterion_explains_itself()
+    test_a_gaussian_that_no_view_sees_has_no_effect("seen-often", evidence)
+    test_a_score_is_what_removing_each_gaussian_shows("seen-often", evidence)
+    config = TrimmingConfig(criterion="seen-often", keep=0.5, rounds=2, every=2, finetune=2)
+    assert len(trim(scene(), CAPTURE, config).gaussians) == 20
+
+
 def test_removal_error_is_below_zero_for_a_gaussian_that_spoils_the_photos() -> None:
     good = blobs()
     spoiler = replace(good[:1], means=torch.zeros(1, 3), sh0=-good.sh0[:1] - 2, opacities=torch.tensor([0.0]))
-    packed = pack(concatenate([good, spoiler]))
-    packed.data.requires_grad_()
-    statistics = gather_statistics(packed, CAPTURE.train, CAPTURE.background, 0.2)
-    (score,) = CRITERIA["removal-error"](Evidence(packed, CAPTURE.train, CAPTURE.background, statistics))
+    (score,) = CRITERIA["removal-error"](evidence_of(concatenate([good, spoiler])))
     assert int(score.argmin()) == len(good)
     assert float(score[-1]) < 0
 

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
-from leansplat import formats
-from leansplat.engines.cpu import ViewStatistics, pack
+from leansplat import engines, formats
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.pruning.criteria import CRITERIA
-from leansplat.pruning.evidence import gather_statistics
-from leansplat.pruning.start import start_from
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import read_checkpoint
+from leansplat.training.start import start_from
+from leansplat.training.strategies import Densification
 
 CAPTURE = tiny_capture()
-TRAINING = replace(TrainingConfig().scaled(120), sh_degree=1, densify_every=5)
+TRAINING = replace(TrainingConfig().scaled(120), sh_degree=1).adjusted(Densification, every=5)
 SHORT = {"rounds": 3, "every": 4, "finetune": 8, "checkpoint_every": 5}
 
 
@@ -58,14 +58,14 @@ def test_gamma_removes_by_the_papers_rule_in_the_first_round(trained: Path, tmp_
     config = TrimmingConfig(gamma=0.45, **SHORT)
     trim(trained, CAPTURE, config, tmp_path / "run")
     start = start_from(trained, CAPTURE.extent, 0)
-    packed = start.state.optimizer.packed
-    statistics = gather_statistics(packed, CAPTURE.train, CAPTURE.background, 0.2)
-    opacity = packed.unpack().opacities.detach()
+    model = start.state.model
+    statistics = model.gather_statistics(CAPTURE.train, CAPTURE.background, 0.2)
+    opacity = model.attribute("opacities")
     gradient = statistics.mean_gradient()
     kept = (opacity >= opacity.quantile(0.45)) | (gradient >= gradient.quantile(0.45))
     first = rounds_of(tmp_path / "run")[0]
     assert first["asked"] == {"gamma": 0.45}
-    assert first["before"] == len(packed)
+    assert first["before"] == len(model)
     # Ties at a gradient of zero may be decided the other way by the strict comparison of values.
     assert first["kept"] == pytest.approx(int(kept.sum()), abs=int((gradient == 0).sum()))
 
@@ -91,7 +91,7 @@ def test_what_low_opacity_and_gradient_share_goes_first(trained: Path) -> None:
     """One round and no training: every survivor outranks every removed one in opacity or in gradient."""
     scene = formats.read(trained)
     start = start_from(scene, CAPTURE.extent, 0)
-    statistics = gather_statistics(start.state.optimizer.packed, CAPTURE.train, CAPTURE.background, 0.2)
+    statistics = start.state.model.gather_statistics(CAPTURE.train, CAPTURE.background, 0.2)
     ordered = start.state.gaussians()
     left = trim(scene, CAPTURE, TrimmingConfig(keep=0.5, rounds=1, every=1, finetune=0)).gaussians
     assert len(left) == round(0.5 * len(scene))
@@ -105,13 +105,12 @@ def test_what_low_opacity_and_gradient_share_goes_first(trained: Path) -> None:
 
 def test_pruning_keeps_parameters_moments_and_statistics_aligned(trained: Path) -> None:
     state = start_from(trained, CAPTURE.extent, 0).state
-    rows = torch.arange(len(state.optimizer)) % 3 == 1
-    before = state.optimizer.packed.unpack().detach()
-    moments = [replace(state.optimizer.packed, data=m).unpack() for m in (state.optimizer.first_moment,)]
+    rows = torch.arange(len(state.model)) % 3 == 1
+    before, moments = state.gaussians(), state.model.moments()
     seen = state.statistics.views_seen.clone()
     state.select(rows)
     assert_same(state.gaussians(), before[rows])
-    assert_same(replace(state.optimizer.packed, data=state.optimizer.first_moment).unpack(), moments[0][rows])
+    assert_same(state.model.moments().first, moments.first[rows])
     assert torch.equal(state.statistics.views_seen, seen[rows])
 
 
@@ -265,15 +264,14 @@ def test_settings_of_an_older_version_mean_what_they_did_then() -> None:
 
 
 def test_gathering_sees_every_view_once_and_changes_nothing(trained: Path) -> None:
-    packed = pack(formats.read(trained))
-    packed.data.requires_grad_()
-    before = packed.data.detach().clone()
-    statistics = gather_statistics(packed, CAPTURE.train, CAPTURE.background, 0.2)
-    again = gather_statistics(packed, CAPTURE.train * 2, CAPTURE.background, 0.2)
+    model = engines.named("cpu").begin(formats.read(trained), {})
+    before = model.gaussians()
+    statistics = model.gather_statistics(CAPTURE.train, CAPTURE.background, 0.2)
+    again = model.gather_statistics(CAPTURE.train * 2, CAPTURE.background, 0.2)
     assert int(statistics.views_seen.max()) == len(CAPTURE.train)
     assert torch.equal(again.views_seen, 2 * statistics.views_seen)
     torch.testing.assert_close(again.mean_gradient(), statistics.mean_gradient())
-    assert torch.equal(packed.data.detach(), before)
+    assert_same(model.gaussians(), before)
 
 
 def _pairs(statistics: ViewStatistics) -> list[list[float]]:

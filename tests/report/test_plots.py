@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leansplat.errors import InputError
-from leansplat.report.plots import LOOKS, Line, Panel, draw_histogram, draw_lines, nth_look, spread
-from leansplat.report.svg import INK, inline, standalone
+from leansplat.report.plots import Line, Look, Panel, draw_histogram, draw_lines, nth_look, spread
+from leansplat.report.svg import INK, QUIET, inline, standalone
 
 LINES = [
-    Line("gradient", [(10.0, 27.0), (40.0, 28.0)], LOOKS["gradient"]),
-    Line("opacity & more", [(12.0, 26.0), (40.0, 28.1)], LOOKS["opacity"], ["5 %", "25 %"]),
-    Line("30k", [(80.0, 28.2)], LOOKS["base"]),
-    Line("never run", [], LOOKS["7k"]),
+    Line("gradient", [(10.0, 27.0), (40.0, 28.0)], nth_look(0)),
+    Line("opacity & more", [(12.0, 26.0), (40.0, 28.1)], nth_look(1), ["5 %", "25 %"]),
+    Line("30k", [(80.0, 28.2)], Look(QUIET, "--", "*", level=True)),
+    Line("never run", [], nth_look(2)),
 ]
 
 
@@ -84,8 +84,8 @@ def test_a_histogram_names_both_its_sides() -> None:
 
 
 def test_looks_can_be_told_apart_without_colour() -> None:
-    for looks in (LOOKS.values(), [nth_look(index) for index in range(9)]):
-        assert len({(look.mark, look.filled) for look in looks}) == len(looks)
+    looks = [nth_look(index) for index in range(9)]
+    assert len({(look.mark, look.filled) for look in looks}) == len(looks)
 
 
 def test_without_matplotlib_a_sentence_says_what_to_install(monkeypatch) -> None:

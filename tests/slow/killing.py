@@ -17,14 +17,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.simd.threads import set_thread_count
 from leansplat.training import TrainingConfig, train
+from leansplat.training.strategies import Densification
 
-TRAINING = replace(TrainingConfig(seed=2).scaled(24), densify_every=5, densify_from=3, checkpoint_every=6)
+SHORT = replace(TrainingConfig(seed=2).scaled(24), checkpoint_every=6)
+TRAINING = SHORT.adjusted(Densification, every=5, after=3)
 EARLIER = replace(TRAINING, seed=9)
 TRIMMING = TrimmingConfig(keep=0.5, rounds=2, every=4, finetune=6, checkpoint_every=3)
 COMPRESSION = CompressionConfig(fine_tuning=FineTuningConfig(steps=9, checkpoint_every=3), sh_degree=1)

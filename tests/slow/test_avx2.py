@@ -11,8 +11,8 @@ from pathlib import Path
 import numba
 import pytest
 import torch
-from engines.comparison import relative_error
-from engines.scenes import camera, surfaces
+from support.rendered_scenes import camera, surfaces
+from support.rendering_comparison import relative_error
 from torch import Tensor
 
 from leansplat.engines.cpu import ViewStatistics, pack, render
@@ -22,9 +22,9 @@ TESTS = Path(__file__).parents[1]
 IN_THE_OTHER_PROCESS = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + "/slow"]
 import torch
-from slow.test_avx2 import instructions, step
+from test_avx2 import instructions, step
 torch.save(step(), {out!r})
 Path({assembly!r}).write_text("\\n".join(sorted(instructions())))
 """

@@ -9,9 +9,9 @@ import pytest
 
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main
-from leansplat.experiments.jobs import read_plan
-from leansplat.experiments.plan import EXPERIMENTS, make_plan
 from leansplat.metrics import lpips_weights
+from leansplat.paper.jobs import read_plan
+from leansplat.paper.plan import EXPERIMENTS, make_plan
 from leansplat.simd.threads import set_thread_count, thread_count
 
 
@@ -22,7 +22,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     capture = synthetic_capture(12, 48)
     threads = thread_count()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leansplat.captures.synthetic.synthetic_capture", lambda: capture)
+        patch.setattr("leansplat.captures.synthetic_capture", lambda: capture)
         patch.setattr(lpips_weights, "folders", list)
         options = ["--iterations-scale", "0.002", "--seeds", "1,2", "--threads", "1"]
         assert main(["paper", "run", "--captures", "still-life=synthetic", "-o", str(folder), *options]) == 0
@@ -52,7 +52,7 @@ def test_rounds_remove_what_eq_6_predicts_for_opacity_and_less_for_the_joint_rul
 def test_the_report_shows_the_numbers_of_the_results(sweep: Path) -> None:
     assert main(["paper", "report", str(sweep), "--overwrite"]) == 0
     markdown, page = ((sweep / "report" / name).read_text() for name in ("report.md", "report.html"))
-    assert "Schedule scaled to 0.002 of the paper's." in markdown
+    assert "All schedules are 0.002 times as long as the paper's." in markdown
     assert "not run" not in markdown.split("## Table 1")[1].split("## Fig. 3")[0]
     jobs = [job for job in json.loads((sweep / "results.json").read_text())["jobs"] if job["seed"] == 1]
     shown = [job for job in jobs if job["variant"].startswith(("opacity-0", "gradient-0", "stale-0", "7k", "base"))]

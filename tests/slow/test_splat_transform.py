@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from engines.reference import in_double, render_reference
-from engines.scenes import surfaces
 from PIL import Image
+from support.reference_renderer import in_double, render_reference
+from support.rendered_scenes import surfaces
 from torch import Tensor
 
 from leansplat import formats

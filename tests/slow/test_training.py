@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat.captures.capture import Capture
 from leansplat.engines.cpu import render
@@ -48,8 +48,9 @@ def test_a_killed_process_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from dataclasses import replace
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 from leansplat.training import TrainingConfig, train
+from leansplat.training.strategies import Densification
 
 folder, kill_at, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "resume"
 
@@ -57,7 +58,7 @@ def after_step(state):
     if state.step == kill_at:
         os.kill(os.getpid(), signal.SIGKILL)
 
-config = replace(TrainingConfig().scaled(300), densify_every=10, checkpoint_every=70)
+config = replace(TrainingConfig().scaled(300), checkpoint_every=70).adjusted(Densification, every=10)
 train(tiny_capture(), config, folder, resume=resume, after_step=after_step)
 """
     import leansplat

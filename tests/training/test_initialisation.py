@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training.tiny import tiny_capture
+from support.tiny import tiny_capture
 
 from leansplat.cameras import look_at
 from leansplat.captures.capture import Points

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from captures.real import CAPTURES, needs
-from training.arrangements import ARRANGEMENTS, looking, photographed, place, ring
-from training.tiny import ring_of_cameras
+from support.arrangements import ARRANGEMENTS, looking, photographed, place, ring
+from support.real_captures import CAPTURES, needs
+from support.tiny import ring_of_cameras
 
 from leansplat.cameras import Camera, look_at, scene_extent
 from leansplat.captures import load

@@ -1,4 +1,4 @@
-"""What happens at which step."""
+"""What rates and degrees hold at which step."""
 
 from __future__ import annotations
 
@@ -33,39 +33,6 @@ def test_sh_degree_rises_by_one_every_thousand_steps_up_to_three() -> None:
 
 def test_sh_degree_stops_at_the_degree_asked_for() -> None:
     assert schedule.sh_degree(replace(CONFIG, sh_degree=1), 30_000) == 1
-
-
-def test_densification_happens_every_hundred_steps_inside_its_span() -> None:
-    steps = [step for step in range(1, 30_001) if schedule.densifies(CONFIG, step)]
-    assert steps == list(range(600, 15_000, 100))
-
-
-def test_opacities_are_reset_every_three_thousand_steps_while_densifying() -> None:
-    steps = [step for step in range(1, 30_001) if schedule.resets_opacities(CONFIG, step)]
-    assert steps == [3000, 6000, 9000, 12_000]
-
-
-def test_a_white_background_adds_a_reset_where_densification_starts() -> None:
-    steps = [step for step in range(1, 30_001) if schedule.resets_opacities(CONFIG, step, white_background=True)]
-    assert steps == [500, 3000, 6000, 9000, 12_000]
-
-
-def test_large_gaussians_are_pruned_only_after_the_first_reset() -> None:
-    assert not schedule.prunes_large(CONFIG, 3000)
-    assert schedule.prunes_large(CONFIG, 3100)
-
-
-def test_large_gaussians_are_pruned_only_after_densifications_that_could_split_them() -> None:
-    short = replace(CONFIG, densify_from=0, densify_every=100, reset_opacities_every=300)
-    assert not schedule.prunes_large(short, 2500)
-    assert schedule.prunes_large(short, 2600)
-    assert schedule.prunes_large(replace(short, prune_large_after=0), 400)
-
-
-def test_statistics_are_gathered_until_densification_ends() -> None:
-    assert schedule.gathers_statistics(CONFIG, 1)
-    assert schedule.gathers_statistics(CONFIG, 14_999)
-    assert not schedule.gathers_statistics(CONFIG, 15_000)
 
 
 def test_position_rate_matches_the_formula_of_the_published_code() -> None:

@@ -10,29 +10,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import blobs, distant_capture, tiny_capture
+from support.tiny import blobs, distant_capture, tiny_capture
 
 from leansplat.cameras import look_at
+from leansplat.engines.cpu import model as model_module
 from leansplat.engines.cpu import render
+from leansplat.engines.cpu.model import CpuModel
 from leansplat.errors import CaptureError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.metrics.loss import photometric_loss
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, TrainingState, schedule, train, training_step
-from leansplat.training import state as state_module
 from leansplat.training import trainer as trainer_module
 from leansplat.training.checkpoint import read_checkpoint
+from leansplat.training.strategies import Densification, FaintPruning
 from leansplat.training.trainer import begin_training
 
 CAPTURE = tiny_capture()
-CONFIG = replace(
-    TrainingConfig().scaled(90),
-    sh_degree=1,
-    densify_every=3,
-    reset_opacities_every=9,
-    prune_large_after=3,
-    checkpoint_every=20,
+CONFIG = replace(TrainingConfig().scaled(90), sh_degree=1, checkpoint_every=20).adjusted(
+    Densification, every=3, reset_every=9, prune_large_after=3
 )
 
 
@@ -85,7 +82,7 @@ def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_path: Pat
         train(CAPTURE, CONFIG, tmp_path / "killed", after_step=kill_at(step))
     resumed = train(CAPTURE, run=tmp_path / "killed", resume=True)
     assert_same(whole.gaussians, resumed.gaussians)
-    assert torch.equal(whole.state.optimizer.second_moment, resumed.state.optimizer.second_moment)
+    assert_same(whole.state.model.moments().second, resumed.state.model.moments().second)
     assert events_without_times(tmp_path / "killed") == events_without_times(tmp_path / "whole")
     assert (tmp_path / "killed" / "scene.ply").read_bytes() == (tmp_path / "whole" / "scene.ply").read_bytes()
 
@@ -170,8 +167,8 @@ def test_a_capture_without_training_views_is_refused() -> None:
 
 def test_losing_every_gaussian_ends_the_run_with_a_sentence_that_says_why() -> None:
     with pytest.raises(RunError, match=r"no Gaussian is left after step 3: 0 .* too large .* and 30 .* transparent"):
-        train(CAPTURE, replace(CONFIG, prune_opacity=1.0, densify_gradient=1.0))
-    tiny = replace(CONFIG, prune_size=1e-6, prune_large_after=0, reset_opacities_every=1, densify_gradient=1.0)
+        train(CAPTURE, CONFIG.adjusted(Densification, prune_opacity=1.0, gradient=1.0))
+    tiny = CONFIG.adjusted(Densification, prune_size=1e-6, prune_large_after=0, reset_every=1, gradient=1.0)
     with pytest.raises(RunError, match=r"no Gaussian is left after step 3: 30 .* too large .* and 0 .* transparent"):
         train(CAPTURE, tiny)
 
@@ -180,9 +177,9 @@ def test_losing_most_gaussians_for_their_size_warns(caplog: pytest.LogCaptureFix
     start = begin_training(CAPTURE, CONFIG)
     size = start.gaussians().scales.amax(dim=1).exp().sort().values
     limit = float(size[5]) / CAPTURE.extent
-    config = replace(CONFIG, prune_size=limit, prune_large_after=0, reset_opacities_every=2, densify_gradient=1.0)
+    settings = {"prune_size": limit, "prune_large_after": 0, "reset_every": 2, "gradient": 1.0, "until": 4}
     with caplog.at_level(logging.WARNING, "leansplat"):
-        train(CAPTURE, replace(config, densify_until=4), start=start)
+        train(CAPTURE, CONFIG.adjusted(Densification, **settings), start=start)
     assert len(caplog.messages) == 1
     assert re.match(r"step 3 removed 2\d Gaussians for their size and left \d; ", caplog.messages[0])
     caplog.clear()
@@ -195,7 +192,7 @@ def test_short_trainings_learn_a_sparse_distant_scene(iterations: int, tmp_path:
     capture = distant_capture()
     config = TrainingConfig(sh_degree=0).scaled(iterations)
     size = begin_training(capture, config).gaussians().scales.amax(dim=1).exp()
-    assert float(size.min()) > config.prune_size * capture.extent
+    assert float(size.min()) > Densification().prune_size * capture.extent
     scene = train(capture, config, tmp_path / "run").gaussians
     assert len(scene) > len(size)
     assert all(event.get("large", 0) == 0 for event in open_run(tmp_path / "run").events())
@@ -208,7 +205,7 @@ def test_short_trainings_learn_a_sparse_distant_scene(iterations: int, tmp_path:
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_module, "loss_and_gradient", lambda image, photo, weight, mask: (float("nan"), None))
+    monkeypatch.setattr(model_module, "loss_and_gradient", lambda image, photo, weight, mask: (float("nan"), None))
     with pytest.raises(RunError, match="loss is nan at step 1"):
         train(CAPTURE, CONFIG)
 
@@ -249,18 +246,22 @@ def test_a_step_is_render_loss_gradient_and_adam(antialiased: bool) -> None:
     for step, view in enumerate(CAPTURE.train[:4], start=1):
         loss = training_step(state, view, config, background, statistics=state.statistics)
 
-        adam = expected.optimizer
+        adam = expected.model
+        assert isinstance(adam, CpuModel)
+        adam.packed.data.requires_grad_()
         degree, rate = schedule.sh_degree(config, step), schedule.position_rate(config, step, CAPTURE.extent)
-        adam.set_position_rate(rate)
+        adam.set_rate("means", rate)
         rendering = render(
             adam.packed, view.camera, background=background, sh_degree=degree, statistics=expected.statistics
         )
         expected_loss = photometric_loss(rendering.image, view.photo, 0.3)
-        adam.step(torch.autograd.grad(expected_loss, adam.packed.data)[0])
+        (gradient,) = torch.autograd.grad(expected_loss, adam.packed.data)
+        adam.packed.data.requires_grad_(False)
+        adam.update(gradient)
         assert loss == pytest.approx(float(expected_loss.detach()), rel=1e-6)
-    assert state.step == state.optimizer.steps == 4
-    for name in ("values", "first_moment", "second_moment"):
-        found, wanted = getattr(state.optimizer, name), getattr(adam, name)
+    assert state.step == state.model.facts.steps == 4
+    for name, wanted in adam.tensors().items():
+        found = state.model.tensors()[name]
         scale = wanted.abs().amax(dim=(0, 2))
         assert bool(((found - wanted).abs().amax(dim=(0, 2)) <= 1e-4 * scale).all()), name
     assert bool(adam.first_moment[0].any(dim=1).all())
@@ -270,7 +271,7 @@ def test_a_step_is_render_loss_gradient_and_adam(antialiased: bool) -> None:
 
 def test_selecting_keeps_statistics_and_moments_with_their_gaussians() -> None:
     state = train(CAPTURE, CONFIG.scaled(10)).state
-    state.statistics.gradient_sum.copy_(torch.arange(len(state.optimizer), dtype=torch.float32))
+    state.statistics.gradient_sum.copy_(torch.arange(len(state.model), dtype=torch.float32))
     before = state.gaussians()
     rows = torch.tensor([3, 1, 2])
     state.select(rows)
@@ -283,12 +284,12 @@ def test_an_antialiased_scene_stays_one() -> None:
 
 
 def test_pruning_by_opacity_goes_on_after_densification_where_asked(tmp_path: Path) -> None:
-    config = replace(CONFIG, opacity_pruning_until=75, opacity_pruning_threshold=0.01)
+    config = CONFIG.adjusted(FaintPruning, start=45, until=75, every=3, opacity=0.01)
     train(CAPTURE, config, tmp_path / "run")
     events = [event for event in open_run(tmp_path / "run").events() if event["event"] == "faint_removed"]
     assert events
-    assert all(config.densify_until <= event["step"] < 75 for event in events)
-    assert all(event["step"] % config.densify_every == 0 for event in events)
+    assert all(45 <= event["step"] < 75 for event in events)
+    assert all(event["step"] % 3 == 0 for event in events)
     plain = train(CAPTURE, CONFIG)
     assert events[-1]["gaussians"] < len(plain.gaussians)
 
@@ -312,7 +313,7 @@ def test_views_that_show_nothing_are_counted_after_training(caplog: pytest.LogCa
 def test_one_camera_far_away_costs_little() -> None:
     """It used to multiply every rate and size by hundreds."""
     far = replace(CAPTURE.train[0], camera=look_at((3000, 0, 0), (0, 0, 0), (0, 0, 1), 0.7, 40, 40))
-    config = replace(CONFIG.scaled(200), densify_every=25)
+    config = CONFIG.scaled(200).adjusted(Densification, every=25)
     scores = [
         evaluate(train(capture, config).gaussians, CAPTURE, lpips=None, fps=False).psnr
         for capture in (replace(CAPTURE, train=CAPTURE.train[1:]), replace(CAPTURE, train=(far, *CAPTURE.train[1:])))

@@ -19,11 +19,12 @@ from leansplat.captures.listing import Listing
 from leansplat.captures.mask_search import with_masks
 from leansplat.captures.photo_search import whereabouts
 from leansplat.captures.photos import load_views
+from leansplat.captures.synthetic import synthetic_capture
 from leansplat.errors import CaptureError
 from leansplat.gaussians import WORLD
 from leansplat.origin import origin_of_capture
 
-__all__ = ["Capture", "Points", "View", "every_eighth", "load"]
+__all__ = ["Capture", "Points", "View", "every_eighth", "load", "synthetic_capture"]
 
 _BLACK = (0.0, 0.0, 0.0)
 

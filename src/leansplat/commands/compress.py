@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +11,18 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
-from leansplat.commands.options import Background, Downscale, Flag, Json, Overwrite, Scene, Seed, Threads
+from leansplat.commands.options import (
+    Background,
+    Downscale,
+    Engine,
+    Flag,
+    Json,
+    Overwrite,
+    Resume,
+    Scene,
+    Seed,
+    Threads,
+)
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
 
@@ -23,10 +34,10 @@ if TYPE_CHECKING:
 class Compress:
     """Make a scene a small file, trained so that what viewers decode from it looks as the scene did.
 
-    The suffix of OUT says how: .sog, .spz and .compressed.ply open in viewers of Gaussian splats; .npz is the format of
-    Niedermayr et al. 2024. With a capture, the scene is fine-tuned on its photos through the rounding that the file
-    does, and what comes out is measured on the photos held out, before and after. Without one, the scene is only
-    encoded. Give --run to be able to continue after an interruption.
+    The suffix of OUT chooses the kind of file. Viewers of Gaussian splats open .sog, .spz and .compressed.ply, while
+    the format of .npz is that of Niedermayr et al. 2024. With a capture, the scene is fine-tuned on its photos through
+    the rounding of that file, and measured before and after on the photos held out. Without a capture, the scene is
+    only encoded. With --run, you can continue after an interruption.
 
     Examples: leansplat compress runs/garden-25 --capture photos/ --downscale 4 -o garden.sog
               leansplat compress scene.ply --capture photos/ -o scene.spz --run runs/scene-spz
@@ -35,49 +46,68 @@ class Compress:
 
     scene: Scene
     output: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
-    """File to write: .sog, .spz, .compressed.ply or .npz."""
+    """File to write, with the suffix .sog, .spz, .compressed.ply or .npz."""
     capture: Annotated[Path | None, arg(metavar="CAPTURE", help_behavior_hint="")] = None
-    """Folder of photos with cameras to fine-tune on; without it the scene is encoded as it is."""
+    """Folder of photos with their cameras, to fine-tune on. Without it, the scene is encoded as it is."""
     steps: Annotated[int, arg(metavar="N")] = 5_000
-    """Training steps through the format; 0 only encodes and measures."""
-    sh_degree: Annotated[Literal[0, 1, 2, 3] | None, arg(help_behavior_hint="")] = None
-    """Keep spherical harmonics up to this degree only; all by default."""
-    sh_loss: Annotated[float, arg(metavar="DB")] = 1.5
-    """In a .sog or .spz, make spherical harmonics so much coarser that the training photos lose this much PSNR, before
-    fine-tuning, which wins most of it back; where little is seen of them, they become coarsest. 0 keeps them fine."""
-    palette_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """Entries of a .sog's palette of spherical harmonics, up to 65536, instead of what --sh-loss finds."""
+    """Number of training steps through the format; 0 only encodes and measures."""
+    sh_degree: Annotated[
+        Literal[0, 1, 2, 3] | None, arg(metavar="{0,1,2,3}", help_behavior_hint="(default: that of the scene)")
+    ] = None
+    """Highest degree of spherical harmonics to keep."""
+    sh_loss: Annotated[
+        float | None,
+        arg(
+            metavar="DB",
+            help="PSNR in dB that training photos may lose to coarser spherical harmonics in a .sog or .spz. This is "
+            "before fine-tuning, which wins most of it back. Harmonics that hardly show become coarsest; 0 keeps all "
+            "of them fine.",
+            help_behavior_hint="(default: 1.5)",
+        ),
+    ] = None
+    palette_size: Annotated[
+        int | None,
+        arg(
+            metavar="N",
+            help="Number of entries in the palette of spherical harmonics of a .sog, up to 65536, instead of what "
+            "--sh-loss finds.",
+            help_behavior_hint="",
+        ),
+    ] = None
     drop_unseen: Flag = False
     """Remove the Gaussians that no training view sees."""
     downscale: Downscale = None
     background: Background = None
     run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
-    """Run folder to make: log, checkpoints, metrics, and as plain.* the file without fine-tuning."""
-    resume: Flag = False
-    """Continue the run that was stopped, from its last checkpoint, to the same bits."""
+    """Run folder to write: log, checkpoints, metrics, and as plain.* the file without fine-tuning."""
+    resume: Resume = False
     no_lpips: Flag = False
     """Leave LPIPS out of the report, which is much faster."""
     seed: Seed = None
+    engine: Engine = None
     overwrite: Overwrite = False
     threads: Threads = None
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
+        from leansplat.compression import CompressionConfig, FineTuningConfig, codec_of, compress, report
         from leansplat.locks import alone_in
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
         from leansplat.runs import open_run
 
+        named = ("drop_unseen", "steps", "seed", "sh_degree")
+        changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in named)
         config = CompressionConfig(
             drop_unseen=self.drop_unseen,
             fine_tuning=FineTuningConfig(steps=self.steps, seed=0 if self.seed is None else self.seed),
             sh_degree=self.sh_degree,
-            sh_loss=self.sh_loss,
-            palette_size=self.palette_size,
         )
+        flags = {"sh_loss": self.sh_loss, "palette_size": self.palette_size}
+        options = {name: value for name, value in flags.items() if value is not None}
+        codec = codec_of(self.output).from_json(options) if options else None
         capture, begun, settings = None, None, {}
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
-        with alone, Progress("compress") as progress:
+        with alone, ProgressBar("compress") as progress:
             if self.resume:
                 begun = begun_run(self.run_folder, self.threads)
             if self.capture is not None:
@@ -90,8 +120,10 @@ class Compress:
                 self.scene,
                 capture,
                 self.output,
-                config,
-                begun if begun is not None else self.run_folder,
+                config if begun is None or changed else None,
+                self.run_folder,
+                codec=codec,
+                engine=self.engine,
                 settings=settings,
                 resume=begun is not None,
                 overwrite=self.overwrite,
@@ -107,8 +139,8 @@ class Compress:
 def _describe(result: CompressionResult, found: CompressionReport) -> str:
     parts = [[name, f"{size:,}", f"{size / found.bytes:.1%}"] for name, size in found.parts.items() if size]
     lines = [table(["part", "bytes", "share"], parts), ""]
-    if result.path.name.lower().endswith(".spz"):
-        lines.append("Parts of an .spz are estimates: each was compressed alone.")
+    if result.codec.parts_are_estimates:
+        lines.append(f"The parts of an {result.codec.suffix} are estimates: each was compressed alone.")
     if found.original and found.plain and found.compressed:
         stages = [("as given", found.original, found.ply_bytes), ("encoded", found.plain, found.plain_bytes)]
         if found.plain is not found.compressed:

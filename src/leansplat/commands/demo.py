@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """Train, trim to a quarter and evaluate a small built-in scene: everything at work in a few minutes.
+    """Train, trim to a quarter and evaluate a small built-in scene, in a few minutes and without any data.
 
     Example: leansplat demo
     """
@@ -31,9 +31,9 @@ class Demo:
 
     def run(self) -> Answer:
         from leansplat.demo import DemoConfig, demo
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
 
-        with Progress("demo") as progress:
+        with ProgressBar("demo") as progress:
             result = demo(
                 self.output,
                 DemoConfig(seed=0 if self.seed is None else self.seed),

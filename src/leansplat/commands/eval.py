@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
@@ -25,23 +27,27 @@ class Eval:
     capture: CaptureFolder
     downscale: Downscale = None
     background: Background = None
-    lpips: Literal["vgg", "alex", "none"] = "vgg"
-    """Network of the LPIPS distance; vgg is what 3DGS papers report, none leaves LPIPS out, which is much faster."""
+    lpips: Annotated[
+        Literal["vgg", "alex", "none"],
+        arg(
+            help="Network of the LPIPS distance. vgg is what 3DGS papers report, alex is several times faster, and "
+            "none leaves LPIPS out.",
+        ),
+    ] = "vgg"
     split: Literal["test", "train"] = "test"
-    """Views to measure on: those held out, or those the scene was trained on."""
+    """Photos to measure on: test are those held out, train are those of training."""
     threads: Threads = None
     json: Json = False
 
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate
-        from leansplat.formats import read, scene_bytes, scene_path
+        from leansplat.progress_bar import ProgressBar
 
-        file = scene_path(self.scene)
-        scene = read(file)
-        photos = photo_options(self.scene, self.background, self.downscale)
+        photos = photo_options(self.scene, self.background, self.downscale, warn=False)
         capture = load_capture(self.capture, photos.downscale, photos.background)
         lpips = None if self.lpips == "none" else self.lpips
-        evaluation = evaluate(scene, capture, lpips=lpips, split=self.split, file_size=scene_bytes(file))
+        with ProgressBar("eval") as progress:
+            evaluation = evaluate(self.scene, capture, lpips=lpips, split=self.split, progress=progress)
         return Answer(_describe(evaluation), evaluation.to_json())
 
 
@@ -49,6 +55,6 @@ def _describe(evaluation: Evaluation) -> str:
     rows = [[view.name, number(view.psnr, 2), number(view.ssim, 4), number(view.lpips, 4)] for view in evaluation.views]
     rows.append(["mean", number(evaluation.psnr, 2), number(evaluation.ssim, 4), number(evaluation.lpips, 4)])
     lpips = f"LPIPS: {evaluation.lpips_net or evaluation.lpips_reason}"
-    speed = f"{number(evaluation.fps, 1)} frames a second"
+    speed = f"{number(evaluation.fps, 1)} frames per second"
     size = f"{evaluation.gaussians:,} Gaussians, {megabytes(evaluation.bytes)}, {speed}"
     return "\n".join([table(["view", "PSNR", "SSIM", "LPIPS"], rows), "", size, lpips])

@@ -19,7 +19,7 @@ _BAR = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Info:
-    """Say what a scene holds: Gaussians, bytes, SH degree, extents, opacities.
+    """Show what a scene holds: Gaussians, bytes, degree of spherical harmonics, extents and opacities.
 
     Example: leansplat info scene.ply
     """
@@ -45,9 +45,13 @@ def _describe(summary: Summary) -> str:
     if summary.antialiased:
         lines.append("trained with opacity compensation (Mip-Splatting)")
     if summary.nonfinite:
-        lines.append(f"{summary.nonfinite:,} Gaussians have a value that is not finite; convert can drop them")
+        lines.append(
+            f"{summary.nonfinite:,} Gaussians have a value that is not finite; convert --drop-nonfinite drops them"
+        )
     if summary.padding:
-        lines.append(f"{summary.padding:,} rows hold no Gaussian, all zero or all the same; convert can drop them")
+        lines.append(
+            f"{summary.padding:,} rows hold no Gaussian, all zero or all the same; convert --drop-empty drops them"
+        )
     if summary.without_rotation:
         lines.append(f"{summary.without_rotation:,} Gaussians have a rotation of zeros, which counts as none")
     if summary.extras:

@@ -8,33 +8,45 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
+from tyro.extras import literal_type_from_choices
+
+from leansplat.engines import ENGINES
 
 Scene = Annotated[
     Positional[Path],
     arg(
         metavar="SCENE",
-        help="Scene file (.ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf, .npz, "
-        ".pth), run folder, or output folder of 3DGS.",
+        help="Scene file (.ply, .compressed.ply, .spz, .sog, meta.json, lod-meta.json, .splat, .glb, .gltf, .npz, or a "
+        "checkpoint: .pth of 3DGS, .ckpt of nerfstudio, .pt of gsplat), run folder, or output folder of 3DGS.",
     ),
 ]
 
 CaptureFolder = Annotated[
-    Path, arg(metavar="CAPTURE", help="Folder of photos with cameras: COLMAP, nerfstudio, instant-ngp or Blender.")
+    Path,
+    arg(
+        metavar="CAPTURE",
+        help="Folder of photos with their cameras, in the layout of COLMAP, nerfstudio, instant-ngp or NeRF Blender.",
+    ),
 ]
 
-RunFolder = Annotated[Path, arg(aliases=["-o"], metavar="RUN", help="Run folder to make: scene, log, checkpoints.")]
+RunFolder = Annotated[Path, arg(aliases=["-o"], metavar="RUN", help="Run folder to write: scene, log and checkpoints.")]
 
 _AS_TRAINED = "(default: as the scene was trained, else {})"
 
 Downscale = Annotated[
     int | None,
-    arg(metavar="N", help="Use the photos at 1/N of their size.", help_behavior_hint=_AS_TRAINED.format("1")),
+    arg(
+        metavar="N",
+        help="Factor by which the photos are reduced in width and height.",
+        help_behavior_hint=_AS_TRAINED.format("1"),
+    ),
 ]
 
 Background = Annotated[
     Literal["black", "white"] | None,
     arg(
-        help="Colour behind the scene, on which photos with transparency are composed.",
+        metavar="{black,white}",
+        help="Colour behind the scene, on which transparent photos are composed.",
         help_behavior_hint=_AS_TRAINED.format("black"),
     ),
 ]
@@ -43,7 +55,10 @@ Overwrite = Annotated[bool, arg(help="Replace what is already at the output.", h
 
 Resume = Annotated[
     bool,
-    arg(help="Continue a run that was stopped, from its last checkpoint, to the same bits.", help_behavior_hint=""),
+    arg(
+        help="Continue a run that was stopped from its last checkpoint, and end with the bits that it would have had.",
+        help_behavior_hint="",
+    ),
 ]
 
 Seed = Annotated[int | None, arg(metavar="N", help="Seed of everything random.", help_behavior_hint="(default: 0)")]
@@ -52,8 +67,18 @@ Threads = Annotated[
     int | None,
     arg(
         metavar="N",
-        help="Threads of the kernels; the same number gives the same bits.",
-        help_behavior_hint="(default: one a core)",
+        help="Number of threads of the kernels. The same number gives the same bits.",
+        help_behavior_hint="(default: one per core)",
+    ),
+]
+
+Engine = Annotated[
+    str | None,
+    arg(
+        constructor=literal_type_from_choices(list(ENGINES)),
+        help="Engine that renders and trains. cpu has kernels of its own; torch is plain PyTorch, which is much "
+        "slower, for checks and for other rasterisers.",
+        help_behavior_hint="(default: cpu, or the engine that the resumed run began with)",
     ),
 ]
 
@@ -78,10 +103,10 @@ Bits = Annotated[
 
 
 def parse_share(text: str) -> float:
-    """A share of the Gaussians: "25%" or "0.25".
+    """A share of the Gaussians, such as "25%" or "0.25".
 
     Raises:
-        ValueError: it is no number, or not above 0 and at most all.
+        ValueError: it is not a number above 0 and at most 1.
     """
     number = text.strip()
     value = float(number[:-1]) / 100 if number.endswith("%") else float(number)

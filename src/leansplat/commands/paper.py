@@ -13,51 +13,85 @@ from leansplat.commands.options import Json, Overwrite, Threads
 from leansplat.errors import InputError, LeansplatError
 
 if TYPE_CHECKING:
-    from leansplat.experiments.sweep import Standing
-    from leansplat.training.loop import Progress
+    from leansplat.paper.sweep import Standing
+    from leansplat.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperRun:
-    """Run the paper's experiments on your captures: baselines, trimming by every rule, ablations. Hours, not minutes.
+    """Run the paper's experiments on your captures: baselines, trimming by every rule, and ablations. It takes hours.
 
-    Every experiment is a list of jobs, each a training, trimming or compression in a run folder of its own. Rows that
-    several tables and figures share are run once, and a finished job is never run again, so stop whenever you like and
-    give the same command to go on. Asking for more later adds to the folder. Without --tables, --figures and --also
-    everything is run, on the captures that the folder already has unless others are given; with -o alone, only what was
-    asked for before.
+    Every experiment is a list of jobs, each of which is a training, trimming or compression in a run folder of its own.
+    A job that several tables and figures share is run once, and a finished job is never run again. You can therefore
+    stop whenever you like, and give the same command to go on; asking for more later adds to the folder.
+
+    Without --tables, --figures and --also, every experiment is run. Without --captures, the captures of the folder are
+    used. With -o alone, only what was asked for before is run.
 
     Example: leansplat paper run --captures fox=photos/fox@4 --iterations-scale 0.1 -o paper
     """
 
-    captures: Annotated[tuple[str, ...], arg(metavar="[NAME=]FOLDER[@N]", help_behavior_hint="")] = ()
-    """Captures to run on: a folder as for train, a name for it, @N for photos at 1/N of their size, and @white for a
-    white background behind transparency, as in chair=photos/chair@2@white. "synthetic" is the built-in capture."""
+    captures: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="[NAME=]FOLDER[@N]",
+            help="Captures to run on. FOLDER is as for train; NAME= gives it a name, @N takes photos at 1/N of their "
+            "size, and @white puts white behind transparency, as in chair=photos/chair@2@white. The built-in capture "
+            'is called "synthetic".',
+            help_behavior_hint="",
+        ),
+    ] = ()
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
-    """Folder of the sweep: plan, results, and a run folder a job."""
-    tables: Annotated[str | None, arg(metavar="1,2", help_behavior_hint="")] = None
-    """The paper's tables to fill, with commas: 1 quality and size by gamma; 2 baseline and trimmed scenes compressed as
-    in the paper, and trimmed ones as .sog and .spz, merely encoded and fine-tuned."""
-    figures: Annotated[str | None, arg(metavar="3,7a,8", help_behavior_hint="")] = None
-    """The paper's figures to draw, with commas: 3 quality over size; 4, 5, 6 crops; 7a rounds against one shot and
-    against no prior; 7b frames a second; 7c opacities; 8 a learned mask."""
-    also: Annotated[str | None, arg(metavar="criteria,lottery", help_behavior_hint="")] = None
-    """What the paper has no figure of, with commas: criteria, every criterion at 25, 10 and 5 % kept; stale, gradients
-    as in the authors' code; finetuning, 5,000 and 20,000 steps of it; lottery, the lottery ticket."""
+    """Folder of the sweep: its plan, its results, and one run folder per job."""
+    tables: Annotated[
+        str | None,
+        arg(
+            metavar="1,2",
+            help="Tables of the paper to fill, separated by commas. 1: quality and size by gamma. 2: the baseline and "
+            "trimmed scenes, compressed as in the paper, and the trimmed ones also as .sog and .spz, merely encoded "
+            "and fine-tuned.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    figures: Annotated[
+        str | None,
+        arg(
+            metavar="3,7a,8",
+            help="Figures of the paper to draw, separated by commas. 3: quality over size. 4, 5, 6: crops. 7a: rounds "
+            "against one shot and against no prior. 7b: frames per second. 7c: opacities. 8: a learned mask.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    also: Annotated[
+        str | None,
+        arg(
+            metavar="criteria,lottery",
+            help="Experiments of which the paper has no figure, separated by commas. criteria: every criterion at 25, "
+            "10 and 5 % kept. stale: gradients as in the authors' code. finetuning: 5,000 and 20,000 steps of "
+            "fine-tuning. lottery: the lottery ticket.",
+            help_behavior_hint="",
+        ),
+    ] = None
     iterations_scale: Annotated[float | None, arg(metavar="X", help_behavior_hint="(default: 1)")] = None
-    """Length of all schedules in units of the paper's; 0.1 trains for 3,000 steps. Every result says so."""
-    seeds: Annotated[str | None, arg(metavar="1,2,3", help_behavior_hint="(default: 1)")] = None
-    """Seeds, with commas. The first runs everything; others repeat the baseline, the control and two rows a rule, each
-    from a baseline of its own."""
+    """Length of all schedules as a multiple of the paper's: 0.1 trains for 3,000 steps. Every result says so."""
+    seeds: Annotated[
+        str | None,
+        arg(
+            metavar="1,2,3",
+            help="Seeds, separated by commas. The first runs everything; each other repeats the baseline, the control "
+            "and two rows of every rule, from a baseline of its own.",
+            help_behavior_hint="(default: 1)",
+        ),
+    ] = None
     threads: Threads = None
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.experiments.jobs import read_plan
-        from leansplat.experiments.plan import EXPERIMENTS, make_plan
-        from leansplat.experiments.results import results_path
-        from leansplat.experiments.sources import parse_source
-        from leansplat.experiments.sweep import run_sweep
+        from leansplat.paper.gathering import results_path
+        from leansplat.paper.jobs import read_plan
+        from leansplat.paper.plan import EXPERIMENTS, make_plan
+        from leansplat.paper.sources import parse_source
+        from leansplat.paper.sweep import run_sweep
 
         before = read_plan(self.output)
         wanted = None
@@ -89,25 +123,25 @@ class PaperRun:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperReport:
-    """Show what `paper run` has found so far, beside the paper's numbers: report.html, report.md, plots and crops.
+    """Show what `paper run` has found so far beside the paper's numbers: report.html, report.md, plots and crops.
 
-    It reads results.json, and the folders of the jobs for crops; what has not been run is shown as not run. It needs
+    It reads results.json, and for crops the folders of the jobs. What has not been run is shown as not run. It needs
     matplotlib, which the extra "report" installs.
 
     Example: leansplat paper report paper
     """
 
     folder: Annotated[Positional[Path], arg(metavar="DIR")]
-    """Folder of a sweep, or any that has its results.json."""
+    """Folder of a sweep, or any folder with its results.json."""
     output: Annotated[
         Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: DIR/report)")
     ] = None
-    """Where to write."""
+    """Folder to write the report to."""
     overwrite: Overwrite = False
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.report.writing import write_report
+        from leansplat.paper.sections import write_report
 
         files = write_report(self.folder, self.output or self.folder / "report", overwrite=self.overwrite)
         text = f"{files[0]}\n{files[1]}\nand {len(files) - 2} plots and pictures beside them"
@@ -131,10 +165,10 @@ class _Display:
     """Shows each job of a sweep as it runs: its bar, what is left and for how long."""
 
     def __init__(self) -> None:
-        from leansplat.progress import Progress as Bar
+        from leansplat.progress_bar import ProgressBar
 
-        self._new = Bar
-        self._bar: Bar | None = None
+        self._new = ProgressBar
+        self._bar: ProgressBar | None = None
 
     def __enter__(self) -> _Display:
         return self
@@ -183,8 +217,8 @@ def _describe(folder: Path, path: Path, results: dict[str, Any]) -> Answer:
     failed = [entry for entry in results["jobs"] if entry["status"] == "failed"]
     if failed:
         raise LeansplatError(
-            f"{counts}; first {failed[0]['name']}: {failed[0]['reason']}; {path} has all, and the same command tries "
-            "them again"
+            f"{counts}; the first is {failed[0]['name']}: {failed[0]['reason']}; {path} lists all of them, and the "
+            "same command tries them again"
         )
     text = f"{path}: {counts}\nLook at them with: leansplat paper report {folder}"
     return Answer(text, {"results": str(path), **by_status})

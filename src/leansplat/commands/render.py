@@ -19,26 +19,36 @@ _MOST_VIEWS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Render:
-    """Render a scene into PNG files, from a capture's cameras, those of a cameras.json, or a circle around the scene.
+    """Render a scene to PNG files, from the cameras of a capture or of a cameras.json, or from a circle around it.
 
     Example: leansplat render runs/garden --capture photos/ --downscale 4 -o renders/
     """
 
     scene: Scene
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
-    """Folder for the PNG files, one a view."""
+    """Folder for the PNG files, one per view."""
     capture: Annotated[Path | None, arg(metavar="CAPTURE", help_behavior_hint="")] = None
-    """Render from the cameras of this capture, under the photos' names."""
+    """Capture from whose cameras to render, under the names of its photos."""
     split: Literal["test", "train", "all"] = "test"
-    """Which of the capture's views: those held out, those trained on, or both."""
+    """Views of the capture to render: test are those held out, train are those of training, all are both."""
     cameras: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Render from all cameras of a cameras.json of 3DGS; an output folder of 3DGS as SCENE brings its own."""
+    """File cameras.json of 3DGS from whose cameras to render. An output folder of 3DGS as SCENE brings its own."""
     downscale: Downscale = None
     background: Background = None
     orbit: Count = None
-    """Render N views from a circle around the scene, for scenes without a capture."""
+    """Number of views to render from a circle around the scene, for scenes without a capture."""
     up: Literal["x", "y", "z", "minus-x", "minus-y", "minus-z"] = "minus-y"
-    """With --orbit: the direction that points up; often minus-y for COLMAP scenes and z for nerfstudio's."""
+    """Direction that points up with --orbit: often minus-y for scenes from COLMAP, and z for those of nerfstudio."""
+    depth: Annotated[
+        Literal["median", "expected"] | None,
+        arg(
+            metavar="{median,expected}",
+            help="Depth to write beside each view, as NAME.depth.png of 16 bits: thousandths of the scene's unit along "
+            "the camera's axis, 0 where there is none. median is where half of the light is gone, expected is the mean "
+            "of what is seen.",
+            help_behavior_hint="",
+        ),
+    ] = None
     overwrite: Overwrite = False
     threads: Threads = None
     json: Json = False
@@ -48,7 +58,7 @@ class Render:
         from leansplat.captures.inria_cameras import read_cameras
         from leansplat.formats import read
         from leansplat.pictures import render_views
-        from leansplat.progress import Progress
+        from leansplat.progress_bar import ProgressBar
 
         file = self.cameras
         if (self.capture, self.cameras, self.orbit) == (None, None, None) and (self.scene / "cameras.json").is_file():
@@ -70,13 +80,14 @@ class Render:
         else:
             around = orbit(scene, self.orbit or 1, up=self.up)
             cameras = {f"orbit_{number:03}": camera for number, camera in enumerate(around)}
-        with Progress("render") as progress:
+        with ProgressBar("render") as progress:
             paths = render_views(
                 scene,
                 cameras,
                 self.output,
                 background=photos.background,
+                depth=self.depth,
                 overwrite=self.overwrite,
-                progress=progress.each,
+                progress=progress,
             )
-        return Answer(f"{len(paths)} views in {self.output}", {"files": [str(path) for path in paths]})
+        return Answer(f"{len(cameras)} views in {self.output}", {"files": [str(path) for path in paths]})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from tyro.conf import arg
-from tyro.extras import literal_type_from_choices
+from tyro.constructors import PrimitiveConstructorSpec
 
 from leansplat.commands.answer import Answer, describe_run
 from leansplat.commands.captures import load_capture
@@ -15,6 +15,7 @@ from leansplat.commands.options import (
     CaptureFolder,
     Count,
     Downscale,
+    Engine,
     Flag,
     Json,
     Overwrite,
@@ -29,17 +30,27 @@ from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
 from leansplat.pruning.criteria import CRITERIA
 
-_CRITERIA_HELP = "What a Gaussian is judged by. " + " ".join(
-    f"{name}: {(function.__doc__ or '').splitlines()[0]}" for name, function in CRITERIA.items()
+_CRITERIA_HELP = "Criterion by which Gaussians are judged. " + " ".join(
+    f"{name}: {text[:1].lower()}{text.splitlines()[0][1:]}"
+    for name, text in ((name, function.__doc__ or " ") for name, function in CRITERIA.items())
+)
+
+_ONE_CRITERION = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="CRITERION",
+    instance_from_str=lambda words: words[0],
+    is_instance=lambda value: isinstance(value, str),
+    str_from_instance=lambda value: [value],
+    choices=tuple(CRITERIA),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trim:
-    """Remove the Gaussians a scene needs least, in rounds with training in between, then fine-tune what is left.
+    """Remove the Gaussians that a scene needs least, in rounds with training in between, then fine-tune the others.
 
-    Say how far to go with one of --keep, --count, --gamma, --target-sparsity and --control. The scene may come from any
-    tool.
+    Say how far to go with exactly one of --keep, --count, --gamma, --target-sparsity and --control. The scene may come
+    from any tool. At the end, it is measured on the photos held out.
 
     Example: leansplat trim runs/garden --capture photos/ --downscale 4 --keep 25% -o runs/garden-25
     """
@@ -48,31 +59,53 @@ class Trim:
     capture: CaptureFolder
     output: RunFolder
     keep: Share = None
-    """Keep this share of the Gaussians, exactly, such as 25% or 0.25."""
+    """Share of the Gaussians to keep, exactly, such as 25% or 0.25."""
     count: Count = None
-    """Keep exactly N Gaussians."""
-    gamma: Annotated[float | None, arg(metavar="QUANTILE", help_behavior_hint="")] = None
-    """Each round removes what is below this quantile in opacity and in gradient both (paper: 0.225 to 0.6)."""
-    target_sparsity: Annotated[Share, arg(metavar="SHARE")] = None
-    """The paper's Eq. 6: make --gamma from the share to remove in all; real shares are lower, --keep is exact."""
-    criterion: Annotated[
-        str, arg(constructor=literal_type_from_choices(list(CRITERIA)), help=_CRITERIA_HELP, metavar="CRITERION")
-    ] = "gradient"
-    gradient_source: Literal["fresh", "stale"] = "fresh"
-    """Gather gradients anew for every round, or keep those from training throughout, as the authors' code does."""
+    """Number of Gaussians to keep, exactly."""
+    gamma: Annotated[
+        float | None,
+        arg(
+            metavar="QUANTILE",
+            help="Quantile of the paper: each round removes the Gaussians that are below it both in opacity and in "
+            "gradient. The paper has 0.225 to 0.6.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    target_sparsity: Annotated[
+        Share,
+        arg(
+            metavar="SHARE",
+            help="Share of the Gaussians to remove, from which Eq. 6 of the paper makes --gamma. Fewer are removed in "
+            "fact; --keep is exact.",
+        ),
+    ] = None
+    criterion: Annotated[str, _ONE_CRITERION, arg(help=_CRITERIA_HELP)] = "gradient"
+    gradient_source: Annotated[
+        Literal["fresh", "stale"],
+        arg(
+            help="Source of the gradients. fresh gathers them anew before every round; stale keeps those of training "
+            "throughout, as the authors' code does.",
+        ),
+    ] = "fresh"
     rounds: Annotated[int, arg(metavar="N")] = 10
-    """Rounds of pruning, the first before any training."""
+    """Number of rounds of pruning. The first comes before any training."""
     every: Annotated[int, arg(metavar="N")] = 500
-    """Training steps from one round to the next."""
+    """Number of training steps after each round."""
     finetune: Annotated[int, arg(metavar="N")] = 10_000
-    """Training steps after the steps of the rounds."""
+    """Number of further training steps at the end."""
     control: Flag = False
-    """Prune nothing but train as long, to see what the extra training alone gives."""
-    unseen: Literal["opacity", "keep", "prune"] = "opacity"
-    """Gaussians that no training view sees: rank them by opacity, keep them to the last, or prune them first."""
+    """Train as long but prune nothing, to see what the extra training alone gives."""
+    unseen: Annotated[
+        Literal["opacity", "keep", "prune"],
+        arg(
+            help="Treatment of Gaussians that no training view sees. opacity ranks them by their opacity, keep removes "
+            "them last, and prune removes them first.",
+        ),
+    ] = "opacity"
     downscale: Downscale = None
     background: Background = None
     seed: Seed = None
+    engine: Engine = None
     resume: Resume = False
     overwrite: Overwrite = False
     threads: Threads = None
@@ -81,35 +114,30 @@ class Trim:
     def run(self) -> Answer:
         from leansplat.evaluation import evaluate_run
         from leansplat.locks import alone_in
-        from leansplat.progress import Progress
-        from leansplat.pruning import TrimmingConfig, create_trimming_run, trim
+        from leansplat.progress_bar import ProgressBar
+        from leansplat.pruning import TrimmingConfig, trim
 
-        config = TrimmingConfig(
-            keep=self.keep,
-            count=self.count,
-            gamma=self.gamma,
-            target_sparsity=self.target_sparsity,
-            control=self.control,
-            criterion=self.criterion,
-            gradient_source=self.gradient_source,
-            unseen=self.unseen,
-            rounds=self.rounds,
-            every=self.every,
-            finetune=self.finetune,
-            seed=0 if self.seed is None else self.seed,
-        )
-        with alone_in(self.output), Progress("trim") as progress:
+        given = {entry.name: getattr(self, entry.name) for entry in fields(TrimmingConfig) if hasattr(self, entry.name)}
+        changed = any(given[entry.name] != entry.default for entry in fields(self) if entry.name in given)
+        given["seed"] = self.seed or 0
+        with alone_in(self.output), ProgressBar("trim") as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
+            config = TrimmingConfig(**given) if begun is None or changed else None
             known = self.scene if begun is None else self.output
             photos = photo_options(known, self.background, self.downscale, warn=False)
             # With its points, so that the run records the same capture as a training on it does.
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
-            run = begun
-            if run is None:
-                settings = {"capture": str(self.capture), **photos.to_json()}
-                run = create_trimming_run(
-                    self.output, self.scene, capture, config, settings=settings, overwrite=self.overwrite
-                )
-            result = trim(self.scene, capture, config, run, resume=begun is not None, progress=progress)
-            evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
-            return describe_run(run, result.seconds, evaluation)
+            result = trim(
+                self.scene,
+                capture,
+                config,
+                self.output,
+                engine=self.engine,
+                settings={"capture": str(self.capture), **photos.to_json()},
+                resume=begun is not None,
+                overwrite=self.overwrite,
+                progress=progress,
+            )
+            assert result.run is not None
+            evaluation = evaluate_run(result.run, result.gaussians, capture) if capture.test else None
+            return describe_run(result.run, result.seconds, evaluation)

@@ -9,31 +9,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leansplat.compression.compressor import CompressionResult, compress, create_compression_run
+    from leansplat.compression.codecs import (
+        CODECS,
+        Codec,
+        CompressedPlyCodec,
+        NpzCodec,
+        SogCodec,
+        SpzCodec,
+        codec,
+        codec_of,
+    )
+    from leansplat.compression.compressor import CompressionResult, compress
     from leansplat.compression.config import CompressionConfig, FineTuningConfig
     from leansplat.compression.fine_tuning import Quantiser, fine_tune
     from leansplat.compression.measurement import CompressionReport, report
 
 __all__ = [
+    "CODECS",
+    "Codec",
+    "CompressedPlyCodec",
     "CompressionConfig",
     "CompressionReport",
     "CompressionResult",
     "FineTuningConfig",
+    "NpzCodec",
     "Quantiser",
+    "SogCodec",
+    "SpzCodec",
+    "codec",
+    "codec_of",
     "compress",
-    "create_compression_run",
     "fine_tune",
     "report",
 ]
 
 _WHERE = {
+    "CODECS": "codecs",
+    "Codec": "codecs",
+    "CompressedPlyCodec": "codecs",
     "CompressionConfig": "config",
     "CompressionReport": "measurement",
     "CompressionResult": "compressor",
     "FineTuningConfig": "config",
+    "NpzCodec": "codecs",
     "Quantiser": "fine_tuning",
+    "SogCodec": "codecs",
+    "SpzCodec": "codecs",
+    "codec": "codecs",
+    "codec_of": "codecs",
     "compress": "compressor",
-    "create_compression_run": "compressor",
     "fine_tune": "fine_tuning",
     "report": "measurement",
 }

@@ -22,7 +22,7 @@ from leansplat.compression.fake_quantisation import MovingRange, fake_quantise, 
 from leansplat.compression.state import said_origin
 from leansplat.compression.unit_rows import unit_rows
 from leansplat.compression.vector_quantisation import Table
-from leansplat.engines.cpu.packed import PackedGaussians, pack
+from leansplat.engines.shared import SharedGaussians
 from leansplat.formats import c3dgs_npz
 from leansplat.formats.c3dgs_coding import QUANTISED, WIDEST, ClusteredGaussians, Encoded, encode
 from leansplat.gaussians import WORLD, Gaussians, Origin
@@ -71,19 +71,18 @@ class ClusteredQuantiser:
         self.step(latents, 0)
         return latents
 
-    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
         floats = self._clustered(latents)
         rounded: dict[str, Any] = {
             name: fake_quantise(getattr(floats, name), moving.affine) for name, moving in self._ranges.items()
         }
         decoded = replace(floats, xyz=half_precision(floats.xyz), **rounded)
         if self._feature_indices is None:
-            return pack(decoded.gaussians())
-        # Packing looks up the colours, so that no tensor holds a copy of them for each Gaussian.
+            return SharedGaussians(decoded.gaussians())
         none = torch.zeros(len(decoded.xyz), 1, 3)
         shapes = replace(decoded, features_dc=none, features_rest=none[:, :0], feature_indices=None).gaussians()
         tables = {"sh0": decoded.features_dc, "shN": decoded.features_rest}
-        return pack(shapes, {name: (table, self._feature_indices) for name, table in tables.items()})
+        return SharedGaussians(shapes, {name: (table, self._feature_indices) for name, table in tables.items()})
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
         return {

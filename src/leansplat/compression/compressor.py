@@ -1,16 +1,16 @@
 """`compress`: a scene becomes a small file, trained through what that file can say.
 
-    scene -> (drop what no view sees) -> latents of the format -> fine-tuning through its rounding -> file
+    scene -> (drop what no view sees) -> latents of the codec -> fine-tuning through its rounding -> file
 
-The suffix chooses: `.npz` is the format of Niedermayr et al. 2024, whose tables of colours and shapes are clustered by
-sensitivity; `.sog`, `.spz` and `.compressed.ply` are open formats. What counts is the file: the result is what a reader
-makes of it.
+The suffix chooses the codec, unless one is given: see `leansplat.compression.codecs`. What counts is the file: the
+result is what a reader makes of it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,21 +20,19 @@ from torch import Tensor
 
 from leansplat import formats
 from leansplat.captures.capture import Capture
+from leansplat.compression.codecs import Codec, codec_of
 from leansplat.compression.config import CompressionConfig
 from leansplat.compression.fine_tuning import fine_tune
-from leansplat.compression.format_quantiser import SUFFIXES
-from leansplat.compression.preparation import kept_degrees, prepared
-from leansplat.engines.cpu.packed import MEANS
-from leansplat.errors import CaptureError, InputError, SceneFileError
+from leansplat.compression.preparation import kept_degrees, subject
+from leansplat.errors import InputError, RunError, SceneFileError
 from leansplat.files import clear_abandoned
-from leansplat.formats import c3dgs_npz
 from leansplat.gaussians import WORLD, Gaussians
-from leansplat.origin import warn_if_apart
-from leansplat.provenance import trained_with, warn_of_another_background
-from leansplat.pruning.start import create_run_from, start_from
-from leansplat.runs import Run, alone_at_work, run_to_resume
-from leansplat.training import loop
-from leansplat.training.loop import Progress
+from leansplat.progress import Progress
+from leansplat.runs import Run, alone_at_work
+from leansplat.training.session import Part, open_session
+
+_ONCE_TOGETHER = ("colors", "shapes", "sh_loss", "palette_size")
+"""Options of codecs that config.json had among all other settings of a compression, up to version 0.1."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class CompressionResult:
         plain: what the file would be without fine-tuning, read again; `gaussians` where there was no fine-tuning.
         plain_bytes: its size.
         seconds: time spent fine-tuning, over all sittings.
+        codec: the kind of file, with its options.
     """
 
     gaussians: Gaussians
@@ -58,16 +57,19 @@ class CompressionResult:
     plain: Gaussians
     plain_bytes: int
     seconds: float
+    codec: Codec
 
 
 @alone_at_work
 def compress(
     scene: Gaussians | str | os.PathLike[str],
-    capture: Capture | None,
+    capture: Capture | str | os.PathLike[str] | None,
     path: str | os.PathLike[str],
     config: CompressionConfig | None = None,
-    run: Run | str | os.PathLike[str] | None = None,
+    run: str | os.PathLike[str] | None = None,
     *,
+    codec: Codec | None = None,
+    engine: str | None = None,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -77,72 +79,81 @@ def compress(
 
     Args:
         scene: Gaussians, a scene file of any tool, or a run folder.
-        capture: photos with cameras, whose test views are not touched; None to encode the scene as it is.
-        path: the file to write, with the suffix .npz, .sog, .spz or .compressed.ply.
-        config: how.
-        run: where to keep log and checkpoints, and the file without fine-tuning as `plain` with the suffix: a run made
-            by `create_compression_run`, or a folder to make one in.
-        settings: further ones to record in a run that is made, see `create_compression_run`.
+        capture: photos with cameras, or the folder of a capture, which is loaded as the scene was trained; its test
+            views are not touched. None to encode the scene as it is.
+        path: the file to write, with the suffix of a codec: .npz, .sog, .spz, .compressed.ply, or one of your own.
+        config: how, whatever the kind of file; by default `CompressionConfig()`, or the run's own when resuming.
+        codec: the kind of file, with its options: one of `CODECS` or any other; by default the one of the suffix as it
+            is, or the run's own when resuming.
+        run: folder to make a run in, which keeps log and checkpoints, and the file without fine-tuning as `plain` with
+            the suffix.
+        engine: what renders, a name in `leansplat.engines.ENGINES`: by default "cpu", or what the run began with.
+        settings: further ones to record in the run's config.json, as JSON: where the capture is, its downscale.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: whether the file, and an earlier run in the folder, may be replaced. The scene never is.
         progress: of finding what the photos show, of clustering, and of fine-tuning, one after the other; see
-            `training.loop.Progress`.
+            `leansplat.progress.Progress`.
 
     Raises:
         InputError: the scene cannot be used, or the file cannot be written.
         CaptureError: the capture has no training views.
         RunError: the run folder is in use, or does not fit what is to be resumed.
     """
-    path, config = Path(path), config or CompressionConfig()
-    suffix = _suffix(path)
+    path = Path(path)
+    fitting = _fitting(path, codec)
     _check_output(scene, path, overwrite=overwrite)
     if capture is None:
+        config = config or CompressionConfig()
         if config.drop_unseen or run is not None:
             raise InputError("without a capture there are no views to train on; give one, or no run and no drop_unseen")
-        return _encode(scene, path, config, overwrite=overwrite)
-    if not capture.train:
-        raise CaptureError(f"capture {capture.name} has no training views; check its split")
-    if not isinstance(scene, Gaussians):
-        warn_of_another_background(trained_with(scene), capture.background)
-    start = start_from(scene, capture.extent, config.fine_tuning.seed)
-    packed = start.state.optimizer.packed
-    warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
-    begun = run_to_resume(run) if resume else None
-    if begun is not None:
-        run = begun
+        return _encode(scene, path, fitting, config, overwrite=overwrite)
+    session = open_session(
+        "compress",
+        capture,
+        {
+            "compression": Part(config, CompressionConfig, CompressionConfig),
+            "codec": Part(codec, type(fitting), lambda: fitting),
+        },
+        run,
+        scene=scene,
+        engine=engine,
+        settings=settings,
+        resume=resume,
+        overwrite=overwrite,
+        before=lambda begun: _with_codec_apart(begun, fitting),
+    )
+    if resume:
         clear_abandoned(path.resolve().parent)
-        loop.check_resumable(run, "compress", {"compression": config}, capture)
-    elif run is not None and not isinstance(run, Run):
-        run = create_compression_run(run, scene, capture, config, settings=settings, overwrite=overwrite)
-    if run is not None and start.sha256 is not None:
-        run.check_input("scene", start.sha256)
-    if begun is not None and not begun.checkpoints():
-        begun.cut_log(-1)
-
+    capture, made = session.capture, session.run
+    config, codec = session.settings(CompressionConfig), session.settings(type(fitting))
+    original = session.start.state.gaussians()
     with TemporaryDirectory() as temporary:
-        plain = (run.folder if run is not None else Path(temporary)) / f"plain{suffix}"
-        begins = begun is None or not begun.checkpoints()
-        gaussians, quantiser = prepared(start, capture, config, run, suffix, progress, begins=begins)
+        plain = Path(temporary) / f"plain{codec.suffix}" if made is None else made.plain_path(codec.suffix)
+        if session.checkpoint is None:
+            ready = codec.prepare(subject(original, capture, config, progress, session.engine))
+            gaussians, quantiser = ready.gaussians, ready.quantiser
+            dropped = len(original) - len(gaussians)
+            session.log("prepared", 0, gaussians=len(gaussians), dropped=dropped, **ready.told)
+        else:
+            gaussians, quantiser = None, codec.quantiser(config.fine_tuning.steps)
 
         def write_plain(latents: Mapping[str, Tensor]) -> None:
-            try:
+            with _refused_by_name(path):
                 quantiser.write(latents, plain, overwrite=True)
-            except ValueError as error:
-                raise SceneFileError(f"{path} cannot hold this scene: {error}; choose another format") from error
 
         tuned = fine_tune(
             gaussians,
             capture,
             quantiser,
             config.fine_tuning,
-            run,
-            recipe=start.training,
-            resume=begun is not None,
+            made,
+            recipe=session.start.training,
+            engine=session.engine,
+            checkpoint=session.checkpoint,
             progress=progress,
             begun=write_plain,
         )
         quantiser.write(tuned.latents, path, overwrite=overwrite)
-        original = start.state.gaussians()
         formats.say_losses(original, path)
         result = CompressionResult(
             gaussians=_read(path, original),
@@ -152,35 +163,10 @@ def compress(
             plain=_read(plain, original),
             plain_bytes=formats.scene_bytes(plain),
             seconds=tuned.seconds,
+            codec=codec,
         )
-    if run is not None:
-        run.log("finished", config.fine_tuning.steps, gaussians=len(result.gaussians), bytes=result.bytes)
+    session.log("finished", config.fine_tuning.steps, gaussians=len(result.gaussians), bytes=result.bytes)
     return result
-
-
-def create_compression_run(
-    folder: str | os.PathLike[str],
-    scene: Gaussians | str | os.PathLike[str],
-    capture: Capture,
-    config: CompressionConfig,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> Run:
-    """Make the run folder of a compression.
-
-    Args:
-        settings: further ones to record, as JSON: where the capture is, its downscale.
-        overwrite: see `create_run`.
-
-    Raises:
-        InputError: the scene cannot be used, or lies in the folder that the run would replace.
-        RunError: the folder is in use, or cannot be made.
-    """
-    seed = config.fine_tuning.seed
-    return create_run_from(
-        scene, folder, "compress", capture, {"compression": config}, seed, settings=settings, overwrite=overwrite
-    )
 
 
 def _read(path: Path, original: Gaussians) -> Gaussians:
@@ -189,11 +175,41 @@ def _read(path: Path, original: Gaussians) -> Gaussians:
     return replace(scene, origin=original.origin) if scene.origin == WORLD else scene
 
 
-def _suffix(path: Path) -> str:
-    for suffix in (*c3dgs_npz.FORMAT.suffixes, *SUFFIXES):
-        if path.name.lower().endswith(suffix):
-            return suffix
-    raise InputError(f"{path} ends in none of {', '.join(SUFFIXES)} and .npz; compression writes these formats")
+def _fitting(path: Path, codec: Codec | None) -> Codec:
+    """The codec to write a file with, by default the one of its suffix."""
+    if codec is None:
+        return codec_of(path)()
+    if not path.name.lower().endswith(codec.suffix):
+        raise InputError(f"{path} does not end in {codec.suffix}, which {type(codec).__name__} writes; rename it")
+    return codec
+
+
+def _with_codec_apart(run: Run, codec: Codec) -> Run:
+    """A run with the settings of its codec by themselves: earlier versions had those of all codecs among the others.
+
+    Raises:
+        RunError: it is a run of another codec.
+    """
+    recorded = run.config["settings"]
+    if "codec" not in recorded:
+        together = recorded.get("compression", {})
+        options = {name: together[name] for name in _ONCE_TOGETHER if name in together}
+        others = {name: value for name, value in together.items() if name not in options}
+        own = {name: value for name, value in options.items() if name in codec.to_json()}
+        recorded = {**recorded, "compression": others, "codec": own}
+    suffix = recorded["codec"].get("suffix", codec.suffix)
+    if suffix != codec.suffix:
+        raise RunError(f"{run.folder} is of another file format ({suffix}); resume it with that or start a new run")
+    return replace(run, config={**run.config, "settings": recorded})
+
+
+@contextmanager
+def _refused_by_name(path: Path) -> Iterator[None]:
+    """Say of which file it is where a codec finds that it cannot hold the scene."""
+    try:
+        yield
+    except ValueError as error:
+        raise SceneFileError(f"{path} cannot hold this scene: {error}; choose another format") from error
 
 
 def _check_output(scene: Gaussians | str | os.PathLike[str], path: Path, *, overwrite: bool) -> None:
@@ -204,13 +220,20 @@ def _check_output(scene: Gaussians | str | os.PathLike[str], path: Path, *, over
         raise InputError(f"{path} cannot be written because its folder does not exist; create it first.")
     if not isinstance(scene, Gaussians) and path.resolve() == formats.scene_path(scene).resolve():
         raise InputError(f"{path} is the scene itself, which would be lost; choose another name.")
+    formats.format_of(path)  # which is to read it
 
 
 def _encode(
-    scene: Gaussians | str | os.PathLike[str], path: Path, config: CompressionConfig, *, overwrite: bool
+    scene: Gaussians | str | os.PathLike[str],
+    path: Path,
+    codec: Codec,
+    config: CompressionConfig,
+    *,
+    overwrite: bool,
 ) -> CompressionResult:
     original = scene if isinstance(scene, Gaussians) else formats.read(scene)
     rounded = kept_degrees(original.finite_equivalent(), config)
-    formats.write(rounded, path, overwrite=overwrite, sog_palette_size=config.palette_size)
+    with _refused_by_name(path):
+        codec.write(rounded, path, overwrite=overwrite)
     read, size = _read(path, original), formats.scene_bytes(path)
-    return CompressionResult(read, path, size, original, read, size, 0.0)
+    return CompressionResult(read, path, size, original, read, size, 0.0, codec)

@@ -1,26 +1,25 @@
-"""`CompressionConfig`: how a scene becomes a small file; a sentence a field.
+"""`CompressionConfig`: how a scene becomes a small file of any kind; a sentence a field.
 
-What only an .npz has (tables of colours and shapes) defaults to the values of Niedermayr et al. 2024.
+What can be chosen of one kind of file are the fields of its `Codec`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
+from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.seeds import check_seed
-from leansplat.training.config import MOST_STEPS
+from leansplat.training.lengths import MOST_STEPS
 
 
 @dataclass(frozen=True)
-class TableConfig:
+class TableConfig(Config):
     """How vectors are clustered.
 
     Raises:
-        InputError: a value is outside the range its description gives.
+        InputError: a value is of another type or outside the range its description gives.
     """
 
     steps: int
@@ -39,6 +38,7 @@ class TableConfig:
     """What is left of a centre's past after a step, from 0 (none: Lloyd's k-means) to below 1."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("steps", "batch", "size"):
             if getattr(self, name) < 1:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give 1 or more")
@@ -49,11 +49,11 @@ class TableConfig:
 
 
 @dataclass(frozen=True)
-class FineTuningConfig:
+class FineTuningConfig(Config):
     """How long a scene is fine-tuned through a file's quantiser.
 
     Raises:
-        InputError: a value is outside the range its description gives.
+        InputError: a value is of another type or outside the range its description gives.
     """
 
     steps: int = 5000
@@ -73,6 +73,7 @@ class FineTuningConfig:
     """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, least in (("steps", 0), ("checkpoint_every", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give {least} or more")
@@ -86,77 +87,30 @@ class FineTuningConfig:
         if not 0 <= self.final_rate <= 1:
             raise InputError(f"setting final_rate is {self.final_rate}; give 0 to 1")
 
-    def to_json(self) -> dict[str, Any]:
-        """The settings as a dict that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> FineTuningConfig:
-        """The config that `to_json` made `settings` of.
-
-        Raises:
-            InputError: a setting is unknown or out of range. One that is missing is newer than the run it comes from.
-        """
-        return cls(**_known(cls, settings))
-
 
 @dataclass(frozen=True)
-class CompressionConfig:
+class CompressionConfig(Config):
     """How a scene is compressed.
 
     Raises:
-        InputError: a value is outside the range its description gives.
+        InputError: a value is of another type or outside the range its description gives.
     """
-
-    colors: TableConfig = field(default_factory=lambda: TableConfig(steps=100, batch=2**18, keep_above=6e-7))
-    """In an .npz, clustering of colours: all spherical harmonics coefficients of a Gaussian."""
-
-    shapes: TableConfig = field(default_factory=lambda: TableConfig(steps=800, batch=2**20, keep_above=3e-6))
-    """In an .npz, clustering of shapes: covariances normalised by their trace."""
 
     drop_unseen: bool = False
     """Remove the Gaussians whose colour has no effect on any training view."""
 
     fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
-    """Training through what the file can say; its seed is that of the clustering, too."""
+    """Training through what the file can say; its seed is that of all that is drawn before, too."""
 
     sh_degree: int | None = None
     """Highest degree of spherical harmonics to keep, 0 to 3; all by default."""
 
-    sh_loss: float = 1.5
-    """In a .sog or .spz, what coarser spherical harmonics may cost on training views before fine-tuning, in dB of PSNR,
-    at least 0, for which they are as fine as the format can say."""
-
-    palette_size: int | None = None
-    """In a .sog, entries of the palette of spherical harmonics, 1 to 65,536; by default as `sh_loss` allows, without a
-    capture about one a Gaussian."""
-
     def __post_init__(self) -> None:
-        for name, least, most in (("sh_degree", 0, 3), ("palette_size", 1, 65_536)):
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise InputError(f"setting {name} is {value}; give {least} to {most}")
-        if not (math.isfinite(self.sh_loss) and self.sh_loss >= 0):
-            raise InputError(f"setting sh_loss is {self.sh_loss}; give a finite number that is not negative")
+        super().__post_init__()
+        if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
+            raise InputError(f"setting sh_degree is {self.sh_degree}; give 0 to 3")
 
-    def to_json(self) -> dict[str, Any]:
-        """The settings as a dict that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> CompressionConfig:
-        """The config that `to_json` made `settings` of; errors as for `FineTuningConfig.from_json`."""
-        values = dict(_known(cls, settings))
-        for name in ("colors", "shapes"):
-            if name in values:
-                values[name] = TableConfig(**_known(TableConfig, values[name]))
-        if "fine_tuning" in values:
-            values["fine_tuning"] = FineTuningConfig.from_json(values["fine_tuning"])
-        return cls(**values)
-
-
-def _known(config: type, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    unknown = sorted(set(settings) - {entry.name for entry in fields(config)})
-    if unknown:
-        raise InputError(f"there are no compression settings {', '.join(unknown)}")
-    return settings
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+        return self.fine_tuning.seed

@@ -10,22 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from leansplat import engines
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.config import FineTuningConfig
 from leansplat.compression.state import FineTuningState, read_state, write_state
-from leansplat.engines.cpu import PackedGaussians, render
+from leansplat.engines.engine import Background, Engine
+from leansplat.engines.shared import SharedGaussians
 from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.loss import photometric_loss
+from leansplat.progress import Progress
 from leansplat.runs import Run
 from leansplat.training import loop
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loop import Progress
 
 
 class Quantiser(Protocol):
@@ -41,7 +44,7 @@ class Quantiser(Protocol):
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
         """Latents of a scene to start from, not shared with its tensors; sets the own state for the first step."""
 
-    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
         """The scene that a decoder would give, row by row the same Gaussians every time.
 
         Differentiable in the latents, straight through what has no useful gradient. Does not change the own state.
@@ -85,7 +88,8 @@ def fine_tune(
     run: Run | None = None,
     *,
     recipe: TrainingConfig | None = None,
-    resume: bool = False,
+    engine: str = "cpu",
+    checkpoint: Path | None = None,
     progress: Progress | None = None,
     begun: Callable[[Mapping[str, Tensor]], None] | None = None,
 ) -> FineTuningResult:
@@ -96,9 +100,10 @@ def fine_tune(
         quantiser: the format; its state moves along.
         run: gets log and checkpoints, or None.
         recipe: learning rates and the weight of SSIM; those of 3DGS by default.
-        resume: go on from the last checkpoint of `run`, which the caller has found to be of these settings
-            (`training.loop.check_resumable`); from the start when it has none.
-        progress: see `training.loop.Progress`.
+        engine: what renders, a name in `engines.ENGINES`.
+        checkpoint: the last one of `run`, to go on from, which the caller has found to be of these settings; see
+            `training.session`. None to begin.
+        progress: see `leansplat.progress.Progress`.
         begun: told the latents before the first step; not when a checkpoint is resumed.
 
     Raises:
@@ -108,13 +113,12 @@ def fine_tune(
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
     recipe = recipe or TrainingConfig()
-    steps = run.checkpoints() if resume and run is not None else []
-    if run is not None and steps:
-        state, tensors = read_state(run.checkpoint_path(steps[-1]))
+    if run is not None and checkpoint is not None:
+        state, tensors = read_state(checkpoint)
         try:
             quantiser.load(tensors)
         except (ValueError, KeyError) as error:
-            raise RunError(f"{run.checkpoint_path(steps[-1])} is of another file format; start a new run") from error
+            raise RunError(f"{checkpoint} is of another file format; start a new run") from error
         loop.go_back(run, state.step)
     elif scene is None:
         raise RunError("there is no checkpoint to resume and no scene to start from; give the scene")
@@ -123,13 +127,14 @@ def fine_tune(
         if begun is not None:
             begun(latents)
         state = FineTuningState.begin(latents, len(scene), config.seed)
+    renders = engines.named(engine)
     rates = {**quantiser.rates(recipe), "means": config.position_rate * capture.extent}
 
     def one_step() -> float:
         left = _share_of_rates(state.step / config.steps, config.final_rate)
         state.set_rates({name: left * rate for name, rate in rates.items()})
         view = capture.train[state.next_view(len(capture.train))]
-        return _step(state, quantiser, view, capture.background, recipe.ssim_weight)
+        return _step(state, quantiser, renders, view, capture.background, recipe.ssim_weight)
 
     loop.run_steps(
         state,
@@ -152,13 +157,14 @@ def _share_of_rates(done: float, final: float) -> float:
 def _step(
     state: FineTuningState,
     quantiser: Quantiser,
+    engine: Engine,
     view: View,
-    background: tuple[float, float, float],
+    background: Background,
     ssim_weight: float,
 ) -> float:
     """Render a view of the decoded scene, compare it with its photo, update every latent; returns the loss."""
-    image = render(quantiser.render_parameters(state.latents), view.camera, background=background).image
-    loss = photometric_loss(image, view.photo, ssim_weight, view.mask)
+    image = engine.render(quantiser.render_parameters(state.latents), view.camera, background=background).image
+    loss = photometric_loss(image.cpu(), view.photo, ssim_weight, view.mask)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise RunError(f"the loss is {value} at step {state.step + 1}, view {view.name}; check that photo")

@@ -16,13 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from leansplat.arrays import AnyScene, GaussianArrays
 from leansplat.clustering import nearest_codes
 from leansplat.compression.fake_quantisation import straight_through
 from leansplat.compression.fine_tuning import Quantiser
 from leansplat.compression.state import said_origin
-from leansplat.engines.cpu.packed import PackedGaussians, pack
-from leansplat.formats import compressed_ply, sog, spz
+from leansplat.engines.shared import SharedGaussians
+from leansplat.formats import sog, spz
 from leansplat.formats.fidelity import report_rows
+from leansplat.formats.format import Format
 from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, Origin
 from leansplat.training.config import TrainingConfig
 
@@ -56,43 +58,32 @@ class FileQuantiser(Quantiser, Protocol):
         """
 
 
-SUFFIXES = (".sog", ".spz", ".compressed.ply")
-"""Of the formats that have a quantiser here."""
+class Coding(Protocol):
+    """A format that codes each Gaussian by itself: a module of `leansplat.formats`, or an object with its functions."""
 
+    FORMAT: Format
 
-def format_quantiser(
-    suffix: str,
-    *,
-    steps: int = 0,
-    sh_weights: np.ndarray | None = None,
-    palette_size: int | None = None,
-    sh_steps: np.ndarray | None = None,
-    seed: int = 0,
-) -> RowQuantiser:
-    """The quantiser of a format, one of `SUFFIXES`.
+    def arranged(self, gaussians: AnyScene) -> tuple[GaussianArrays, np.ndarray]:
+        """A scene, with invisible Gaussians where the format needs some, and (M,) the rows in the order of the file."""
 
-    Args:
-        steps: how long fine-tuning takes; codebooks come to rest at four fifths of it.
-        sh_weights, palette_size, seed: of SOG, as `formats.sog.fit` takes them.
-        sh_steps: of SPZ, as `formats.spz.encode` takes them.
-    """
-    match suffix:
-        case ".sog":
-            return SogQuantiser(steps=steps, weights=sh_weights, palette_size=palette_size, seed=seed)
-        case ".spz":
-            return SpzQuantiser(sh_steps)
-        case _:
-            return RowQuantiser(compressed_ply)
+    def encode(self, gaussians: AnyScene, *, order: np.ndarray) -> Any:
+        """What the file says of a scene."""
+
+    def decode(self, encoded: Any) -> GaussianArrays:
+        """The scene that a reader of the file gets."""
+
+    def write_encoded(self, encoded: Any, path: Path, *, overwrite: bool) -> None:
+        """Write the file."""
 
 
 class RowQuantiser:
     """A format that codes each Gaussian by itself; latents are the scene's tensors, in the order of the file.
 
     Args:
-        coding: a module of `leansplat.formats` with `arranged`, `encode`, `decode` and `write_encoded`.
+        coding: the format.
     """
 
-    def __init__(self, coding: Any) -> None:
+    def __init__(self, coding: Coding) -> None:
         self._coding = coding
         self._antialiased = False
         self._origin: Origin = WORLD
@@ -109,8 +100,8 @@ class RowQuantiser:
         ordered = gaussians[order]
         return {name: getattr(ordered, name).detach().clone() for name in TENSOR_NAMES}
 
-    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
-        return pack(self._straight_through(latents, self._decoded(latents)))
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
+        return SharedGaussians(self._straight_through(latents, self._decoded(latents)))
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
         return {
@@ -161,11 +152,12 @@ class SpzQuantiser(RowQuantiser):
 
     Args:
         sh_steps: of the Gaussians that it begins with, as `formats.spz.encode` takes them.
+        options: of the file, whose bits count where there are no steps; the usual ones by default.
     """
 
-    def __init__(self, sh_steps: np.ndarray | None = None) -> None:
+    def __init__(self, sh_steps: np.ndarray | None = None, options: spz.SpzOptions | None = None) -> None:
         super().__init__(spz)
-        self._sh_steps = sh_steps
+        self._sh_steps, self._options = sh_steps, options or spz.SpzOptions()
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
         if self._sh_steps is not None:
@@ -181,8 +173,11 @@ class SpzQuantiser(RowQuantiser):
         self._sh_steps = tensors["sh_steps"].numpy() if "sh_steps" in tensors else None
 
     def _encoded(self, latents: Mapping[str, Tensor]) -> spz.Encoded:
-        order = np.arange(len(latents["means"]))
-        return spz.encode(self._gaussians(latents), sh_steps=self._sh_steps, order=order)
+        order, bits = np.arange(len(latents["means"])), self._options.sh_bits
+        return spz.encode(self._gaussians(latents), sh_bits=bits, sh_steps=self._sh_steps, order=order)
+
+    def write(self, latents: Mapping[str, Tensor], path: Path, *, overwrite: bool = False) -> None:
+        spz.write_encoded(self._encoded(latents), path, overwrite=overwrite, version=self._options.version)
 
 
 class SogQuantiser(RowQuantiser):
@@ -221,13 +216,13 @@ class SogQuantiser(RowQuantiser):
         self._mass = np.bincount(self._labels, weights, len(fitted.palette))
         return {**latents, "shN": torch.from_numpy(fitted.palette_values())}
 
-    def render_parameters(self, latents: Mapping[str, Tensor]) -> PackedGaussians:
+    def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
         entries = latents["shN"] if latents["shN"].numel() else latents["shN"].detach()
         codes = nearest_codes(entries.detach().numpy(), self._codebooks.shN)
         palette = straight_through(entries, torch.from_numpy(self._codebooks.shN[codes]))
         decoded = self._decoded({**latents, "shN": entries[:, :0]})
         rounded = self._straight_through({**latents, "shN": decoded.shN}, decoded)
-        return pack(rounded, {"shN": (palette, torch.from_numpy(self._labels.astype(np.int64)))})
+        return SharedGaussians(rounded, {"shN": (palette, torch.from_numpy(self._labels.astype(np.int64)))})
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
         return {**super().rates(recipe), "shN": _PALETTE_RATE * recipe.shN_rate}

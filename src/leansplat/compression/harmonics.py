@@ -8,6 +8,7 @@ proportional to the root of its weight, for which the squared error in the image
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,13 +16,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from leansplat import engines
 from leansplat.captures.capture import Capture
-from leansplat.compression.sensitivity import Sensitivity
-from leansplat.engines.cpu import render
-from leansplat.engines.cpu.packed import pack
+from leansplat.engines.sensitivity import Sensitivity
+from leansplat.errors import InputError
 from leansplat.formats import sog, spz
 from leansplat.gaussians import Gaussians
-from leansplat.metrics.psnr import psnr
+from leansplat.scoring import view_scores
 
 _VIEWS = 8
 _LEAST_WEIGHT = 0.05
@@ -44,20 +45,27 @@ def color_weights(found: Sensitivity) -> np.ndarray:
     return (_LEAST_WEIGHT + weights / max(weights.mean(), np.finfo(np.float64).tiny)).astype(np.float32)
 
 
-def loss_on_photos(gaussians: Gaussians, capture: Capture) -> Loss:
+def loss_on_photos(gaussians: Gaussians, capture: Capture, engine: str = "cpu") -> Loss:
     """By how much the PSNR of at most eight training views, spread evenly, falls from that of `gaussians`."""
     count = min(_VIEWS, len(capture.train))
     views = [capture.train[number * len(capture.train) // count] for number in range(count)]
 
-    @torch.inference_mode()
     def mean_psnr(scene: Gaussians) -> float:
-        packed = pack(scene)
-        images = (render(packed, view.camera, background=capture.background).image for view in views)
-        pairs = zip(images, views, strict=True)
-        return statistics.fmean(psnr(image, view.photo / 255, view.mask) for image, view in pairs)
+        scores = view_scores(engines.named(engine).renderer(scene), views, capture.background)
+        return statistics.fmean(score.psnr for score in scores)
 
     before = mean_psnr(gaussians)
     return lambda scene: before - mean_psnr(scene)
+
+
+def check_loss(name: str, most: float) -> None:
+    """Refuse what a codec's option of this name cannot be, in dB.
+
+    Raises:
+        InputError: it is not a finite number, or negative.
+    """
+    if not (math.isfinite(most) and most >= 0):
+        raise InputError(f"setting {name} is {most}; give a finite number that is not negative")
 
 
 def smallest_palette(gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: float, *, seed: int = 0) -> int:

@@ -12,7 +12,6 @@ from typing import Any
 
 from leansplat.captures.capture import Capture
 from leansplat.compression.compressor import CompressionResult
-from leansplat.compression.parts import bytes_of_parts
 from leansplat.evaluation import Evaluation, LpipsNet, evaluate
 
 _NORMALS = 3
@@ -40,7 +39,7 @@ class CompressionReport:
         bytes: of the file.
         plain_bytes: of the file without fine-tuning.
         ply_bytes: of the vertices of the scene given, as 3DGS writes them to a .ply.
-        parts: bytes by part of the file, as `bytes_of_parts` gives them.
+        parts: bytes by part of the file, as its codec's `bytes_by_part` gives them.
         gaussians: in the file.
         original, plain, compressed: quality of the scene given, of the file without fine-tuning, of the file; None
             where there are no held-out views.
@@ -109,7 +108,7 @@ def report(result: CompressionResult, capture: Capture | None, *, lpips: LpipsNe
         bytes=result.bytes,
         plain_bytes=result.plain_bytes,
         ply_bytes=4 * (result.original.parameters_per_gaussian + _NORMALS) * len(result.original),
-        parts=bytes_of_parts(result.path),
+        parts=result.codec.bytes_by_part(result.path),
         gaussians=len(result.gaussians),
         original=original,
         plain=plain,

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from leansplat.engines.cpu.adam_kernel import BETA1, BETA2, EPSILON
+from leansplat.engines.adam import BETA1, BETA2, EPSILON
 from leansplat.errors import RunError
 from leansplat.files import replacing
 from leansplat.gaussians import WORLD, Origin

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from leansplat.clustering import add_up, kmeans, nearest
 from leansplat.compression.config import TableConfig
-from leansplat.training.loop import Progress
+from leansplat.progress import Progress
 
 Floats = NDArray[np.float32]
 

@@ -8,6 +8,7 @@ plausible, and a file counts only if its bytes have its size and CRC-32.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -61,7 +62,7 @@ class Member:
 
 
 class Archive:
-    """A zip archive; use it in a `with` block.
+    """A zip archive; `close` it in the end.
 
     Args:
         url: its address.
@@ -88,14 +89,13 @@ class Archive:
             self._size = source.seek(0, os.SEEK_END)
             self._open = stack.pop_all()
 
-    def __enter__(self) -> Archive:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Give the connection or the file back."""
         self._open.close()
 
-    def members(self, folder: str, parts: Collection[str] | None = None) -> list[Member]:
-        """The files below `folder`; with `parts`, only those in its folders of these names, none of which is empty."""
+    def members(self, folder: str, needed: Collection[str] | None = None) -> list[Member]:
+        """The files below `folder`; with `needed`, those whose names match one of these patterns whole, and some must
+        match each."""
         starts = sorted({info.header_offset for info in self._zip.infolist()} | {self._zip.start_dir})
         members: dict[str, Member] = {}
         for info in self._zip.infolist():
@@ -109,12 +109,12 @@ class Archive:
                 problem = "is there twice"
             if problem is not None:
                 raise LeansplatError(f"{self.place}: {info.filename!r} {problem}; nothing of this archive is used.")
-            if parts is None or name.split("/")[0] in parts:
+            if needed is None or any(re.fullmatch(pattern, name) for pattern in needed):
                 stop = starts[bisect_right(starts, info.header_offset)]
                 members[name] = Member(name, info.file_size, info.CRC, info.header_offset, stop, info)
-        for part in parts or [""]:
-            if not any(name.startswith(part) for name in members):
-                raise LeansplatError(f"{self.place} has no files in {folder}/{part}; the publisher has changed it.")
+        for pattern in needed or [""]:
+            if not any(re.fullmatch(pattern or ".+", name) for name in members):
+                raise LeansplatError(f"{self.place} has no files in {folder}/{pattern}; the publisher has changed it.")
         total = sum(member.size for member in members.values())
         if total > _LARGEST_EXPANSION * self._size:
             raise LeansplatError(

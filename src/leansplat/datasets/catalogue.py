@@ -1,20 +1,29 @@
 """The scenes that 3D Gaussian Splatting papers report on, as a table: where each lies and how papers use it.
 
 Thirteen scenes of three datasets, in the publishers' own archives, at the photo sizes and with the split that Trimming
-the Fat takes over from 3DGS (Kerbl et al. 2023). Addresses, folders, sizes of the archives and pages of terms are as
-several public projects state them; nothing was fetched to check them. Authors, years and order are from memory.
+the Fat takes over from 3DGS (Kerbl et al. 2023); and the two captures that the results of this project are of.
+Addresses, folders, sizes of the archives and pages of terms are as several public projects state them; nothing was
+fetched to check them. Authors, years and order are from memory. The files of the fox are as its repository lists them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from leansplat.datasets import fox
+from leansplat.datasets.single_files import KnownFile
 from leansplat.errors import InputError
 
 _GOOGLE = "https://storage.googleapis.com/gresearch/refraw360"
 _MIPNERF360 = f"{_GOOGLE}/360_v2.zip"  # 12,535,427,936 bytes
 _MIPNERF360_EXTRA = f"{_GOOGLE}/360_extra_scenes.zip"  # 4,488,140,217 bytes
 _TANDT_DB = "https://repo-sam.inria.fr/fungraph/3d-gaussian-splatting/datasets/input/tandt_db.zip"  # 682,628,995 bytes
+
+_INSTANT_NGP = f"https://raw.githubusercontent.com/NVlabs/instant-ngp/{fox.COMMIT}"
+_NERF_SYNTHETIC = "https://huggingface.co/datasets/nerfbaselines/nerfbaselines-data/resolve/main/blender"
+
+_BLENDER = (r"transforms_(train|test)\.json", r"train/r_\d+\.png", r"test/r_\d+\.png")
+"""What a capture of a NeRF Blender scene needs; its archive has maps of depth and normals and a third split too."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +33,14 @@ class Scene:
     Args:
         name: as papers write it, such as "garden".
         dataset: name of its dataset, a key of `DATASETS`.
-        archive: address of the zip archive that holds it.
-        folder: its folder in the archive, with forward slashes; a COLMAP capture.
+        archive: address of the zip archive that holds it, or of the folder that holds `folder` with its `files`.
+        folder: its folder in the archive, with forward slashes.
         downscale: for `leansplat.load_capture`: photos have 1/downscale of their full width and height.
         test_every: photos held out for evaluation: the first by name and every n-th after it. `load_capture` splits
-            these captures so.
+            these captures so. None for a capture with a list of its own.
+        patterns: names below `folder` that it needs, as regular expressions; () for a COLMAP capture, which needs the
+            cameras and the photos of this size.
+        files: what it has, where that is not a zip archive.
     """
 
     name: str
@@ -36,7 +48,14 @@ class Scene:
     archive: str
     folder: str
     downscale: int
-    test_every: int = 8
+    test_every: int | None = 8
+    patterns: tuple[str, ...] = ()
+    files: tuple[KnownFile, ...] = ()
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Patterns of the names below `folder` that `load_capture` needs."""
+        return self.patterns or ("sparse/.+", f"{self.photos}/.+")
 
     @property
     def photos(self) -> str:
@@ -107,9 +126,26 @@ DATASETS: dict[str, Dataset] = {
                 _scene("playroom", "db", _TANDT_DB, 1, "db/"),
             ),
         ),
+        Dataset(
+            "instant-ngp",
+            "instant-ngp",
+            "Müller et al. 2022, in NVIDIA's repository",
+            "research and evaluation only, see https://github.com/NVlabs/instant-ngp/blob/master/LICENSE.txt",
+            (Scene("fox", "instant-ngp", _INSTANT_NGP, "data/nerf/fox", 4, patterns=(".+",), files=fox.FILES),),
+        ),
+        Dataset(
+            "nerf-synthetic",
+            "NeRF synthetic",
+            "Mildenhall et al. 2020, published again by NerfBaselines",
+            "the model of the chair, by 1DInc, is CC-0; none that we know of come with its renders",
+            (Scene("chair", "nerf-synthetic", f"{_NERF_SYNTHETIC}/chair.zip", "chair", 4, None, _BLENDER),),
+        ),
     )
 }
 """Datasets by name."""
+
+PAPER = ("mipnerf360", "tandt", "db")
+"""Those that Trimming the Fat reports on."""
 
 
 def find(name: str) -> Scene:

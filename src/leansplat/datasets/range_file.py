@@ -47,21 +47,24 @@ class RangeFile:
 
     Args:
         url: an http or https address.
+        size: bytes of the file, where they are known; all of it is asked for at once then, and a server that sends
+            whole files only will do. 0 lets the first answer tell.
 
     Raises:
-        LeansplatError: here and in `read`: the server cannot be reached, refuses, or sends whole files only.
+        LeansplatError: here and in `read`: the server cannot be reached, refuses, sends whole files only, or has a file
+            of another size.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, size: int = 0) -> None:
         _check_scheme(url)
         self.url = url
-        self.size = 0  # bytes; the first answer tells
+        self.size = size
         self._opener = _opener()
         self._response: addinfourl | None = None
         self._response_position = 0
         self._response_stop = 0
         self._position = 0
-        self._expected = 1
+        self._expected = max(size, 1)
         self._persistently(self._connect)
 
     def expect(self, stop: int) -> None:
@@ -124,6 +127,9 @@ class RangeFile:
         response = self._opener.open(Request(self.url, headers=headers), timeout=_TIMEOUT)
         self._response = response
         answer = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if answer is None and self._position == 0 and response.headers.get("Content-Length", "") == str(self.size):
+            self._response_position, self._response_stop = 0, self.size
+            return
         if answer is None:
             self.close()
             raise LeansplatError(

@@ -8,15 +8,30 @@ continued by asking for it again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
+from typing import Any, Protocol
 
-from leansplat.datasets.archive import Archive, Member
+from leansplat.datasets.archive import Archive
 from leansplat.datasets.catalogue import Scene
+from leansplat.datasets.single_files import SingleFiles
 from leansplat.errors import InputError
+from leansplat.progress import Progress
+
+
+class Member(Protocol):
+    """A file of a scene, wherever it is to be had."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def is_at(self, path: Path) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -42,8 +57,8 @@ class Fetched:
 class _Plan:
     scene: Scene
     folder: Path
-    members: list[Member]
-    missing: list[tuple[Member, Path]]
+    members: Sequence[Member]
+    missing: list[tuple[Any, Path]]
 
     def result(self) -> Fetched:
         return Fetched(self.scene, self.folder, len(self.members), _bytes(self.members), self.missing_bytes)
@@ -60,7 +75,7 @@ def download(
     full: bool = False,
     overwrite: bool = False,
     archives: str | os.PathLike[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Fetched]:
     """Fetch scenes, each into the folder of its name in `folder`: its cameras and its photos at the size papers use.
 
@@ -71,7 +86,7 @@ def download(
         overwrite: replace files that differ from the archive's; otherwise they are an error.
         archives: a folder with archives fetched by other means, under the publishers' file names; an archive that is
             not in it is read over the network.
-        progress: is called with the bytes that are there and the bytes of all scenes.
+        progress: told of the bytes that are there and the bytes of all scenes.
 
     Raises:
         InputError: a folder cannot be used, a file that differs is in the way, or the disk has too little space.
@@ -85,9 +100,11 @@ def download(
     if archives is not None and not Path(archives).is_dir():
         raise InputError(f"{archives} is not a folder; give the one that holds the archives.")
     with ExitStack() as stack:
-        opened: dict[str, Archive] = {}
-        for url in dict.fromkeys(scene.archive for scene in scenes):
-            opened[url] = stack.enter_context(Archive(url, None if archives is None else Path(archives)))
+        opened: dict[str, Archive | SingleFiles] = {}
+        for scene in scenes:
+            if scene.archive not in opened:
+                source = opened[scene.archive] = _open(scene, None if archives is None else Path(archives))
+                stack.callback(source.close)
         plans = [_plan(scene, opened[scene.archive], folder / scene.name, full, overwrite) for scene in scenes]
         _check_space(folder, sum(plan.missing_bytes for plan in plans))
         _make_folders({path.parent for plan in plans for _, path in plan.missing})
@@ -99,7 +116,7 @@ def download(
             nonlocal done
             done += count
             if progress is not None:
-                progress(done, total)
+                progress(done, total, {})
 
         advance(0)
         for url, archive in opened.items():
@@ -107,14 +124,18 @@ def download(
     return [plan.result() for plan in plans]
 
 
-def _plan(scene: Scene, archive: Archive, folder: Path, full: bool, overwrite: bool) -> _Plan:
-    members = archive.members(scene.folder, None if full else ("sparse", scene.photos))
+def _open(scene: Scene, archives: Path | None) -> Archive | SingleFiles:
+    return SingleFiles(scene.archive, scene.files) if scene.files else Archive(scene.archive, archives)
+
+
+def _plan(scene: Scene, archive: Archive | SingleFiles, folder: Path, full: bool, overwrite: bool) -> _Plan:
+    members: Sequence[Member] = archive.members(scene.folder, None if full else scene.needed)
     missing = [(member, folder / member.name) for member in members if not member.is_at(folder / member.name)]
     for member, path in missing:
         if path.exists() and not overwrite:
             raise InputError(
-                f"{path} is not the file {member.info.filename} of {archive.place}; pass --overwrite (overwrite=True) "
-                "to replace it or choose another folder."
+                f"{path} is not the file {scene.folder}/{member.name} of {archive.place}; pass --overwrite "
+                "(overwrite=True) to replace it or choose another folder."
             )
     return _Plan(scene, folder, members, missing)
 

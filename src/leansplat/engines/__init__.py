@@ -1,1 +1,32 @@
-"""Engines: what holds a scene, renders it, and takes training steps on it."""
+"""Engines: what holds a scene, renders it, and takes training steps on it. `engine.py` says what each of them can do.
+
+An engine is a module with an `ENGINE`, by name in `ENGINES`, and imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from leansplat.errors import InputError
+
+if TYPE_CHECKING:
+    from leansplat.engines.engine import Engine
+
+ENGINES = {
+    "cpu": "leansplat.engines.cpu.engine",
+    "torch": "leansplat.engines.torch.engine",
+}
+"""Modules of the engines by the engines' names."""
+
+
+def named(name: str) -> Engine:
+    """The engine of a name in `ENGINES`.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in ENGINES:
+        raise InputError(f"there is no engine {name!r}; give one of {', '.join(ENGINES)}")
+    found: Engine = import_module(ENGINES[name]).ENGINE
+    return found

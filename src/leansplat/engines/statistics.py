@@ -6,7 +6,9 @@ few numbers, which the renderer adds up while it has them at hand: pass one `Vie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,16 +34,30 @@ class ViewStatistics:
     weight_max: Tensor | None = None
 
     @classmethod
-    def zeros(cls, count: int, *, weights: bool = False) -> ViewStatistics:
+    def zeros(cls, count: int, *, weights: bool = False, device: torch.device | str | None = None) -> ViewStatistics:
         """Empty statistics of `count` Gaussians; `weights` asks for blending weights too, a pass each."""
         return cls(
-            views_seen=torch.zeros(count, dtype=torch.int32),
-            max_radius=torch.zeros(count),
-            gradient_sum=torch.zeros(count),
-            weight_sum=torch.zeros(count) if weights else None,
-            weight_max=torch.zeros(count) if weights else None,
+            views_seen=torch.zeros(count, dtype=torch.int32, device=device),
+            max_radius=torch.zeros(count, device=device),
+            gradient_sum=torch.zeros(count, device=device),
+            weight_sum=torch.zeros(count, device=device) if weights else None,
+            weight_max=torch.zeros(count, device=device) if weights else None,
         )
+
+    def __getitem__(self, rows: Tensor) -> ViewStatistics:
+        """Those of the Gaussians at a mask (N,) or at indices (M,)."""
+        return self._map(lambda values: values[rows.to(values.device)])
+
+    def to(self, device: torch.device | str) -> ViewStatistics:
+        """The same statistics on a device; themselves where they are there."""
+        return self._map(lambda values: values.to(device))
 
     def mean_gradient(self) -> Tensor:
         """(N,) mean norm of the screen-space position gradient over the views that see a Gaussian; 0 if none does."""
         return self.gradient_sum / self.views_seen.clamp(min=1)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> ViewStatistics:
+        entries: dict[str, Any] = {
+            name: None if values is None else function(values) for name, values in vars(self).items()
+        }
+        return ViewStatistics(**entries)

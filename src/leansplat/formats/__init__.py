@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leansplat.arrays import WORLD, AnyScene, GaussianArrays
-from leansplat.errors import SceneFileError
+from leansplat.errors import InputError, SceneFileError
 from leansplat.formats import (
     compressed_ply,
     fidelity,
     gltf,
+    gsplat_checkpoint,
     inria_folder,
+    nerfstudio_checkpoint,
     ply,
     sog,
     splat,
@@ -36,6 +38,8 @@ from leansplat.formats.format import (
     warn_of_padding,
     warn_of_rotations,
 )
+from leansplat.formats.sog.options import SogOptions as SogOptions
+from leansplat.formats.spz.options import SpzOptions as SpzOptions
 from leansplat.origin import described, settled, warn_of_steps
 from leansplat.summary import Summary, Tally, summarize
 
@@ -48,6 +52,8 @@ FORMATS: tuple[Format, ...] = (
     spz.FORMAT,
     splat.FORMAT,
     gltf.FORMAT,
+    gsplat_checkpoint.FORMAT,
+    nerfstudio_checkpoint.FORMAT,
     with_torch.INRIA_CHECKPOINT,
     streamed_sog.FORMAT,
     sog.FORMAT,
@@ -132,9 +138,7 @@ def write(
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    spz_version: spz.Version = 3,
-    spz_sh_bits: tuple[int, int] = spz.USUAL_SH_BITS,
-    sog_palette_size: int | None = None,
+    options: object | None = None,
 ) -> int:
     """Write a scene in the format that the suffix of `path` names; the file appears whole or not at all.
 
@@ -144,10 +148,7 @@ def write(
     Args:
         path: the file.
         overwrite: whether a file already there may be replaced.
-        spz_version: version of the format for a .spz file: 3 opens everywhere, 4 is a little smaller.
-        spz_sh_bits: of spherical harmonics in a .spz file, 1 to 8, for degree 1 and for those above.
-        sog_palette_size: entries of the palette of spherical harmonics in a .sog, 1 to 65,536; about one a Gaussian by
-            default.
+        options: what can be chosen of the format, such as `SpzOptions(version=4)`; the usual ones by default.
 
     Returns:
         How many Gaussians the file has. That is not the scene's number where strays were left out, or invisible ones
@@ -155,19 +156,17 @@ def write(
 
     Raises:
         SceneFileError: the suffix is of no known format, or the format cannot hold this scene.
-        InputError: a file is there already and `overwrite` is false, or its folder does not exist, or `spz_sh_bits` are
-            out of range.
+        InputError: a file is there already and `overwrite` is false, or its folder does not exist, or `options` are of
+            another format.
     """
     path = Path(path)
     gaussians = scene.arrays().finite_equivalent()
     chosen = format_of(path)
-    written: Written | None
-    if chosen is spz.FORMAT:
-        written = spz.write(gaussians, path, overwrite=overwrite, version=spz_version, sh_bits=spz_sh_bits)
-    elif chosen is sog.FORMAT:
-        written = sog.write(gaussians, path, overwrite=overwrite, palette_size=sog_palette_size)
-    else:
-        written = chosen.write(gaussians, path, overwrite=overwrite)
+    if options is not None and type(options) is not chosen.options:
+        owner = next((known.name for known in FORMATS if known.options is type(options)), type(options).__name__)
+        raise InputError(f"{path} would be {chosen.name}; leave the options of {owner} out or choose another suffix")
+    given = {} if options is None else {"options": options}
+    written: Written | None = chosen.write(gaussians, path, overwrite=overwrite, **given)
     say_losses(gaussians, path)
     if written is None:
         broken = len(gaussians) - int(gaussians.finite().sum())

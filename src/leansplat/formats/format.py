@@ -43,6 +43,8 @@ class Written:
 
 
 class Writer(Protocol):
+    """Takes `options` besides, of the format's own type, where a `Format` names one."""
+
     def __call__(self, gaussians: GaussianArrays, path: Path, *, overwrite: bool) -> Written | None: ...
 
 
@@ -73,6 +75,7 @@ class Format:
             no magic bytes, which is then picked by suffix alone.
         read, write: as `leansplat.formats.read` and `write`, for this format. `write` returns what became of the scene,
             or None where the file holds its numbers as they were.
+        options: the dataclass of what can be chosen in writing, all of it with defaults; None where there is no choice.
         loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
             not the precision of its numbers. Nothing by default.
         files: all files that the scene at a path is made of, itself first; itself alone by default.
@@ -87,6 +90,7 @@ class Format:
     recognises: Recogniser
     read: Reader
     write: Writer
+    options: type | None = None
     loses: Losses = lambda gaussians: ()
     files: Lister = lambda path: (path,)
     stream: Streamer = lambda path: None

@@ -1,15 +1,11 @@
 """Training checkpoints of 3DGS (`chkpnt30000.pth`), where the authors' code of Trimming the Fat starts: read only.
 
-Such a file is a zip of a pickle and the tensors' bytes. The pickle goes through PyTorch's restricted unpickler, which
-calls nothing but what rebuilds tensors; the tensors are mapped, so that none takes memory before its size is checked.
+`torch_file` reads them without running anything that is in them.
 """
 
 from __future__ import annotations
 
 import math
-import struct
-import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +18,8 @@ from torch import Tensor
 
 from leansplat.arrays import GaussianArrays
 from leansplat.errors import SceneFileError
-from leansplat.formats.format import opened, report_nonfinite, report_padding
+from leansplat.formats import torch_file
+from leansplat.formats.format import report_nonfinite, report_padding
 from leansplat.formats.surfels import log_thickness, report_flat
 from leansplat.formats.with_torch import INRIA_CHECKPOINT as FORMAT
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
@@ -129,31 +126,6 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-class _NumpyType:
-    """Stands in for `numpy.dtype`, of which a file may ask for two numbers' types and nothing else."""
-
-    def __init__(self, code: str, *_: Any) -> None:
-        self.layout = {"f4": "<f", "f8": "<d"}[code]
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if state[1] != "<":
-            raise ValueError("a number that is not little endian")
-
-
-def _numpy_scalar(kind: _NumpyType, data: bytes) -> float:
-    """Stands in for the function that rebuilds NumPy scalars: 3DGS's scene extent and a learning rate are some."""
-    (value,) = struct.unpack(kind.layout, data)
-    return float(value)
-
-
-_STAND_INS: list[Any] = [
-    (_NumpyType, "numpy.dtype"),
-    (_numpy_scalar, "numpy.core.multiarray.scalar"),
-    (_numpy_scalar, "numpy._core.multiarray.scalar"),
-]
-"""What the unpickler may call besides what rebuilds tensors, by the names that NumPy 1 and 2 write."""
-
-
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Turns a ValueError that says what is wrong into the sentence for the user."""
@@ -167,20 +139,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 def _entries(path: Path) -> tuple[dict[str, Any], int]:
     """The file's entries by name, tensors mapped, and the iteration it was saved at."""
-    with opened(path) as handle:
-        try:
-            with zipfile.ZipFile(handle) as archive:
-                packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
-        except Exception as error:  # the module raises a dozen kinds
-            raise ValueError("it is not a whole zip file") from error
-    if packed:
-        raise ValueError("it was compressed, which torch.save does not do")
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
-            warnings.simplefilter("ignore")
-            content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # a pickle can be wrong in any way
-        raise ValueError("it is damaged, or holds more than tensors and numbers") from error
+    content = torch_file.load(path)
     match content:
         case ((int(), *_) as model, int(iteration)) if len(model) == len(_ENTRIES):
             return dict(zip(_ENTRIES, model, strict=True)), iteration
@@ -197,7 +156,7 @@ def _gaussians(
     Raises:
         ValueError: one is not a tensor, or has the wrong type or shape.
     """
-    tensors = {ours: _tensor(values[theirs], f"{what}{theirs}") for theirs, ours in _PARAMETERS.items()}
+    tensors = {ours: torch_file.tensor(values[theirs], f"{what}{theirs}") for theirs, ours in _PARAMETERS.items()}
     if tensors["means"].dim() == 0:
         raise ValueError(f"{what}xyz is a number")
     scales = tensors["scales"]
@@ -225,18 +184,8 @@ def _report_flat(entries: Mapping[str, Any], path: Path) -> None:
         report_flat(path)
 
 
-def _tensor(value: Any, name: str) -> Tensor:
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
-        raise ValueError(f"{name} is not a tensor")
-    if value.dtype != torch.float32:
-        raise ValueError(f"{name} is of type {value.dtype}")
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():  # with strides of zero
-        raise ValueError(f"{name} is {tuple(value.shape)}, more numbers than the file has")
-    return value.detach().clone(memory_format=torch.contiguous_format)
-
-
 def _statistic(entries: Mapping[str, Any], name: str, count: int) -> Tensor:
-    values = _tensor(entries[name], name).squeeze(-1)
+    values = torch_file.tensor(entries[name], name).squeeze(-1)
     if values.shape != (count,):
         raise ValueError(f"{name} has shape {tuple(values.shape)} where {(count,)} is expected")
     if not bool(((values >= 0) & (values < _MANY)).all()):
@@ -263,7 +212,7 @@ def _optimizer(value: Any) -> tuple[dict[str, Mapping[str, Any]], dict[str, floa
 def _count(step: Any) -> int:
     """Updates made: a tensor since PyTorch 1.12, a number before."""
     if isinstance(step, Tensor) and step.numel() == 1:
-        step = _tensor(step, "step").item()
+        step = torch_file.tensor(step, "step").item()
     if not isinstance(step, float | int) or not 0 <= step < _MANY:
         raise ValueError("its optimiser has a step that is not a number of steps")
     return int(step)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from leansplat.arrays import GaussianArrays
 from leansplat.errors import SceneFileError
+from leansplat.formats import gsplat_checkpoint, nerfstudio_checkpoint, torch_file
 from leansplat.formats.format import Format, Written, losses
 from leansplat.formats.npz import recognises as is_npz
-
-_ZIP_MAGIC = b"PK\x03\x04"
 
 
 def _read_npz(path: Path, *, drop_nonfinite: bool) -> GaussianArrays:
@@ -40,8 +39,9 @@ def _refuse_checkpoint(gaussians: GaussianArrays, path: Path, *, overwrite: bool
 
 
 def _is_checkpoint(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is a zip by `torch.save`, whose first file is the pickle."""
-    return head.startswith(_ZIP_MAGIC) and b"/data.pkl" in head
+    """Whether a file that starts with these bytes is by `torch.save` and of no other trainer that is known here."""
+    others = (gsplat_checkpoint.recognises, nerfstudio_checkpoint.recognises)
+    return torch_file.recognises(head) and not any(recognised(head) for recognised in others)
 
 
 C3DGS_NPZ = Format(

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leansplat.pruning.config import TrimmingConfig
-    from leansplat.pruning.trimmer import TrimmingResult, create_trimming_run, trim
+    from leansplat.pruning.criteria import CRITERIA, criterion
+    from leansplat.pruning.evidence import Evidence
+    from leansplat.pruning.trimmer import TrimmingResult, trim
 
-__all__ = ["TrimmingConfig", "TrimmingResult", "create_trimming_run", "trim"]
+__all__ = ["CRITERIA", "Evidence", "TrimmingConfig", "TrimmingResult", "criterion", "trim"]
 
 _WHERE = {
+    "CRITERIA": "criteria",
+    "Evidence": "evidence",
     "TrimmingConfig": "config",
     "TrimmingResult": "trimmer",
-    "create_trimming_run": "trimmer",
+    "criterion": "criteria",
     "trim": "trimmer",
 }
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal
 
+from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.seeds import check_seed
-from leansplat.training.config import MOST_STEPS
+from leansplat.training.lengths import MOST_STEPS
 
 GradientSource = Literal["fresh", "stale"]
 Unseen = Literal["opacity", "keep", "prune"]
 
 
 @dataclass(frozen=True)
-class TrimmingConfig:
+class TrimmingConfig(Config):
     """How a scene is trimmed. The defaults are the paper's, apart from how far, which has none.
 
     Exactly one of `keep`, `count`, `gamma`, `target_sparsity` and `control` says how far to go.
 
     Raises:
-        InputError: none or several of them are given, or a value is outside the range its description gives.
+        InputError: none or several of them are given, or a value is of another type or outside the range its
+            description gives.
     """
 
     keep: float | None = None
@@ -81,6 +82,7 @@ class TrimmingConfig:
     """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         aims = ("keep", "count", "gamma", "target_sparsity")
         chosen = [name for name in aims if getattr(self, name) is not None]
         chosen += ["control"] if self.control else []
@@ -100,13 +102,8 @@ class TrimmingConfig:
             if value is not None and value > MOST_STEPS:
                 raise InputError(f"setting {name} is above {MOST_STEPS:,}; give less")
         check_seed(self.seed)
-        for name, choices in (
-            ("criterion", tuple(CRITERIA)),
-            ("gradient_source", get_args(GradientSource)),
-            ("unseen", get_args(Unseen)),
-        ):
-            if getattr(self, name) not in choices:
-                raise InputError(f"setting {name} is {getattr(self, name)!r}; give one of {', '.join(choices)}")
+        if self.criterion not in CRITERIA:
+            raise InputError(f"setting criterion is {self.criterion!r}; give one of {', '.join(CRITERIA)}")
 
     @property
     def iterations(self) -> int:
@@ -119,21 +116,3 @@ class TrimmingConfig:
         if self.target_sparsity is not None:
             return 1 - (1 - self.target_sparsity) ** (1 / self.rounds)
         return self.gamma
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as a dict that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> TrimmingConfig:
-        """The config that `to_json` made `settings` of.
-
-        Raises:
-            InputError: a setting is unknown or out of range. One that is missing is newer than the run it comes from,
-                and its default is what was done then.
-        """
-        names = {entry.name for entry in fields(cls)}
-        unknown = sorted(set(settings) - names)
-        if unknown:
-            raise InputError(f"there are no trimming settings {', '.join(unknown)}")
-        return cls(**settings)

@@ -1,4 +1,4 @@
-"""What a Gaussian is worth: every criterion is a function from `Evidence` to one or more numbers a Gaussian.
+"""What a Gaussian is worth: every criterion is a function from `Evidence` to one or more numbers per Gaussian.
 
 A Gaussian goes when it is among the lowest in ALL of a criterion's numbers: Eq. 5 of the paper, of which a single score
 is the simplest case. Only the order of the numbers counts, so their units do not matter. To add a criterion, write a
@@ -36,7 +36,7 @@ def criterion(name: str) -> Callable[[Criterion], Criterion]:
 
 @criterion("gradient")
 def gradient(evidence: Evidence) -> tuple[Tensor, ...]:
-    """Opacity, and how much the loss pulls at it: the paper's rule.
+    """Opacity, and how much the loss pulls at it (the paper's rule).
 
     sigma_i and the mean over views of |dL/d(x, y)|, the gradient by the projected mean (Trimming the Fat, Eq. 5).
     """
@@ -45,7 +45,7 @@ def gradient(evidence: Evidence) -> tuple[Tensor, ...]:
 
 @criterion("opacity")
 def opacity(evidence: Evidence) -> tuple[Tensor, ...]:
-    """Opacity alone: the paper's comparison.
+    """Opacity alone (the paper's comparison).
 
     sigma_i.
     """
@@ -63,7 +63,7 @@ def weight_sum(evidence: Evidence) -> tuple[Tensor, ...]:
 
 @criterion("weight-max")
 def weight_max(evidence: Evidence) -> tuple[Tensor, ...]:
-    """How much it contributes to the pixel it matters most to.
+    """How much it contributes to the pixel to which it matters most.
 
     The maximum over views and pixels of alpha_i T_i (RadSplat, Niemeyer et al. 2024, Eq. 5).
     """
@@ -76,7 +76,7 @@ _VOLUME_POWER = 0.1
 
 @criterion("lightgaussian")
 def lightgaussian(evidence: Evidence) -> tuple[Tensor, ...]:
-    """LightGaussian: how visible it is, weighted by its volume.
+    """How visible it is, weighted by its volume (LightGaussian).
 
     The sum over views and over the pixels it is drawn in of sigma_i T_i, times min(V_i / V_max90, 1)^0.1 with V_i the
     volume and V_max90 its 90 % quantile (Fan et al. 2024, Eqs. 3 to 5). This is the formula as printed; the published
@@ -90,7 +90,7 @@ def lightgaussian(evidence: Evidence) -> tuple[Tensor, ...]:
 
 @criterion("speedy-splat")
 def speedy_splat(evidence: Evidence) -> tuple[Tensor, ...]:
-    """Speedy-Splat: how sensitive the images are to its value.
+    """How sensitive the images are to its value (Speedy-Splat).
 
     The sum over views, pixels and channels of (dC/dg_i)^2, where dC/dg_i = -dC_i / g_i (Hanson et al. 2025, Eq. 14).
     """
@@ -99,7 +99,7 @@ def speedy_splat(evidence: Evidence) -> tuple[Tensor, ...]:
 
 @criterion("gaussianpop")
 def gaussianpop(evidence: Evidence) -> tuple[Tensor, ...]:
-    """GaussianPOP: how much the images change without it.
+    """How much the images change without it (GaussianPOP).
 
     The sum over views, pixels and channels of dC_i^2 (GaussianPOP, 2026). It equals the sum of (dC / d log sigma_i)^2.
     """
@@ -108,7 +108,7 @@ def gaussianpop(evidence: Evidence) -> tuple[Tensor, ...]:
 
 @criterion("removal-error")
 def removal_error(evidence: Evidence) -> tuple[Tensor, ...]:
-    """How much the squared error to the photos grows without it; what does harm goes first.
+    """How much the squared error to the photos grows without it; Gaussians that do harm go first.
 
     The sum over views, pixels and channels of (C + dC_i - E)^2 - (C - E)^2: exact for one Gaussian at a time.
     """

@@ -11,26 +11,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from leansplat.captures.capture import Capture
-from leansplat.engines.cpu.packed import MEANS
-from leansplat.errors import CaptureError
+from leansplat.engines.statistics import ViewStatistics
+from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
-from leansplat.origin import warn_if_apart
-from leansplat.provenance import trained_with, warn_of_another_background
+from leansplat.progress import Progress
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
-from leansplat.pruning.evidence import Evidence, gather_statistics
-from leansplat.pruning.quality import quality
+from leansplat.pruning.evidence import Evidence
 from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
-from leansplat.pruning.start import Start, check_scene, create_run_from, start_from
-from leansplat.runs import Run, alone_at_work, run_to_resume
+from leansplat.runs import Run, alone_at_work
+from leansplat.scoring import mean_score, view_scores
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
-from leansplat.training.loop import Progress
+from leansplat.training.session import Part, Session, open_session
 from leansplat.training.state import TrainingState, training_step
 
 
@@ -41,19 +39,23 @@ class TrimmingResult:
     Args:
         gaussians: the scene.
         seconds: time spent, over all sittings, without loading and evaluating.
+        run: its run folder, None where nothing was written.
     """
 
     gaussians: Gaussians
     seconds: float
+    run: Run | None
 
 
 @alone_at_work
 def trim(
     scene: Gaussians | str | os.PathLike[str],
-    capture: Capture,
-    config: TrimmingConfig,
-    run: Run | str | os.PathLike[str] | None = None,
+    capture: Capture | str | os.PathLike[str],
+    config: TrimmingConfig | None = None,
+    run: str | os.PathLike[str] | None = None,
     *,
+    engine: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -62,82 +64,59 @@ def trim(
 
     Args:
         scene: a run folder (its optimiser state is used), a scene file of any tool, or Gaussians.
-        capture: photos with cameras; its test views only show up in the log.
-        config: how far and how.
-        run: where to keep log, checkpoints and the scene: a run made by `create_trimming_run`, or a folder to make one
-            in. Without it nothing is written.
+        capture: photos with cameras, or the folder of a capture, which is loaded as the scene was trained; its test
+            views only show up in the log.
+        config: how far and how; when resuming, the run's own by default.
+        run: folder to make a run in, which keeps log, checkpoints and the scene. Without it nothing is written.
+        engine: what trains, a name in `leansplat.engines.ENGINES`: by default "cpu", or what the run began
+            with. It need not be the one that the scene was trained with.
+        settings: further ones to record in the run's config.json, as JSON: where the capture is, its downscale.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
-        progress: see `training.loop.Progress`.
+        progress: see `leansplat.progress.Progress`.
 
     Raises:
-        InputError: the scene cannot be used.
+        InputError: the scene cannot be used, or no `config` says how far to go.
         CaptureError: the capture has no training views.
         RunError: the run folder is in use, or does not fit what is to be resumed.
 
     Example:
         >>> trim("runs/fox", capture, TrimmingConfig(keep=0.25), "runs/fox-25").gaussians  # doctest: +SKIP
     """
-    if not capture.train:
-        raise CaptureError(f"capture {capture.name} has no training views; check its split")
-    if not isinstance(scene, Gaussians):
-        warn_of_another_background(trained_with(scene), capture.background)
-    begun, checkpoint = run_to_resume(run) if resume else None, None
-    if begun is not None:
-        run = begun
-        check_scene(run, scene)
-        checkpoint = loop.resume(run, "trim", {"trimming": config}, capture)
-    elif run is not None and not isinstance(run, Run):
-        run = create_trimming_run(run, scene, capture, config, overwrite=overwrite)
+    session = open_session(
+        "trim",
+        capture,
+        {"trimming": Part(config, TrimmingConfig, _no_config)},
+        run,
+        scene=scene,
+        engine=engine,
+        settings=settings,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    config, checkpoint = session.settings(TrimmingConfig), session.resumed()
     if checkpoint is not None:
-        trimming = _Trimming(capture, config, run, checkpoint.state, checkpoint.config, checkpoint.notes)
+        trimming = _Trimming(session, config, checkpoint.state, checkpoint.config, checkpoint.notes)
     else:
-        start = start_from(scene, capture.extent, config.seed)
-        packed = start.state.optimizer.packed
-        warn_if_apart(packed.attribute(MEANS), packed.origin, [view.camera for view in capture.train])
-        if run is not None and start.sha256 is not None:
-            run.check_input("scene", start.sha256)
-        trimming = _Trimming.begin(start, capture, config, run)
+        trimming = _Trimming.begin(session, config)
     state = trimming.state
     loop.run_steps(
         state,
         trimming.one_step,
         trimming.notes["first_step"],
         config.iterations,
-        run=run,
+        run=session.run,
         save=lambda path: write_checkpoint(path, Checkpoint(state, trimming.training, trimming.notes)),
         checkpoint_every=config.checkpoint_every,
         progress=progress,
     )
     gaussians = state.gaussians()
-    if run is not None:
-        run.write_scene(gaussians)
-        run.log("finished", state.step, gaussians=len(gaussians), seconds=round(state.seconds, 3))
-    return TrimmingResult(gaussians, state.seconds)
+    session.finish(gaussians, state.step, state.seconds)
+    return TrimmingResult(gaussians, state.seconds, session.run)
 
 
-def create_trimming_run(
-    folder: str | os.PathLike[str],
-    scene: Gaussians | str | os.PathLike[str],
-    capture: Capture,
-    config: TrimmingConfig,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> Run:
-    """Make the run folder of a trimming.
-
-    Args:
-        settings: further ones to record, as JSON: where the capture is, its downscale.
-        overwrite: see `create_run`.
-
-    Raises:
-        InputError: the scene cannot be used, or lies in the folder that the run would replace.
-        RunError: the folder is in use, or cannot be made.
-    """
-    return create_run_from(
-        scene, folder, "trim", capture, {"trimming": config}, config.seed, settings=settings, overwrite=overwrite
-    )
+def _no_config() -> TrimmingConfig:
+    raise InputError("trimming needs a config that says how far to go, such as TrimmingConfig(keep=0.25)")
 
 
 @dataclass
@@ -145,27 +124,27 @@ class _Trimming:
     """Trimming between two steps.
 
     Args:
-        run: where to write, or None.
+        session: where it writes, if anywhere.
         state, training: the scene and the recipe it is fine-tuned with.
         notes: what a checkpoint has to remember besides: the step and the number of Gaussians at the start.
     """
 
-    capture: Capture
+    session: Session
     config: TrimmingConfig
-    run: Run | None
     state: TrainingState
     training: TrainingConfig
     notes: Mapping[str, Any]
 
     @classmethod
-    def begin(cls, start: Start, capture: Capture, config: TrimmingConfig, run: Run | None) -> _Trimming:
+    def begin(cls, session: Session, config: TrimmingConfig) -> _Trimming:
         """At the start: the first round has been done."""
+        start = session.start
         began = time.perf_counter()
         state = start.state
-        notes = {"first_step": state.step, "first_count": len(state.optimizer)}
-        trimming = cls(capture, config, run, state, start.training, notes)
+        notes = {"first_step": state.step, "first_count": len(state.model)}
+        trimming = cls(session, config, state, start.training, notes)
         has_gradients = bool((state.statistics.views_seen > 0).any())
-        trimming._log("started", gaussians=len(state.optimizer), optimizer="kept" if start.has_optimizer else "fresh")
+        trimming._log("started", gaussians=len(state.model), optimizer="kept" if start.has_optimizer else "fresh")
         if config.gradient_source == "stale" and not has_gradients and not config.control:
             trimming._log(
                 "stale_gradients_emulated", reason="the scene brings no statistics of its training; gathered once"
@@ -177,8 +156,8 @@ class _Trimming:
 
     def one_step(self) -> float:
         """A training step, and a round of pruning where one is due after it; returns the loss."""
-        view = self.capture.train[self.state.next_view(len(self.capture.train))]
-        loss = training_step(self.state, view, self.training, self.capture.background)
+        view = self.session.capture.train[self.state.next_view(len(self.session.capture.train))]
+        loss = training_step(self.state, view, self.training, self.session.capture.background)
         done = self.state.step - self.notes["first_step"]
         if done % self.config.every == 0 and done // self.config.every < self.config.rounds:
             self._prune(done // self.config.every + 1)
@@ -190,7 +169,7 @@ class _Trimming:
             return
         state, config, first = self.state, self.config, self.notes["first_count"]
         statistics = state.statistics if config.gradient_source == "stale" else self._gather()
-        evidence = Evidence(state.optimizer.packed, self.capture.train, self.capture.background, statistics)
+        evidence = Evidence(state.model, self.session.capture.train, self.session.capture.background, statistics)
         seen = evidence.seen
         levels = removal_levels(CRITERIA[config.criterion](evidence), evidence.gradient, seen, config.unseen)
         before = len(levels)
@@ -212,9 +191,9 @@ class _Trimming:
             rounds=config.rounds,
             asked=asked,
             before=before,
-            removed=before - len(state.optimizer),
-            kept=len(state.optimizer),
-            sparsity=1 - len(state.optimizer) / first,
+            removed=before - len(state.model),
+            kept=len(state.model),
+            sparsity=1 - len(state.model) / first,
             sparsity_predicted=predicted,
             unseen=int((~seen).sum()),
             unseen_removed=int((~seen & ~kept).sum()),
@@ -222,16 +201,16 @@ class _Trimming:
             held_out_after=self._quality(),
         )
 
-    def _gather(self) -> Any:
-        packed, capture = self.state.optimizer.packed, self.capture
-        return gather_statistics(packed, capture.train, capture.background, self.training.ssim_weight)
+    def _gather(self) -> ViewStatistics:
+        capture = self.session.capture
+        return self.state.model.gather_statistics(capture.train, capture.background, self.training.ssim_weight)
 
     def _quality(self) -> dict[str, float | None] | None:
         """Quality on the held-out views for the log; not measured where nothing is logged."""
-        if self.run is None:
+        if self.session.run is None:
             return None
-        return asdict(quality(self.state.optimizer.packed, self.capture.test, self.capture.background))
+        mean = mean_score(view_scores(self.state.model, self.session.capture.test, self.session.capture.background))
+        return {"psnr": mean.psnr, "ssim": mean.ssim}
 
     def _log(self, event: str, **values: Any) -> None:
-        if self.run is not None:
-            self.run.log(event, self.state.step, **values)
+        self.session.log(event, self.state.step, **values)

@@ -1,52 +1,59 @@
-"""Crops of one held-out view, as in the paper's Figs. 4 to 6: the photo, the baselines, and more and more pruned.
+"""`cut_crops`: a photo and renders of it, in the window where the last of them loses most against the first.
 
-The window is not chosen by eye: it is where the strongest pruning shown loses most against the baseline. What is
-transparent in the photo, because a mask hides it, is no loss.
+The window is not chosen by eye, so nobody can choose a kind one. What is transparent in the photo, because a mask hides
+it, is no loss.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from leansplat.experiments.results import job_folder, photo_path, picture_path
 from leansplat.report.document import Gallery, Picture
-from leansplat.report.results import Result, Results
 
 _SIDE = 0.4
 """Side of the window in units of the photo's shorter side."""
 
 
-def crops(results: Results, capture: str, shown: Mapping[str, Result], captions: Mapping[str, str]) -> Gallery | None:
-    """The photo and some scenes of a capture in the window where the last of them differs most from the first.
+@dataclass(frozen=True)
+class Shot:
+    """A picture to cut from.
 
     Args:
-        shown: finished jobs by variant, the baseline first, the strongest pruning last.
-        captions: by variant; "photo" is the photo's.
+        name: of the file that the crop becomes, without a suffix; unique in the report.
+        path: of an image file; all of one gallery have the same size.
+        caption: under the crop.
+    """
+
+    name: str
+    path: Path
+    caption: str
+
+
+def cut_crops(photo: Shot, renders: Sequence[Shot]) -> Gallery | None:
+    """The photo and renders of its camera, cut where the last render is further from the photo than the first.
 
     Returns:
-        None where the pictures are not in the folder of the results, or there are not two scenes to compare.
+        None where a file is missing, or there are not two renders to compare.
     """
-    files = {"photo": photo_path(results.folder, capture)}
-    for variant, result in shown.items():
-        files[variant] = picture_path(job_folder(results.folder, result.values["name"]))
-    if len(shown) < 2 or not all(path.is_file() for path in files.values()):
+    shots = [photo, *renders]
+    if len(renders) < 2 or not all(shot.path.is_file() for shot in shots):
         return None
-    images = {name: _read(path) for name, path in files.items()}
-    names = list(shown)
-    side = max(1, round(_SIDE * min(images["photo"].shape[:2])))
-    errors = [_squared_error(images[name], images["photo"]) for name in (names[-1], names[0])]
-    row, column = largest_window((errors[0] - errors[1]) * _counts(files["photo"]), side)
-    pictures = []
-    for name, image in images.items():
-        window = image[row : row + side, column : column + side]
-        pictures.append(Picture(f"{capture}-{name}", captions[name], _webp(window), side))
-    return Gallery(pictures)
+    images = [_read(shot.path) for shot in shots]
+    truth, first, last = images[0], images[1], images[-1]
+    side = max(1, round(_SIDE * min(truth.shape[:2])))
+    loss = _squared_error(last, truth) - _squared_error(first, truth)
+    row, column = largest_window(loss * _counts(photo.path), side)
+    windows = [image[row : row + side, column : column + side] for image in images]
+    return Gallery(
+        [Picture(shot.name, shot.caption, _webp(window), side) for shot, window in zip(shots, windows, strict=True)]
+    )
 
 
 def largest_window(values: NDArray[np.float64], side: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Plots as SVG: lines over a size, and histograms of opacity.
+"""Plots as SVG: lines over a size, and histograms over [0, 1].
 
 Lines are named where they end, not in a legend, and differ in mark and dash as well as in colour, so that they can be
 told apart in grey. The same numbers give the same bytes: no dates, no random ids.
@@ -50,27 +50,20 @@ _LINE = 10.0
 
 @dataclass(frozen=True)
 class Look:
-    """How a line is drawn, in matplotlib's words."""
+    """How a line is drawn, in matplotlib's words.
+
+    Args:
+        color, dash, mark: of the line; a lone point has its mark only.
+        filled: whether marks are.
+        level: whether a lone point gets a level line from the left, for others to be compared with.
+    """
 
     color: str
     dash: str
     mark: str
     filled: bool = True
+    level: bool = False
 
-
-LOOKS = {
-    "gradient": Look(INK, "-", "o"),
-    "one-shot gradient": Look(INK, "--", "o", filled=False),
-    "opacity": Look("#cc6318", "-", "s"),
-    "one-shot opacity": Look("#cc6318", "--", "s", filled=False),
-    "stale": Look("#3c86c9", ":", "^"),
-    "no prior": Look("#2b9a6e", "-.", "D"),
-    "mask": Look("#a9569c", "-.", "v"),
-    "base": Look(QUIET, "--", "*"),
-    "7k": Look(QUIET, "-", "P"),
-    "control": Look(QUIET, "-", "X"),
-}
-"""Looks of what many plots show. A lone point has its mark only; that of "base" gets a level line."""
 
 _CYCLE = [
     Look(INK, "-", "o"),
@@ -156,7 +149,7 @@ def draw_histogram(name: str, before: Sequence[float], after: Sequence[float], l
         ax.legend(frameon=False, loc="upper center", labelcolor=INK)
         ax.set_xlim(0, 1)
         ax.set_xlabel(x)
-        ax.set_ylabel("share of Gaussians a bin, %")
+        ax.set_ylabel("share of Gaussians per bin, %")
         ax.grid(axis="y")
         ax.set_axisbelow(True)
         return _svg(figure, name)
@@ -203,7 +196,7 @@ def _draw(ax: Axes, lines: Sequence[Line]) -> None:
     for line in lines:
         points = sorted(line.points)
         look = line.look
-        if look is LOOKS["base"]:
+        if look.level:
             level = [points[0][1]] * 2
             ax.plot([ax.get_xlim()[0], points[0][0]], level, color=look.color, linestyle=look.dash, linewidth=0.8)
         ax.plot(

@@ -1,4 +1,4 @@
-"""`write_report`: report.html, one file for people, and report.md with its plots and crops, for a repository."""
+"""`write_document`: report.html, one file for people, and report.md with its plots and crops, for a repository."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from pathlib import Path
 
 from leansplat.errors import InputError
 from leansplat.files import replacing
+from leansplat.report.document import Document
 from leansplat.report.html import to_html
 from leansplat.report.markdown import PICTURES, PLOTS, to_markdown
-from leansplat.report.results import read_results
-from leansplat.report.sections import make_document
 from leansplat.report.svg import standalone
 
 
-def write_report(folder: Path, output: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write the report of the sweep in `folder`; the same results give the same bytes.
+def write_document(document: Document, output: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write a document as a report; the same document gives the same bytes.
 
     Args:
-        folder: with results.json; crops need the folders of the jobs too.
         output: folder to write into; made if needed.
         overwrite: whether files already there may be replaced.
 
@@ -25,9 +23,8 @@ def write_report(folder: Path, output: Path, *, overwrite: bool = False) -> list
         The files written: report.html, report.md, then plots and crops.
 
     Raises:
-        InputError: there are no results, matplotlib is missing, or a file cannot be written.
+        InputError: a file is there already, or cannot be written.
     """
-    document = make_document(read_results(folder))
     files = {
         output / "report.html": to_html(document).encode(),
         output / "report.md": to_markdown(document).encode(),

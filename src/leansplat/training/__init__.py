@@ -1,4 +1,4 @@
-"""Training: loss, optimiser, schedule, densification, checkpoints, and the loop that puts them together.
+"""Training: the recipe, its schedule and strategies, checkpoints, and the loop that puts them together.
 
 The names below are imported on first use, so that reading settings does not wait for PyTorch and the kernels.
 """
@@ -9,17 +9,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leansplat.training.checkpoint import read_checkpoint
     from leansplat.training.config import TrainingConfig
+    from leansplat.training.initialisation import gaussians_from_points
+    from leansplat.training.lengths import MOST_STEPS
     from leansplat.training.state import TrainingState, training_step
-    from leansplat.training.trainer import TrainingResult, create_training_run, train
+    from leansplat.training.trainer import TrainingResult, train
 
-__all__ = ["TrainingConfig", "TrainingResult", "TrainingState", "create_training_run", "train", "training_step"]
+__all__ = [
+    "MOST_STEPS",
+    "TrainingConfig",
+    "TrainingResult",
+    "TrainingState",
+    "gaussians_from_points",
+    "read_checkpoint",
+    "train",
+    "training_step",
+]
 
 _WHERE = {
+    "MOST_STEPS": "lengths",
     "TrainingConfig": "config",
     "TrainingResult": "trainer",
     "TrainingState": "state",
-    "create_training_run": "trainer",
+    "gaussians_from_points": "initialisation",
+    "read_checkpoint": "checkpoint",
     "train": "trainer",
     "training_step": "state",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,33 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from leansplat.engines.cpu.packed import LANES, PackedGaussians
+from leansplat import engines
+from leansplat.engines.engine import Facts
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError, RunError
 from leansplat.files import replacing
 from leansplat.gaussians import WORLD
+from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
-from leansplat.training.optimizer import Adam, learning_rates
 from leansplat.training.state import TrainingState
+from leansplat.training.strategies.flat import MASK
+from leansplat.training.strategies.strategy import Memory, Strategy
 
 FORMAT = "leansplat-checkpoint-1"
 """Name and version of what the metadata and the tensors mean."""
+
+_STRATEGY = "strategy."
+"""What the names of tensors begin with that strategies remember; their own names follow."""
+
+_TYPES = {
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.int32: "I32",
+    torch.int64: "I64",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""What safetensors calls the types of tensors that a strategy may remember."""
 
 _GENERATOR_BYTES = len(torch.Generator().get_state())
 _COUNTERS = {"step": int, "adam_steps": int, "count": int, "antialiased": bool, "extent": float, "seconds": float}
@@ -53,27 +69,26 @@ class Checkpoint:
 def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write a checkpoint; the file appears whole or not at all and replaces one of the same name."""
     state = checkpoint.state
-    optimizer, statistics = state.optimizer, state.statistics
+    facts, statistics = state.model.facts, state.statistics.to("cpu")
     tensors = {
-        "data": optimizer.values,
-        "first_moment": optimizer.first_moment,
-        "second_moment": optimizer.second_moment,
+        **state.model.tensors(),
         "views_seen": statistics.views_seen,
         "max_radius": statistics.max_radius,
         "gradient_sum": statistics.gradient_sum,
         "generator": state.generator.get_state(),
         "view_queue": state.view_queue.clone(),
     }
-    if state.mask is not None:
-        tensors["mask"] = state.mask
+    for name, memory in state.memory.items():
+        tensors |= {f"{_STRATEGY}{name}.{tensor}": values.cpu() for tensor, values in memory.items()}
     counters = {
+        "engine": state.model.engine,
         "step": state.step,
-        "adam_steps": optimizer.steps,
-        "count": len(optimizer),
-        "antialiased": optimizer.packed.antialiased,
+        "adam_steps": facts.steps,
+        "count": facts.count,
+        "antialiased": facts.antialiased,
         "extent": state.extent,
         "seconds": state.seconds,
-        "origin": optimizer.packed.origin,
+        "origin": facts.origin,
     }
     metadata = {
         "format": FORMAT,
@@ -101,12 +116,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             counters = _counters(json.loads(metadata["counters"]))
             config = TrainingConfig.from_json(json.loads(metadata["config"]))
             notes = json.loads(metadata["notes"])
-            _check_tensors(file, counters, config)
-            # Cloned, because safetensors maps the file: the kernels want aligned memory, and training changes it.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
+            facts = _facts(counters, config)
+            _check_tensors(file, facts, counters["engine"], config)
+            # Cloned, because safetensors maps the file: kernels want aligned memory, and training changes it.
+            tensors = {MASK.get(name, name): file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         if not isinstance(notes, dict):
             raise ValueError("notes are not an object")
-        return Checkpoint(_state(tensors, counters, config), config, notes)
+        return Checkpoint(_state(tensors, facts, counters, config), config, notes)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, InputError) as error:
         if isinstance(error, RunError):
             raise
@@ -122,55 +138,66 @@ def _counters(values: Mapping[str, Any]) -> dict[str, Any]:
     origin = values.get("origin", WORLD)  # older checkpoints have none
     if len(origin) != 3 or not all(type(value) is float and math.isfinite(value) for value in origin):
         raise ValueError(f"origin is {origin!r}")
-    return {**values, "origin": tuple(origin)}
+    return {"engine": "cpu", **values, "origin": tuple(origin)}  # nor do they name the engine, of which there was one
 
 
-def _check_tensors(file: Any, counters: Mapping[str, Any], config: TrainingConfig) -> None:
+def _facts(counters: Mapping[str, Any], config: TrainingConfig) -> Facts:
+    return Facts(
+        count=counters["count"],
+        sh_degree=config.sh_degree,
+        antialiased=counters["antialiased"],
+        origin=counters["origin"],
+        steps=counters["adam_steps"],
+    )
+
+
+def _check_tensors(file: Any, facts: Facts, engine: str, config: TrainingConfig) -> None:
     """Types and shapes from the header alone, so that nothing large is allocated for a file that does not fit."""
-    count = counters["count"]
-    packed = [-(-count // LANES), 11 + 3 * (config.sh_degree + 1) ** 2, LANES]
-    expected = {
-        "data": ("F32", packed),
-        "first_moment": ("F32", packed),
-        "second_moment": ("F32", packed),
+    count = facts.count
+    expected: dict[str, tuple[str, Sequence[int] | None]] = {
+        **engines.named(engine).layout(facts),
         "views_seen": ("I32", [count]),
         "max_radius": ("F32", [count]),
         "gradient_sum": ("F32", [count]),
         "generator": ("U8", [_GENERATOR_BYTES]),
         "view_queue": ("I64", None),
     }
-    if config.mask_weight > 0:
-        expected["mask"] = ("F32", [count, 3])
-    if set(file.keys()) != set(expected):
+    for each in config.strategies:
+        for name, values in each.memory(0).items():
+            shape = list(values.shape) if name in each.without_rows else [count, *values.shape[1:]]
+            expected[f"{_STRATEGY}{each.name}.{name}"] = (_TYPES[values.dtype], shape)
+    names = {MASK.get(name, name): name for name in file.keys()}  # noqa: SIM118 - not a mapping
+    if set(names) != set(expected):
         raise ValueError(f"it holds the tensors {', '.join(sorted(file.keys()))}")
     for name, (wanted_type, wanted_shape) in expected.items():
-        header = file.get_slice(name)
+        header = file.get_slice(names[name])
         shape = list(header.get_shape())
-        if header.get_dtype() != wanted_type or (wanted_shape is not None and shape != wanted_shape):
+        if header.get_dtype() != wanted_type or (wanted_shape is not None and shape != list(wanted_shape)):
             raise ValueError(f"tensor {name} is {header.get_dtype()} {shape}")
         if wanted_shape is None and len(shape) != 1:
             raise ValueError(f"tensor {name} has shape {shape}")
 
 
-def _state(tensors: Mapping[str, Tensor], counters: Mapping[str, Any], config: TrainingConfig) -> TrainingState:
+def _state(
+    tensors: Mapping[str, Tensor], facts: Facts, counters: Mapping[str, Any], config: TrainingConfig
+) -> TrainingState:
     generator = torch.Generator()
     generator.set_state(tensors["generator"])
     if bool((tensors["view_queue"] < 0).any()):
         raise ValueError("a queued view is negative")
-    packed = PackedGaussians(tensors["data"], counters["count"], counters["antialiased"], counters["origin"])
+    model = engines.named(counters["engine"]).load(tensors, facts, schedule.rates(config))
+    statistics = ViewStatistics(tensors["views_seen"], tensors["max_radius"], tensors["gradient_sum"])
     return TrainingState(
-        optimizer=Adam(
-            packed=packed,
-            first_moment=tensors["first_moment"],
-            second_moment=tensors["second_moment"],
-            learning_rates=learning_rates(config, packed.data.shape[1]),
-            steps=counters["adam_steps"],
-        ),
-        statistics=ViewStatistics(tensors["views_seen"], tensors["max_radius"], tensors["gradient_sum"]),
+        model=model,
+        statistics=statistics.to(model.device),
         generator=generator,
         view_queue=tensors["view_queue"],
         step=counters["step"],
         extent=counters["extent"],
         seconds=counters["seconds"],
-        mask=tensors.get("mask"),
+        memory={each.name: _memory(tensors, each, model.device) for each in config.strategies},
     )
+
+
+def _memory(tensors: Mapping[str, Tensor], strategy: Strategy, device: torch.device) -> Memory:
+    return {name: tensors[f"{_STRATEGY}{strategy.name}.{name}"].to(device) for name in strategy.memory(0)}

@@ -1,49 +1,33 @@
-"""`TrainingConfig`: the published 3DGS recipe as one value, a sentence a field.
+"""`TrainingConfig`: the published 3DGS recipe as one value, a sentence for each field.
 
 All lengths and intervals are in training steps, counted from 1, and the defaults are those of the reference
-implementation that came with the paper (Kerbl et al. 2023). `scaled` makes the same recipe shorter or longer.
+implementation that came with the paper (Kerbl et al. 2023). What happens to the Gaussians between steps is the business
+of its strategies, each with settings of its own. `scaled` makes the same recipe shorter or longer.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
+from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.seeds import check_seed
+from leansplat.training.lengths import MOST_STEPS, check_least, check_not_negative, scaled_length
+from leansplat.training.strategies import Densification, Strategy
+from leansplat.training.strategies.flat import core_and_strategies
+from leansplat.training.strategies.strategy import named
 
-MOST_STEPS = 10**9
-"""No schedule is longer; at a millisecond a step this is twelve days."""
-
-_SCALED_WITH_ITERATIONS = (
-    "position_rate_steps",
-    "sh_degree_every",
-    "densify_from",
-    "densify_until",
-    "densify_every",
-    "reset_opacities_every",
-    "opacity_pruning_until",
-)
-
-_ENOUGH_DENSIFICATIONS = 40
-_FEWEST_VIEWS = 36
-"""A shorter schedule keeps `densify_every` as long as that leaves enough densifications; below, it shortens it to have
-them, but never under the fewest views. The mean gradient of a Gaussian over few views is mostly noise, and ever more of
-them pass the threshold, which makes scenes larger and not better: benchmarks/schedules.py has the numbers."""
-
-_SHORTEST_RECOVERY = 75
-"""`scaled` resets opacities no more often than this. What the photos need has to come back before the next reset, or
-before the end, and a scene of random points has to be cleared of what they do not need even in a short training."""
+Kind = TypeVar("Kind", bound=Strategy)
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Config):
     """How a scene is trained.
 
     Raises:
-        InputError: a value is outside the range its description gives.
+        InputError: a value is of another type or outside the range its description gives.
     """
 
     iterations: int = 30_000
@@ -94,138 +78,100 @@ class TrainingConfig:
     quat_rate: float = 1e-3
     """Learning rate of `quats`."""
 
-    densify_from: int = 500
-    """Densification happens after this step."""
-
-    densify_until: int = 15_000
-    """Densification and opacity resets happen before this step."""
-
-    densify_every: int = 100
-    """Steps between densifications."""
-
-    densify_gradient: float = 2e-4
-    """A Gaussian grows when its mean screen-space position gradient (normalised device units) reaches this."""
-
-    densify_size: float = 0.01
-    """A growing Gaussian is cloned up to this scale (longest axis, in units of the scene extent) and split above."""
-
-    prune_opacity: float = 0.005
-    """Gaussians of lower opacity are removed at every densification."""
-
-    prune_size: float = 0.1
-    """Gaussians of larger scale are removed late in densification: longest axis, in units of the scene extent, with
-    room for what is farther away than that; see `densification.too_large`."""
-
-    prune_large_after: int = 25
-    """Densifications before Gaussians are removed for their size, which also waits for the first opacity reset. The
-    published schedule has as many before that reset, so there the number changes nothing."""
-
-    prune_radius: float = 0.0
-    """Gaussians of larger screen radius in pixels are removed when those of larger scale are; 0 removes none.
-
-    The paper's text and its code's settings say 20, but that code clears the radii just before it compares them, so its
-    published results were made without this rule.
-    """
-
-    reset_opacities_every: int = 3000
-    """Steps between pulling all opacities down to `reset_opacity`; Gaussians that are not needed stay there."""
-
-    reset_opacity: float = 0.01
-    """Opacity that a reset leaves at most, between 0 and 1."""
-
-    opacity_pruning_until: int = 0
-    """After densification and up to this step, `densify_every` steps apart, Gaussians below `opacity_pruning_threshold`
-    are removed. Off by default; Trimming the Fat's "no 3D prior" ablation (Fig. 7a) goes on to 25,000."""
-
-    opacity_pruning_threshold: float = 0.005
-    """Opacity below which Gaussians are removed until `opacity_pruning_until`."""
-
-    mask_weight: float = 0.0
-    """Weight of the penalty of the learned mask of `training.mask` (Compact-3DGS: 5e-4); 0 trains without a mask."""
-
-    mask_rate: float = 0.01
-    """Learning rate of the mask's logits."""
-
-    mask_threshold: float = 0.01
-    """A Gaussian whose mask falls to this is gone."""
+    strategies: tuple[Strategy, ...] = (Densification(),)
+    """What happens to the Gaussians between steps, in this order: one strategy of each name at most."""
 
     checkpoint_every: int = 5000
     """Steps between checkpoints in the run folder; the last step always has one. Does not change the result."""
 
     def __post_init__(self) -> None:
-        steps = ("iterations", "random_points", "checkpoint_every", "prune_large_after", *_SCALED_WITH_ITERATIONS)
-        for name in steps:
-            floor = 0 if name in ("densify_from", "densify_until", "prune_large_after", "opacity_pruning_until") else 1
-            if getattr(self, name) < floor:
-                raise InputError(f"setting {name} is {getattr(self, name)}; give {floor} or more")
-            if getattr(self, name) > MOST_STEPS:
-                raise InputError(f"setting {name} is above {MOST_STEPS:,}; give less")
+        super().__post_init__()
+        check_least(self, iterations=1, random_points=1, checkpoint_every=1, position_rate_steps=1, sh_degree_every=1)
         check_seed(self.seed)
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if entry.type == "float" and not (math.isfinite(value) and value >= 0):
-                raise InputError(f"setting {entry.name} is {value}; give a finite number that is not negative")
+        check_not_negative(
+            self, "ssim_weight", *(f"{name}_rate" for name in ("sh0", "shN", "opacity", "scale", "quat"))
+        )
         if self.sh_degree not in range(4):
             raise InputError(f"setting sh_degree is {self.sh_degree}; give 0, 1, 2 or 3")
         if self.ssim_weight > 1:
             raise InputError(f"setting ssim_weight is {self.ssim_weight}; give 0 to 1")
-        if not 0 < self.mask_threshold < 1:
-            raise InputError(f"setting mask_threshold is {self.mask_threshold}; give a value between 0 and 1")
-        if not 0 < self.reset_opacity < 1:
-            raise InputError(f"setting reset_opacity is {self.reset_opacity}; give a value between 0 and 1")
         if not (self.position_rate > 0 and self.position_rate_final > 0):
             raise InputError("settings position_rate and position_rate_final must be above 0 to decay exponentially")
+        names = [each.name for each in self.strategies]
+        if len(set(names)) < len(names):
+            raise InputError(f"setting strategies has {', '.join(names)}; give each at most once")
+
+    def strategy(self, kind: type[Kind]) -> Kind | None:
+        """Its strategy of a kind; None where it has none."""
+        return next((each for each in self.strategies if isinstance(each, kind)), None)
+
+    def adjusted(self, kind: type[Strategy], **settings: Any) -> TrainingConfig:
+        """The same recipe with other settings of one strategy, which comes last where it has none of that kind.
+
+        Example:
+            >>> TrainingConfig().adjusted(Densification, every=50).strategies[0].every
+            50
+        """
+        if self.strategy(kind) is None:
+            return replace(self, strategies=(*self.strategies, kind(**settings)))
+        changed = (replace(each, **settings) if isinstance(each, kind) else each for each in self.strategies)
+        return replace(self, strategies=tuple(changed))
+
+    def without(self, kind: type[Strategy]) -> TrainingConfig:
+        """The same recipe without a strategy."""
+        return replace(self, strategies=tuple(each for each in self.strategies if not isinstance(each, kind)))
+
+    def with_settings(self, settings: Mapping[str, Any]) -> TrainingConfig:
+        """The same recipe with other settings, those of strategies by the names that `strategies.flat` has for them.
+
+        Raises:
+            InputError: a setting is unknown, of another type or out of range.
+        """
+        core, strategies = core_and_strategies(settings, self.strategies)
+        known = {name: value for name, value in self.to_json().items() if name != "strategies"}
+        return replace(super().from_json({**known, **core}), strategies=strategies)
 
     def scaled(self, iterations: int) -> TrainingConfig:
         """The same recipe in `iterations` steps: every other length of the schedule in proportion, if it can be.
 
         Each is rounded to the nearest step (halves up) and is at least 1, or stays 0. Two intervals have a floor, which
-        is what they were if that is lower: opacities are reset at most every 75 steps, and `densify_every` stays as it
-        is while 40 densifications fit in; below it shortens to what lets them, but not under 36 steps. Learning rates,
-        thresholds, `prune_large_after` and `checkpoint_every` stay.
+        is what they were if that is lower: opacities are reset at most every 75 steps, and densifications, and what
+        else is done again and again, stay as far apart as they are while 40 of them fit in; below it they come closer
+        to have 40, but not under 36 steps. Learning rates, thresholds, `prune_large_after` and `checkpoint_every` stay.
         """
         if iterations < 1:
             raise InputError(f"setting iterations is {iterations}; give 1 or more")
         if iterations > MOST_STEPS:
             raise InputError(f"setting iterations is above {MOST_STEPS:,}; give less")
-        lengths = {
-            name: max(1, (2 * getattr(self, name) * iterations + self.iterations) // (2 * self.iterations))
-            for name in _SCALED_WITH_ITERATIONS
-            if getattr(self, name) > 0
-        }
-        scaled = replace(self, iterations=iterations, **lengths)
-        enough = (scaled.densify_until - scaled.densify_from) // _ENOUGH_DENSIFICATIONS
-        shortest = min(self.densify_every, max(enough, _FEWEST_VIEWS))
-        recovery = min(self.reset_opacities_every, _SHORTEST_RECOVERY)
+        before = self.iterations
         return replace(
-            scaled,
-            densify_every=max(scaled.densify_every, shortest),
-            reset_opacities_every=max(scaled.reset_opacities_every, recovery),
+            self,
+            iterations=iterations,
+            position_rate_steps=scaled_length(self.position_rate_steps, before, iterations),
+            sh_degree_every=scaled_length(self.sh_degree_every, before, iterations),
+            strategies=tuple(each.scaled(before, iterations) for each in self.strategies),
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as a dict that JSON can hold."""
-        return asdict(self)
+        """The settings as a dict that JSON can hold: `strategies` are settings by name."""
+        return {**asdict(self), "strategies": {each.name: each.to_json() for each in self.strategies}}
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> TrainingConfig:
-        """The config that `to_json` made `settings` of.
+        """The config that `to_json` made `settings` of, in this version or one from before there were strategies.
+
+        A setting that is missing is newer than what `settings` were written by, and its default is what was done then.
 
         Raises:
-            InputError: a setting is unknown or of another type. One that is missing is newer than what `settings` were
-                written by, and its default is what was done then; only a scaled run from before `prune_large_after`
-                goes on by the rule of today.
+            InputError: a setting is unknown, of another type or out of range.
+            RunError: it has a strategy that is not known here.
         """
-        types = {entry.name: {"int": int, "float": float, "bool": bool}[str(entry.type)] for entry in fields(cls)}
-        for name in settings:
-            if name not in types:
-                raise InputError(f"there is no training setting {name!r}")
-        values: dict[str, Any] = {}
-        for name, value in settings.items():
-            wanted = types[name]
-            if wanted is float and type(value) is int:
-                value = float(value)
-            if type(value) is not wanted:
-                raise InputError(f"training setting {name!r} is {value!r}, which is not of type {wanted.__name__}")
-            values[name] = value
-        return cls(**values)
+        core = {name: value for name, value in settings.items() if name != "strategies"}
+        if "strategies" in settings:
+            found = settings["strategies"]
+            if not isinstance(found, Mapping) or not all(isinstance(each, Mapping) for each in found.values()):
+                raise InputError(f"setting strategies is {found!r}; give the settings of each by its name")
+            strategies = tuple(named(name).from_json(each) for name, each in found.items())
+        else:
+            core, strategies = core_and_strategies(core)
+        return replace(super().from_json(core), strategies=strategies)

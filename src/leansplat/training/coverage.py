@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from leansplat import engines
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
-from leansplat.engines.cpu import pack, render
-from leansplat.engines.cpu.projection import NEAR
+from leansplat.engines.engine import NEAR
 from leansplat.gaussians import Gaussians
 
 _log = logging.getLogger("leansplat")
@@ -48,7 +48,9 @@ def fewer_seen_than(least: int, camera: Camera, positions: Tensor) -> bool:
     return all(int(seen_by(camera, part)[0].sum()) < least for part in (some, positions))
 
 
-def warn_of_empty_views(gaussians: Gaussians, views: Sequence[View], background: Sequence[float], kind: str) -> None:
+def warn_of_empty_views(
+    gaussians: Gaussians, views: Sequence[View], background: Sequence[float], kind: str, engine: str = "cpu"
+) -> None:
     """Log how many of the `views`, which are of this kind ("training"), show nothing of a scene, if any.
 
     Views whose photos are all `background`, as far as no mask hides them, should show nothing and do not count.
@@ -58,17 +60,14 @@ def warn_of_empty_views(gaussians: Gaussians, views: Sequence[View], background:
     suspects = [view for view in views if fewer_seen_than(1, view.camera.relative_to(gaussians.origin), drawn)]
     if not suspects:
         return
-    packed = pack(gaussians)
+    renderer = engines.named(engine).renderer(gaussians)
     nothing = (torch.tensor(background) * 255).round().to(torch.uint8)
 
     def has_content(view: View) -> bool:
         counted = view.photo if view.mask is None else view.photo[view.mask]
         return not bool((counted == nothing).all())
 
-    with torch.inference_mode():
-        empty = [
-            view.name for view in suspects if has_content(view) and not bool(render(packed, view.camera).alpha.any())
-        ]
+    empty = [view.name for view in suspects if has_content(view) and not bool(renderer.render(view.camera).alpha.any())]
     if empty:
         _log.warning(
             "%d of %d %s views show nothing of the scene (first: %s); check that their cameras and it are in one frame",

@@ -1,4 +1,4 @@
-"""The loop that training and trimming share: step, keep log, progress and checkpoints along the way, and resume.
+"""The loop that training and trimming share: step, and keep log, progress and checkpoints along the way.
 
 What a step is, and what happens between steps (densify, prune), comes from the caller as a function. All that decides
 the result is in a state that the caller can save; means for the log start anew at every checkpoint, so a resumed run
@@ -9,27 +9,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from leansplat.captures.capture import Capture
-from leansplat.errors import RunError
-from leansplat.runs import Run, hash_capture
+from leansplat.progress import Progress
+from leansplat.runs import Run
+from leansplat.simd.sharing import FairShare
 from leansplat.simd.threads import thread_count
-from leansplat.training.checkpoint import Checkpoint, read_checkpoint
-from leansplat.training.config import TrainingConfig
 
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
 _log = logging.getLogger("leansplat")
-
-
-class Progress(Protocol):
-    """Told how far training is every ten steps and after the last: for a progress bar."""
-
-    def __call__(self, step: int, total: int, values: Mapping[str, float], /) -> None:
-        """`step` of `total` is done; `values` holds "loss" and "gaussians"."""
 
 
 class LoopState(Protocol):
@@ -65,13 +56,15 @@ def run_steps(
         run: gets the log and the checkpoints; None for neither.
         save: writes a checkpoint of `state` to a file.
         checkpoint_every: steps between checkpoints; the last step always has one.
-        progress: see `Progress`.
+        progress: told every ten steps and after the last, of "loss" and "gaussians".
         after_step: called last after every step.
     """
     started = time.perf_counter() - state.seconds
     losses: list[float] = []
+    share = FairShare()
     while state.step < first + total:
-        losses.append(one_step())
+        with share.step():
+            losses.append(one_step())
         done = state.step - first
         last = done == total
         checkpoint_due = done % checkpoint_every == 0 or last
@@ -89,59 +82,6 @@ def run_steps(
             run.drop_old_checkpoints()
         if after_step is not None:
             after_step(state)
-
-
-class Settings(Protocol):
-    """A config dataclass."""
-
-    def to_json(self) -> dict[str, Any]: ...
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any], /) -> Settings: ...
-
-
-def resume(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> Checkpoint | None:
-    """The last checkpoint of a run, whose log is cut back to it; None where the run has none yet and starts over.
-
-    Args:
-        command: what wants to go on.
-        settings: parts of the settings in config.json that must be as they were, such as {"training": config}.
-
-    Raises:
-        RunError: the run was made by another command, with other settings or of another capture, or its checkpoint is
-            damaged or not its own.
-    """
-    check_resumable(run, command, settings, capture)
-    steps = run.checkpoints()
-    if not steps:
-        run.cut_log(-1)
-        return None
-    path = run.checkpoint_path(steps[-1])
-    checkpoint = read_checkpoint(path)
-    began_with = TrainingConfig.from_json(run.config["settings"].get("training", {}))
-    if checkpoint.config != began_with or checkpoint.state.step != steps[-1]:
-        raise RunError(f"{path} belongs to another run; delete it or start a new run")
-    go_back(run, steps[-1])
-    return checkpoint
-
-
-def check_resumable(run: Run, command: str, settings: Mapping[str, Settings], capture: Capture) -> None:
-    """Refuse to resume a run with another command, settings or capture than it began with; as `resume`.
-
-    Raises:
-        RunError: the first thing that differs.
-    """
-    if run.config["command"] != command:
-        raise RunError(f"{run.folder} was made by {run.config['command']}; resume it with that command")
-    before = run.config["settings"]
-    changed = []
-    for part, config in settings.items():
-        then, now = type(config).from_json(before.get(part, {})).to_json(), config.to_json()
-        changed += [name for name in now if now[name] != then[name]]
-    if changed:
-        names = ", ".join(changed)
-        raise RunError(f"{run.folder} was started with other settings ({names}); keep them or start a new run")
-    run.check_input("capture", hash_capture(capture))
 
 
 def go_back(run: Run, step: int) -> None:

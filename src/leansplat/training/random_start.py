@@ -16,7 +16,7 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Points
-from leansplat.engines.cpu.projection import NEAR
+from leansplat.engines.engine import NEAR
 from leansplat.training.coverage import share_covered
 
 _COVERED = 0.5

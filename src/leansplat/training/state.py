@@ -7,23 +7,21 @@ they do between steps (densify, prune) differs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from leansplat import engines
 from leansplat.captures.capture import View
-from leansplat.engines.cpu import rasterizer
+from leansplat.engines.engine import Model
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import RunError
 from leansplat.gaussians import Gaussians
-from leansplat.metrics.loss import loss_and_gradient
 from leansplat.ordering import morton_order
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
-from leansplat.training.mask import fresh_mask, update_mask
-from leansplat.training.optimizer import Adam
+from leansplat.training.strategies.strategy import Memory, named
 
 
 @dataclass
@@ -31,7 +29,7 @@ class TrainingState:
     """A training run between two steps.
 
     Args:
-        optimizer: the scene and its moments.
+        model: the scene and its optimiser, in the hands of an engine.
         statistics: of the scene's N Gaussians over the steps since the last densification. After the last densification
             they stay as they are: this is what the authors of Trimming the Fat prune by.
         generator: the only source of random numbers.
@@ -39,17 +37,17 @@ class TrainingState:
         step: steps made so far.
         extent: scene extent, the unit of the position learning rate and of sizes.
         seconds: time spent in training so far, over all sittings.
-        mask: (N, 3) learned mask where `TrainingConfig.mask_weight` asks for one; see `training.mask`.
+        memory: what each strategy of the recipe remembers, by the strategy's name.
     """
 
-    optimizer: Adam
+    model: Model
     statistics: ViewStatistics
     generator: torch.Generator
     view_queue: Tensor
     step: int
     extent: float
     seconds: float = 0.0
-    mask: Tensor | None = None
+    memory: dict[str, Memory] = field(default_factory=dict)
 
     @classmethod
     def begin(
@@ -60,34 +58,64 @@ class TrainingState:
         *,
         generator: torch.Generator | None = None,
         step: int = 0,
+        engine: str = "cpu",
     ) -> TrainingState:
         """A fresh optimiser over a copy of `gaussians`, in Morton order.
 
         Args:
             generator: seeded with `config.seed` when not given.
             step: where in the schedule to begin; `config.iterations` for fine-tuning a trained scene.
+            engine: a name in `engines.ENGINES`.
         """
         if generator is None:
             generator = torch.Generator().manual_seed(config.seed)
         ordered = gaussians[morton_order(gaussians.means)]
-        return cls(
-            optimizer=Adam.fresh(ordered, config),
-            statistics=ViewStatistics.zeros(len(ordered)),
+        model = engines.named(engine).begin(ordered, schedule.rates(config))
+        state = cls(
+            model=model,
+            statistics=ViewStatistics.zeros(len(ordered), device=model.device),
             generator=generator,
             view_queue=torch.zeros(0, dtype=torch.int64),
             step=step,
             extent=extent,
-            mask=fresh_mask(len(ordered)) if config.mask_weight > 0 else None,
         )
+        state.remember(config)
+        return state
+
+    def remember(self, config: TrainingConfig) -> None:
+        """Give strategies of the recipe that have no memory yet the one they begin with."""
+        for each in config.strategies:
+            if each.name not in self.memory:
+                begins_with = each.memory(self.count).items()
+                self.memory[each.name] = {name: values.to(self.model.device) for name, values in begins_with}
+
+    def restarted(self, gaussians: Gaussians, config: TrainingConfig, generator: torch.Generator) -> TrainingState:
+        """Step 0 with other values for the same Gaussians, whose moments stay as they are.
+
+        Args:
+            gaussians: as many, in the same order.
+            generator: for everything random from here on.
+        """
+        model = engines.named(self.model.engine).begin(gaussians, schedule.rates(config), self.model.moments())
+        state = TrainingState(
+            model=model,
+            statistics=ViewStatistics.zeros(len(gaussians), device=model.device),
+            generator=generator,
+            view_queue=torch.zeros(0, dtype=torch.int64),
+            step=0,
+            extent=self.extent,
+        )
+        state.remember(config)
+        return state
 
     def gaussians(self) -> Gaussians:
         """A copy of the scene as it is now."""
-        return self.optimizer.packed.unpack().detach()
+        return self.model.gaussians()
 
     @property
     def count(self) -> int:
         """Gaussians in the scene."""
-        return len(self.optimizer)
+        return len(self.model)
 
     def next_view(self, views: int) -> int:
         """Index of the next training view: all `views` in random order, then all again in another."""
@@ -95,12 +123,24 @@ class TrainingState:
         return index
 
     def select(self, rows: Tensor) -> None:
-        """Keep the Gaussians at a mask (N,) bool or at indices (M,), with their moments and statistics."""
-        self.optimizer.select(rows)
-        entries = {name: values for name, values in vars(self.statistics).items() if values is not None}
-        self.statistics = ViewStatistics(**{name: values[rows] for name, values in entries.items()})
-        if self.mask is not None:
-            self.mask = self.mask[rows]
+        """Keep the Gaussians at a mask (N,) bool or at indices (M,), in that order, with all that belongs to them."""
+        self.rebuild(rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows)
+
+    def rebuild(self, sources: Tensor, fresh: Tensor | None = None) -> None:
+        """Replace the scene by copies of its Gaussians, with their statistics and what strategies remember of them.
+
+        Args:
+            sources: (M,) int64, for each new Gaussian the old one it copies; repeats are clones.
+            fresh: (M,) bool, which of them start with zero moments; none by default.
+        """
+        self.model.rebuild(sources, fresh)
+        self.statistics = self.statistics[sources]
+        for name, memory in self.memory.items():
+            whole = named(name).without_rows
+            self.memory[name] = {
+                tensor: values if tensor in whole else values[sources.to(values.device)]
+                for tensor, values in memory.items()
+            }
 
 
 def next_view(queue: Tensor, views: int, generator: torch.Generator) -> tuple[int, Tensor]:
@@ -118,9 +158,8 @@ def training_step(
     *,
     statistics: ViewStatistics | None = None,
 ) -> float:
-    """Render a view, compare it with its photo, update every parameter; returns the loss.
+    """Render a view, compare it with its photo, update every parameter, and let strategies learn; returns the loss.
 
-    The renderer's stages are called without autograd, because the optimiser takes its step inside the backward pass.
     The schedule's position rate and SH degree are those of the new step, as far as the scene has coefficients; past the
     end of the schedule they stay final.
 
@@ -132,28 +171,15 @@ def training_step(
         RunError: the loss is not finite; the parameters are as they were.
     """
     state.step += 1
-    optimizer = state.optimizer
-    optimizer.set_position_rate(schedule.position_rate(config, state.step, state.extent))
-    rendered = rasterizer.forward(
-        optimizer.values.numpy(),
-        len(optimizer),
-        view.camera.relative_to(optimizer.packed.origin),
-        np.array(background, np.float32),
-        min(schedule.sh_degree(config, state.step), optimizer.packed.sh_degree),
-        optimizer.packed.antialiased,
-        statistics.views_seen.numpy() if statistics is not None else None,
-        statistics.max_radius.numpy() if statistics is not None else None,
-    )
-    value, gradient = loss_and_gradient(rendered.image, view.photo, config.ssim_weight, view.mask)
-    if not math.isfinite(value):
+    model = state.model
+    model.set_rate("means", schedule.position_rate(config, state.step, state.extent))
+    degree = min(schedule.sh_degree(config, state.step), model.facts.sh_degree)
+    wanted = tuple(dict.fromkeys(name for each in config.strategies for name in each.gradients))
+    loss, gradients = model.step(view, background, degree, config.ssim_weight, statistics, wanted)
+    if not math.isfinite(loss):
         raise RunError(
-            f"the loss is {value} at step {state.step}, view {view.name}; lower the learning rates or check that photo"
+            f"the loss is {loss} at step {state.step}, view {view.name}; lower the learning rates or check that photo"
         )
-    gradient_sum = statistics.gradient_sum.numpy() if statistics is not None else None
-    if state.mask is None:
-        optimizer.step_from(rendered, gradient, gradient_sum)
-    else:
-        by_parameters = torch.from_numpy(rasterizer.backward(rendered, gradient, None, gradient_sum))
-        optimizer.step(by_parameters)
-        update_mask(state.mask, optimizer, by_parameters, config)
-    return value
+    for each in config.strategies:
+        each.learn(state, gradients)
+    return loss

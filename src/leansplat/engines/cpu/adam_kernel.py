@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from torch import Tensor
 
+from leansplat.engines.adam import BETA1, BETA2, EPSILON, bias_corrections
 from leansplat.engines.cpu.projection_backward import (
     add_screen_gradient,
     block_backward,
@@ -22,10 +23,6 @@ from leansplat.engines.cpu.projection_backward import (
 from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.threads import thread_count
 from leansplat.simd.vector import LANES, fma, load, square_root, store
-
-BETA1 = 0.9
-BETA2 = 0.999
-EPSILON = 1e-15
 
 _CHUNKS_PER_THREAD = 8
 
@@ -77,11 +74,6 @@ def step_backward(
             else:
                 clear_rows(gradient, 0, 0, evaluated_rows(degree))
             _update_block(data, first, second, index * rows * LANES, gradient, 0, rates, rows, second_correction)
-
-
-def bias_corrections(step: int) -> tuple[float, float]:
-    """What the two moments are multiplied with at a step, counted from 1, because they start at zero."""
-    return 1.0 / (1.0 - BETA1**step), 1.0 / (1.0 - BETA2**step)
 
 
 def adam_step(

@@ -1,4 +1,4 @@
-"""`PackedGaussians`: the memory layout the CPU kernels and the optimiser work on.
+"""`PackedGaussians`: the memory layout that the kernels of this engine and its optimiser work on.
 
 The kernels handle 16 Gaussians at a time, one per vector lane. So Gaussians are stored in blocks of 16, and within a
 block attribute by attribute: `data[b, r, l]` is scalar attribute r of Gaussian 16 b + l. One block is one contiguous
@@ -9,8 +9,8 @@ that no pixel sees without touching it. Optimiser moments and gradients use the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from leansplat.engines.cpu.packing_kernel import from_blocks, into_blocks, sums_from_blocks
+from leansplat.engines.shared import SharedGaussians
 from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, Origin
 from leansplat.simd import memory
 from leansplat.simd.threads import thread_count
@@ -89,33 +90,16 @@ class PackedGaussians:
             origin=self.origin,
         )
 
-    def select(self, rows: Tensor) -> PackedGaussians:
-        """The Gaussians at a mask (N,) or at indices (M,), in that order."""
-        chosen = unpack_rows(self.data, self.count)[rows]
-        return replace(self, data=pack_rows(chosen), count=chosen.shape[0])
 
-
-def pack(gaussians: Gaussians, shared: Mapping[str, tuple[Tensor, Tensor]] | None = None) -> PackedGaussians:
+def pack(scene: Gaussians | SharedGaussians) -> PackedGaussians:
     """Copy a scene into the kernels' layout, as float32 on the CPU.
 
     Differentiable in the tensors and tables; the gradient of a row of a table is the sum over those who share it.
-
-    Args:
-        gaussians: the scene of N Gaussians.
-        shared: tables that take the place of some of its tensors, by name, each with the row in it (N,) int64 that a
-            Gaussian has. All but `means` can be shared.
-
-    Raises:
-        ValueError, IndexError: there is not a row for each Gaussian, or it is not in the table.
     """
-    shared, columns, sources = shared or {}, [], []
-    for name, (values, rows) in shared.items():
-        if tuple(rows.shape) != (len(gaussians),):
-            raise ValueError(f"{name} has rows of {tuple(rows.shape)} for {len(gaussians)} Gaussians")
-        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(values):
-            raise IndexError(f"{name} is a table of {len(values)} rows, and a Gaussian has none of them")
+    shared = scene if isinstance(scene, SharedGaussians) else SharedGaussians(scene)
+    gaussians, columns, sources = shared.gaussians, [], []
     for name in TENSOR_NAMES:
-        values, rows = shared.get(name, (getattr(gaussians, name), _OWN_ROWS))
+        values, rows = shared.tables.get(name, (getattr(gaussians, name), _OWN_ROWS))
         columns.append(values.reshape(len(values), math.prod(values.shape[1:])))
         sources.append(rows.contiguous())
     return PackedGaussians(_packed(columns, sources), len(gaussians), gaussians.antialiased, gaussians.origin)

@@ -9,6 +9,7 @@ import numpy as np
 from leansplat.engines.cpu.geometry import camera_depth, geometry, view_direction
 from leansplat.engines.cpu.spherical_harmonics import color
 from leansplat.engines.cpu.splat import LOG2_255, RECORD
+from leansplat.engines.engine import NEAR
 from leansplat.simd.across_lanes import store_records
 from leansplat.simd.bits import lowest_bit, mask_to_bits
 from leansplat.simd.compilation import inlined, kernel
@@ -18,7 +19,6 @@ from leansplat.simd.vector import LANES, floor, lane_numbers, load, maximum, min
 TILE = 16
 """Side of a tile in pixels."""
 
-NEAR = 0.2
 _CHUNKS_PER_THREAD = 8  # parts of the work per thread, so that a slow part does not hold up the rest
 _RADII = 4 * LANES  # where in the scratch memory the radii are
 _INFINITY = float("inf")

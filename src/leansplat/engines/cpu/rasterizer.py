@@ -19,6 +19,7 @@ from leansplat.cameras import Camera
 from leansplat.engines.cpu.binning import count_pairs, scatter_pairs, sort_by_depth
 from leansplat.engines.cpu.blending import blend
 from leansplat.engines.cpu.blending_backward import blend_backward, share_tiles
+from leansplat.engines.cpu.blending_depth import blending_depth
 from leansplat.engines.cpu.blending_weights import blending_weights
 from leansplat.engines.cpu.camera import KernelCamera, kernel_camera
 from leansplat.engines.cpu.covariance_backward import covariance_backward
@@ -150,8 +151,9 @@ def _bin(
     return offsets, pairs
 
 
-class _SpareSums:
-    """The per-thread sums of the last backward pass: zero again, because whoever reads them clears them.
+@dataclass
+class SpareSums:
+    """The per-thread sums of the last backward pass over a scene: zero again, because whoever reads them clears them.
 
     Kept from one pass to the next, which saves clearing 64 bytes a Gaussian and thread every step. While a pass uses
     them they are taken out, so one that fails, or runs beside another, leaves nothing behind.
@@ -159,21 +161,26 @@ class _SpareSums:
 
     kept: tuple[Floats, NDArray[np.uint8]] | None = None
 
+    def take(self, size: int, flags: int) -> tuple[Floats, NDArray[np.uint8]]:
+        """Zeros: (size,) sums and (flags,) of which blocks have any."""
+        kept, self.kept = self.kept, None
+        if kept is None or kept[0].size != size:
+            kept = np.zeros(size, np.float32), np.zeros(flags, np.uint8)
+        return kept
+
 
 def pixel_sums(
-    rendered: Pass, image_gradient: Floats, alpha_gradient: Floats | None = None
+    rendered: Pass, image_gradient: Floats, alpha_gradient: Floats | None, spare: SpareSums
 ) -> tuple[Floats, NDArray[np.uint8]]:
     """What the gradient of an image says about each splat: `sums` and `touched` of `projection_backward`.
+
+    A kernel that reads them clears them; after that they are `spare.kept`.
 
     Args:
         image_gradient: (3, H, W); alpha_gradient: (H, W), or None.
     """
     threads = thread_count()
-    size = threads * rendered.splats.size
-    kept, _SpareSums.kept = _SpareSums.kept, None
-    if kept is None or kept[0].size != size:
-        kept = np.zeros(size, np.float32), np.zeros(threads * rendered.visible.size, np.uint8)
-    sums, touched = kept
+    sums, touched = spare.take(threads * rendered.splats.size, threads * rendered.visible.size)
     blend_backward(
         rendered.splats, rendered.offsets, rendered.ends, rendered.pairs, rendered.drawn, rendered.columns,
         rendered.width, rendered.height, rendered.image, image_gradient, rendered.transmittance,
@@ -183,50 +190,49 @@ def pixel_sums(
     return sums, touched
 
 
-def return_sums(sums: Floats, touched: NDArray[np.uint8]) -> None:
-    """Hand back what `pixel_sums` gave, once a kernel has read and so cleared it."""
-    _SpareSums.kept = sums, touched
-
-
 def backward(
     rendered: Pass,
     image_gradient: Floats,
     alpha_gradient: Floats | None,
     gradient_sum: Floats | None = None,
+    spare: SpareSums | None = None,
 ) -> Floats:
     """Gradient of the packed parameters, (blocks, rows, 16).
 
     Args:
         image_gradient, alpha_gradient: as `pixel_sums` takes them.
         gradient_sum: (count,) statistics to add the norm of each screen-space position gradient to, or None.
+        spare: of the scene, where there will be more passes.
     """
-    sums, touched = pixel_sums(rendered, image_gradient, alpha_gradient)
+    spare = spare or SpareSums()
+    sums, touched = pixel_sums(rendered, image_gradient, alpha_gradient, spare)
     gradient = memory.empty(rendered.data.shape, np.float32)
     project_backward(
         rendered.data.reshape(-1), rendered.data.shape[1], rendered.camera, rendered.sh_degree, rendered.antialiased,
         rendered.splats, rendered.visible, sums, touched, thread_count(), gradient.reshape(-1),
         gradient_sum is not None, gradient_sum if gradient_sum is not None else NO_FLOATS,
     )  # fmt: skip
-    return_sums(sums, touched)
+    spare.kept = sums, touched
     return gradient
 
 
-def covariance_gradient(rendered: Pass, image_gradient: Floats) -> Floats:
+def covariance_gradient(rendered: Pass, image_gradient: Floats, spare: SpareSums | None = None) -> Floats:
     """Gradient by the covariances in world space and the colour coefficients, (blocks, rows, 16).
 
     Rows 0 to 5 are the entries xx, xy, xz, yy, yz, zz, where one off the diagonal stands for both of its places; rows
     from `SH0` on are the coefficients as in the packed layout; the others are zero.
 
     Args:
-        image_gradient: (3, H, W).
+        image_gradient: (3, H, W); spare: as `backward` takes it.
     """
-    sums, touched = pixel_sums(rendered, image_gradient)
+    spare = spare or SpareSums()
+    sums, touched = pixel_sums(rendered, image_gradient, None, spare)
     gradient = memory.empty(rendered.data.shape, np.float32)
     covariance_backward(
         rendered.data.reshape(-1), rendered.data.shape[1], rendered.camera, rendered.sh_degree, rendered.antialiased,
         rendered.splats, rendered.visible, sums, touched, thread_count(), gradient.reshape(-1),
     )  # fmt: skip
-    return_sums(sums, touched)
+    spare.kept = sums, touched
     return gradient
 
 
@@ -241,6 +247,21 @@ def add_blending_weights(
         rendered.width, rendered.height, kept, share_tiles(rendered.costs, threads), scratch[0], scratch[1],
         weight_sum, weight_max,
     )  # fmt: skip
+
+
+def depths(rendered: Pass) -> tuple[Floats, Floats]:
+    """The expected and the median depth (H, W) at each pixel of a pass' image; see `blending_depth`."""
+    camera = rendered.camera
+    x, y, z = (rendered.data[:, axis] for axis in range(3))
+    with np.errstate(invalid="ignore"):  # of Gaussians that are not finite, which are not drawn
+        seen = camera.r20 * x + camera.r21 * y + camera.r22 * z + camera.t2
+    expected, median = (memory.empty((rendered.height, rendered.width), np.float32) for _ in range(2))
+    blending_depth(
+        rendered.splats, seen.astype(np.float32).reshape(-1), rendered.offsets, rendered.ends, rendered.pairs,
+        rendered.drawn, rendered.columns, rendered.width, rendered.height,
+        share_tiles(rendered.costs, thread_count()), expected, median,
+    )  # fmt: skip
+    return expected, median
 
 
 def add_removal_effects(

@@ -26,12 +26,14 @@ from leansplat.formats.sog.container import pack, unpack
 from leansplat.formats.sog.encoding import Encoded, arranged, decode, encode
 from leansplat.formats.sog.files import META, ZIP_MAGIC, beside, opened_files, write_beside, write_bundle
 from leansplat.formats.sog.meta import Meta
+from leansplat.formats.sog.options import SogOptions
 
 __all__ = [
     "FORMAT",
     "SMALLEST_PALETTE",
     "Codebooks",
     "Encoded",
+    "SogOptions",
     "arranged",
     "decode",
     "encode",
@@ -83,16 +85,14 @@ def write(
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    palette_size: int | None = None,
-    seed: int = 0,
+    options: SogOptions | None = None,
 ) -> Written:
     """Write a SOG scene of version 2; it appears whole or not at all, and the same scene gives the same bytes.
 
     Args:
         path: ends in .sog for a bundle, or in meta.json, whose images then go beside it under the same prefix.
         overwrite: whether files already there may be replaced.
-        palette_size: entries of the palette of spherical harmonics, 1 to 65,536; about one a Gaussian by default.
-        seed: of what is drawn while the palette is found.
+        options: of the palette; the usual ones by default.
 
     Returns:
         What became of the scene; strays are left out that would coarsen the others.
@@ -101,9 +101,9 @@ def write(
         SceneFileError: a parameter is NaN or infinite, or there are more Gaussians than fit into an image.
         InputError: as `leansplat.files.replacing` does.
     """
-    path, gaussians = Path(path), gaussians.arrays()
+    path, gaussians, options = Path(path), gaussians.arrays(), options or SogOptions()
     refuse_nonfinite(gaussians, path)
-    encoded = encode(gaussians, palette_size=palette_size, seed=seed)
+    encoded = encode(gaussians, palette_size=options.palette_size, seed=options.seed)
     write_encoded(encoded, path, overwrite=overwrite)
     return Written(encoded.order, lambda rows: decode(encoded, rows))
 
@@ -145,6 +145,7 @@ FORMAT = Format(
     recognises=recognises,
     read=read,
     write=write,
+    options=SogOptions,
     loses=losses,
     files=files,
     notes_origin=True,

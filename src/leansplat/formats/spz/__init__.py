@@ -14,16 +14,18 @@ import zlib
 from pathlib import Path
 
 from leansplat.arrays import AnyScene, GaussianArrays
-from leansplat.errors import InputError, SceneFileError
+from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import Format, Written, losses, refuse_nonfinite
 from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, Version, pack, unpack
 from leansplat.formats.spz.encoding import USUAL_SH_BITS, Encoded, arranged, decode, encode, sh_codes, sh_values
+from leansplat.formats.spz.options import SpzOptions
 
 __all__ = [
     "FORMAT",
     "USUAL_SH_BITS",
     "Encoded",
+    "SpzOptions",
     "Version",
     "arranged",
     "decode",
@@ -61,8 +63,7 @@ def write(
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    version: Version = 3,
-    sh_bits: tuple[int, int] = USUAL_SH_BITS,
+    options: SpzOptions | None = None,
 ) -> Written:
     """Write an SPZ file; it appears whole or not at all, and the same scene gives the same bytes.
 
@@ -71,27 +72,24 @@ def write(
     Args:
         path: the file.
         overwrite: whether a file already there may be replaced.
-        version: of the format.
-        sh_bits: as `encode` takes them, 1 to 8.
+        options: version and bits; the usual ones by default.
 
     Returns:
         What became of the scene; strays are left out that would coarsen the others.
 
     Raises:
         SceneFileError: a parameter is NaN or infinite, or a position out of the format's reach.
-        InputError: `sh_bits` are out of range, or as `leansplat.files.replacing` does.
+        InputError: as `leansplat.files.replacing` does.
     """
-    path, gaussians = Path(path), gaussians.arrays()
-    if not all(1 <= bits <= 8 for bits in sh_bits):
-        raise InputError(f"an .spz has 1 to 8 bits for spherical harmonics, not {sh_bits[0]} and {sh_bits[1]}")
+    path, gaussians, options = Path(path), gaussians.arrays(), options or SpzOptions()
     refuse_nonfinite(gaussians, path)
     try:
-        encoded = encode(gaussians, sh_bits=sh_bits)
+        encoded = encode(gaussians, sh_bits=options.sh_bits)
     except ValueError as error:
         raise SceneFileError(
             f"{path} cannot hold it: {error}; scale the scene, remove what is far or write a .ply."
         ) from error
-    write_encoded(encoded, path, overwrite=overwrite, version=version)
+    write_encoded(encoded, path, overwrite=overwrite, version=options.version)
     return Written(encoded.order, lambda rows: decode(encoded, rows))
 
 
@@ -116,4 +114,12 @@ def loses(gaussians: AnyScene) -> tuple[str, ...]:
     return losses(gaussians, comments=False, origin=False)
 
 
-FORMAT = Format(name="SPZ", suffixes=(".spz",), recognises=recognises, read=read, write=write, loses=loses)
+FORMAT = Format(
+    name="SPZ",
+    suffixes=(".spz",),
+    recognises=recognises,
+    read=read,
+    write=write,
+    options=SpzOptions,
+    loses=loses,
+)

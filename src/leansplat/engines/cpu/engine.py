@@ -1,0 +1,104 @@
+"""The CPU engine: `CpuModel` for scenes that are trained, and packed scenes for those that are only rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leansplat.cameras import Camera
+from leansplat.engines.cpu import rasterizer
+from leansplat.engines.cpu.covariance_backward import COVARIANCE_ROWS
+from leansplat.engines.cpu.model import CpuModel, row_rates
+from leansplat.engines.cpu.packed import LANES, SCALES, SH0, PackedGaussians, pack, unpack_rows
+from leansplat.engines.cpu.rendering import forward, render
+from leansplat.engines.engine import BLACK, Background, Depth, Engine, Facts, Moments, Rendering
+from leansplat.engines.sensitivity import Sensitivity
+from leansplat.engines.shared import SharedGaussians
+from leansplat.gaussians import Gaussians
+from leansplat.progress import Progress
+
+
+class CpuEngine:
+    """See `engines.engine.Engine`."""
+
+    name = "cpu"
+
+    def begin(self, gaussians: Gaussians, rates: Mapping[str, float], moments: Moments | None = None) -> CpuModel:
+        packed = pack(gaussians.detach())
+        if moments is None:
+            first, second, steps = torch.zeros_like(packed.data), torch.zeros_like(packed.data), 0
+        else:
+            first, second, steps = pack(moments.first).data, pack(moments.second).data, moments.steps
+        return CpuModel(packed, first, second, row_rates(rates, packed.data.shape[1]), steps)
+
+    def layout(self, facts: Facts) -> Mapping[str, tuple[str, Sequence[int]]]:
+        shape = [-(-facts.count // LANES), SH0.start + 3 * (facts.sh_degree + 1) ** 2, LANES]
+        return dict.fromkeys(("data", "first_moment", "second_moment"), ("F32", shape))
+
+    def load(self, tensors: Mapping[str, Tensor], facts: Facts, rates: Mapping[str, float]) -> CpuModel:
+        packed = PackedGaussians(tensors["data"], facts.count, facts.antialiased, facts.origin)
+        first, second = tensors["first_moment"], tensors["second_moment"]
+        return CpuModel(packed, first, second, row_rates(rates, packed.data.shape[1]), facts.steps)
+
+    def renderer(self, gaussians: Gaussians) -> PackedRenderer:
+        return PackedRenderer(pack(gaussians.detach()))
+
+    def render(
+        self,
+        scene: Gaussians | SharedGaussians,
+        camera: Camera,
+        *,
+        background: Background = BLACK,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
+        return render(pack(scene), camera, background=background, sh_degree=sh_degree, depth=depth)
+
+    def sensitivity(
+        self,
+        gaussians: Gaussians,
+        cameras: Sequence[Camera],
+        background: Background,
+        masks: Sequence[Tensor | None] | None = None,
+        progress: Progress | None = None,
+    ) -> Sensitivity:
+        packed = pack(gaussians.detach())
+        masks = [None] * len(cameras) if masks is None else masks
+        sums = torch.zeros_like(packed.data)
+        pixels = 0
+        spare = rasterizer.SpareSums()
+        for done, (camera, mask) in enumerate(zip(cameras, masks, strict=True), start=1):
+            counted = torch.ones(camera.height, camera.width) if mask is None else mask.to(torch.float32)
+            by_image = counted.expand(3, -1, -1).contiguous().numpy()
+            gradient = rasterizer.covariance_gradient(forward(packed, camera, background), by_image, spare)
+            sums += torch.from_numpy(gradient).abs_()
+            pixels += int(counted.count_nonzero())
+            if progress is not None:
+                progress(done, len(cameras), {"gaussians": packed.count})
+        rows = unpack_rows(sums, packed.count) / pixels
+        # Sigma = trace * normalised, and the trace counts as a parameter of its own.
+        trace = (2 * packed.attribute(SCALES)).logsumexp(dim=1).exp()
+        return Sensitivity(rows[:, SH0.start :].contiguous(), rows[:, :COVARIANCE_ROWS] * trace[:, None])
+
+
+@dataclass(frozen=True)
+class PackedRenderer:
+    """See `engines.engine.Renderer`."""
+
+    packed: PackedGaussians
+
+    def render(
+        self,
+        camera: Camera,
+        background: Background = BLACK,
+        *,
+        sh_degree: int | None = None,
+        depth: Depth | None = None,
+    ) -> Rendering:
+        return render(self.packed, camera, background=background, sh_degree=sh_degree, depth=depth)
+
+
+ENGINE: Engine = CpuEngine()
