@@ -11,14 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from leansplat.arrays import GaussianArrays
+from leansplat.arrays import TENSOR_NAMES, GaussianArrays, concatenate
 from leansplat.errors import SceneFileError
 from leansplat.formats import torch_file
-from leansplat.formats.format import report_nonfinite
+from leansplat.formats.format import Format, report_nonfinite
 from leansplat.formats.trainer_notes import has_line, say_frame_of_gsplat
-from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 
 _RANK = re.compile(r"(.*_rank)(\d{1,6})(\.[^.]*)?")
 
@@ -36,8 +35,12 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
             ) from error
     gaussians = concatenate(parts) if len(parts) > 1 else parts[0]
     say_frame_of_gsplat(path)
-    scene = gaussians.arrays()
-    return report_nonfinite(scene, scene.finite(), path, drop=drop_nonfinite)
+    return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
+
+
+def write(gaussians: GaussianArrays, path: Path, *, overwrite: bool = False) -> NoReturn:
+    """Refuse: a scene alone is no checkpoint."""
+    raise SceneFileError(f"{path} would be a gsplat checkpoint, which leansplat only reads; write a .ply instead.")
 
 
 def files(path: Path) -> tuple[Path, ...]:
@@ -63,7 +66,15 @@ def files(path: Path) -> tuple[Path, ...]:
     return (path, *(ranks[rank] for rank in sorted(ranks) if ranks[rank] != path))
 
 
-def _gaussians(content: Any, antialiased: bool) -> Gaussians:
+def recognises(head: bytes) -> bool:
+    """Whether a file that starts with these bytes is by `torch.save` and soon names splats."""
+    return torch_file.recognises(head) and torch_file.mentions(head, "splats")
+
+
+FORMAT = Format(name="gsplat checkpoint", suffixes=(".pt",), recognises=recognises, read=read, write=write, files=files)
+
+
+def _gaussians(content: Any, antialiased: bool) -> GaussianArrays:
     splats = content.get("splats") if isinstance(content, Mapping) else None
     if not isinstance(splats, Mapping):
         raise ValueError("it has no splats")
@@ -71,5 +82,5 @@ def _gaussians(content: Any, antialiased: bool) -> Gaussians:
     if missing:
         features = "; it was trained with appearance features, which are no colours" if "features" in splats else ""
         raise ValueError(f"its splats have no {', '.join(missing)}{features}")
-    tensors = {name: torch_file.tensor(splats[name], name) for name in TENSOR_NAMES}
-    return Gaussians(**tensors, antialiased=antialiased)  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {name: torch_file.tensor(splats[name], name).numpy() for name in TENSOR_NAMES}
+    return GaussianArrays(**arrays, antialiased=antialiased)

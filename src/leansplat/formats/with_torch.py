@@ -6,17 +6,13 @@ decoded by the very steps that fine-tuning differentiates. Their modules are imp
 
 from __future__ import annotations
 
-import struct
-from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
 from leansplat.arrays import GaussianArrays
 from leansplat.errors import SceneFileError
-from leansplat.formats.format import Format, Lister, Recogniser, Written, losses
+from leansplat.formats import gsplat_checkpoint, nerfstudio_checkpoint, torch_file
+from leansplat.formats.format import Format, Written, losses
 from leansplat.formats.npz import recognises as is_npz
-
-_ZIP_MAGIC = b"PK\x03\x04"
 
 
 def _read_npz(path: Path, *, drop_nonfinite: bool) -> GaussianArrays:
@@ -31,55 +27,21 @@ def _write_npz(gaussians: GaussianArrays, path: Path, *, overwrite: bool) -> Wri
     return c3dgs_npz.write(gaussians, path, overwrite=overwrite)
 
 
-def is_torch_file(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is a zip by `torch.save`, whose first file is the pickle."""
-    return head.startswith(_ZIP_MAGIC) and b"/data.pkl" in head
+def _read_checkpoint(path: Path, *, drop_nonfinite: bool) -> GaussianArrays:
+    from leansplat.formats import inria_checkpoint
+
+    return inria_checkpoint.read(path, drop_nonfinite=drop_nonfinite)
 
 
-def mentions(head: bytes, text: str) -> bool:
-    """Whether the pickle of a file that starts with these bytes soon has this string, as protocol 2 or 4 writes it.
-
-    The name of the file itself, which is all over a zip by `torch.save`, does not count.
-    """
-    word = text.encode()
-    return any(prefix + word in head for prefix in (b"X" + struct.pack("<I", len(word)), b"\x8c" + bytes([len(word)])))
+def _refuse_checkpoint(gaussians: GaussianArrays, path: Path, *, overwrite: bool) -> None:
+    """Refuse: a scene alone is no checkpoint."""
+    raise SceneFileError(f"{path} would be a 3DGS checkpoint, which leansplat only reads; write a .ply instead.")
 
 
-def _is_gsplat(head: bytes) -> bool:
-    return is_torch_file(head) and mentions(head, "splats")
-
-
-def _is_nerfstudio(head: bytes) -> bool:
-    return is_torch_file(head) and mentions(head, "pipeline")
-
-
-def _is_inria(head: bytes) -> bool:
-    """Of no other trainer that is known here."""
-    return is_torch_file(head) and not _is_gsplat(head) and not _is_nerfstudio(head)
-
-
-def _files_of_gsplat(path: Path) -> tuple[Path, ...]:
-    from leansplat.formats import gsplat_checkpoint
-
-    return gsplat_checkpoint.files(path)
-
-
-def _checkpoint(
-    trainer: str, suffix: str, module: str, recognises: Recogniser, files: Lister = lambda path: (path,)
-) -> Format:
-    """A format that is only read, by the `read` of a module beside this one."""
-
-    def read(path: Path, *, drop_nonfinite: bool) -> GaussianArrays:
-        found: GaussianArrays = import_module(f"leansplat.formats.{module}").read(path, drop_nonfinite=drop_nonfinite)
-        return found
-
-    def write(gaussians: GaussianArrays, path: Path, *, overwrite: bool) -> NoReturn:
-        """Refuse: a scene alone is no checkpoint."""
-        raise SceneFileError(
-            f"{path} would be a {trainer} checkpoint, which leansplat only reads; write a .ply instead."
-        )
-
-    return Format(f"{trainer} checkpoint", (suffix,), recognises, read, write, files=files)
+def _is_checkpoint(head: bytes) -> bool:
+    """Whether a file that starts with these bytes is by `torch.save` and of no other trainer that is known here."""
+    others = (gsplat_checkpoint.recognises, nerfstudio_checkpoint.recognises)
+    return torch_file.recognises(head) and not any(recognised(head) for recognised in others)
 
 
 C3DGS_NPZ = Format(
@@ -92,6 +54,10 @@ C3DGS_NPZ = Format(
     notes_origin=True,
 )
 
-INRIA_CHECKPOINT = _checkpoint("3DGS", ".pth", "inria_checkpoint", _is_inria)
-NERFSTUDIO_CHECKPOINT = _checkpoint("nerfstudio", ".ckpt", "nerfstudio_checkpoint", _is_nerfstudio)
-GSPLAT_CHECKPOINT = _checkpoint("gsplat", ".pt", "gsplat_checkpoint", _is_gsplat, _files_of_gsplat)
+INRIA_CHECKPOINT = Format(
+    name="3DGS checkpoint",
+    suffixes=(".pth",),
+    recognises=_is_checkpoint,
+    read=_read_checkpoint,
+    write=_refuse_checkpoint,
+)
