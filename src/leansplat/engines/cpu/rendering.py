@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,7 +78,7 @@ def forward(
         packed.data.detach().numpy(),
         packed.count,
         camera.relative_to(packed.origin),
-        torch.as_tensor(background, dtype=torch.float32).reshape(3).numpy(),
+        np.asarray(background, np.float32).reshape(3),
         packed.sh_degree if sh_degree is None else sh_degree,
         packed.antialiased,
         statistics.views_seen.numpy() if statistics is not None else None,

@@ -12,14 +12,15 @@ from leansplat.engines.torch.projection import project, visible
 from leansplat.gaussians import Gaussians
 
 
-def depth_image(gaussians: Gaussians, camera: Camera, depth: Depth) -> Tensor:
+def depth_image(gaussians: Gaussians, camera: Camera, sh_degree: int, depth: Depth) -> Tensor:
     """(H, W) depths of a scene, without gradients.
 
     Args:
         camera: relative to the scene's origin.
+        sh_degree: of the image that it is the depth of, in which a Gaussian whose colour means nothing is left out.
     """
     with torch.no_grad():
-        projection = project(gaussians, camera, 0, visible(gaussians, camera, 0))
+        projection = project(gaussians, camera, 0, visible(gaussians, camera, sh_degree))
         picture = gaussians.means.new_zeros(camera.height, camera.width)
         for tile in tiles(projection, camera):
             seen = projection[tile.chosen]

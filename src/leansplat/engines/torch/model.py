@@ -238,7 +238,7 @@ def rendering(
     if depth is not None and depth not in get_args(Depth):
         raise ValueError(f"depth is {depth!r}; it is 'expected' or 'median'")
     drawn = draw(rasterise, scene, camera, background, degree)
-    deep = None if depth is None else depth_image(scene, camera.relative_to(scene.origin), depth)
+    deep = None if depth is None else depth_image(scene, camera.relative_to(scene.origin), degree, depth)
     return Rendering(drawn.image, drawn.alpha, deep)
 
 
