@@ -109,7 +109,7 @@ def compress(
     if capture is None:
         config = config or CompressionConfig()
         if config.drop_unseen or run is not None:
-            raise InputError("a run and drop_unseen need the views of a capture; give a capture, or leave them out")
+            raise InputError("without a capture there are no views to train on; give one, or no run and no drop_unseen")
         return _encode(scene, path, codec, config, overwrite=overwrite)
     begun = run_to_resume(run) if resume else None
     capture, how = opened(capture, scene if begun is None else begun.folder)
@@ -247,7 +247,7 @@ def _with_codec_apart(run: Run, codec: Codec) -> Run:
         recorded = {**recorded, "compression": others, "codec": own}
     suffix = recorded["codec"].get("suffix", codec.suffix)
     if suffix != codec.suffix:
-        raise RunError(f"{run.folder} writes another kind of file ({suffix}); resume it with that or start a new run")
+        raise RunError(f"{run.folder} is of another file format ({suffix}); resume it with that or start a new run")
     return replace(run, config={**run.config, "settings": recorded})
 
 

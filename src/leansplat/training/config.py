@@ -1,4 +1,4 @@
-"""`TrainingConfig`: the published 3DGS recipe as one value, with a sentence on each field.
+"""`TrainingConfig`: the published 3DGS recipe as one value, a sentence a field.
 
 All lengths and intervals are in training steps, counted from 1, and the defaults are those of the reference
 implementation that came with the paper (Kerbl et al. 2023). `scaled` makes the same recipe shorter or longer.

@@ -96,9 +96,7 @@ def train(
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
     if start is not None and engine not in (None, start.model.engine):
-        raise InputError(
-            f"the state to start from is held by the engine {start.model.engine}; give that engine or none"
-        )
+        raise InputError(f"the start to train from is held by the engine {start.model.engine}; leave {engine} out")
     engine = engine if start is None else start.model.engine
     if begun is not None:
         run = begun
