@@ -493,9 +493,9 @@ def test_settings_of_a_run_go_along_from_command_to_command(capture, tmp_path, c
         taken = run_json(capsys, "eval", scene, *photos, "--lpips", "none")["psnr"]
         assert taken == run_json(capsys, "eval", scene, *photos, "--lpips", "none", *white)["psnr"]
         assert main(["eval", str(scene), *map(str, photos), "--lpips", "none", "--background", "black"]) == 0
-        assert "trained on a white background, not black" in capsys.readouterr().err
+        assert "trained on a white background, not on black" in capsys.readouterr().err
         assert main(["render", str(scene), *map(str, photos), "-o", str(tmp_path / "views"), "--overwrite"]) == 0
-        assert "background white and downscale 2, as in training" in capsys.readouterr().err
+        assert "was trained with background white and downscale 2" in capsys.readouterr().err
         with Image.open(tmp_path / "views" / "view_000.png") as picture:
             assert picture.size == (16, 16)
 

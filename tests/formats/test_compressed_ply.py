@@ -183,7 +183,7 @@ def test_what_is_lost_is_named(tmp_path, caplog):
     formats.write(random_scene(4, antialiased=True, comments=("a",)), tmp_path / "all.compressed.ply")
     assert "cannot hold" not in caplog.text
     formats.write(random_scene(4, extras=extra), tmp_path / "less.compressed.ply")
-    assert "compressed PLY cannot hold 1 extra property; lost" in caplog.text
+    assert "compressed PLY cannot hold 1 extra property; this is lost" in caplog.text
 
 
 def test_a_scene_that_is_not_finite_is_refused(tmp_path):

@@ -281,7 +281,8 @@ def test_gaussians_that_are_not_finite_are_refused(tmp_path, name):
 def test_what_is_lost_is_said(tmp_path, caplog):
     scene = random_scene(2, extras={"object": torch.zeros(2), "time": torch.zeros(2)}, comments=("by hand",))
     formats.write(scene, tmp_path / "scene.spz")
-    assert caplog.messages == [f"{tmp_path / 'scene.spz'}: SPZ cannot hold 2 extra properties or 1 comment; lost"]
+    said = "SPZ cannot hold 2 extra properties or 1 comment; this is lost"
+    assert caplog.messages == [f"{tmp_path / 'scene.spz'}: {said}"]
 
 
 def test_nothing_is_overwritten_unless_asked(tmp_path):

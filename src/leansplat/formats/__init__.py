@@ -182,7 +182,7 @@ def say_losses(gaussians: AnyScene, path: Path) -> None:
     written = format_of(path)
     lost = written.loses(gaussians)
     if lost:
-        _log.warning("%s: %s cannot hold %s; lost", path, written.name, " or ".join(lost))
+        _log.warning("%s: %s cannot hold %s; this is lost", path, written.name, " or ".join(lost))
     if written.notes_origin and gaussians.origin != WORLD:
         _log.warning(
             "%s: positions are relative to %s, as viewers hold them in float32; leansplat reads them back in place",

@@ -181,7 +181,9 @@ def warn_of_padding(rows: int, count: int, path: Path, *, drop: bool) -> None:
 
 def warn_of_rotations(unturned: int, count: int, path: Path) -> None:
     if unturned:
-        _log.warning("%s: %d of %d Gaussians have a rotation of zeros, which counts as none", path, unturned, count)
+        _log.warning(
+            "%s: %d of %d Gaussians have a rotation of zeros, which counts as no rotation", path, unturned, count
+        )
 
 
 def refuse_nonfinite(gaussians: GaussianArrays, path: Path) -> None:

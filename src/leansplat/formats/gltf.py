@@ -111,7 +111,7 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
             )
         if any(each.linear for each in placed):
             _log.warning(
-                "%s: its colours, of linear light, were turned into sRGB, each Gaussian for itself; where many overlap "
+                "%s: its colours, of linear light, were turned into sRGB, one Gaussian at a time; where many overlap, "
                 "a viewer that blends light may draw them a little differently",
                 path,
             )

@@ -32,7 +32,8 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
         gaussians = _gaussians(torch_file.load(path), antialiased)
     except ValueError as error:
         raise SceneFileError(
-            f"{path} is not a checkpoint as nerfstudio's splatfacto saves it ({error}); use its ns-export instead."
+            f"{path} is not a checkpoint as nerfstudio's splatfacto saves it ({error}); export the scene with "
+            "ns-export instead."
         ) from error
     say_frame_of_nerfstudio(path)
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)

@@ -129,7 +129,7 @@ def _rows_of_level(content: Any, level: int) -> dict[int, list[tuple[int, int]]]
 def _rows(scene: GaussianArrays, rows: list[tuple[int, int]], file: Path) -> GaussianArrays:
     if rows[-1][1] > len(scene):
         raise ValueError(
-            f"a leaf has rows to {rows[-1][1]:,} of {file.parent.name}/{file.name}, which has {len(scene):,}"
+            f"a leaf has rows up to {rows[-1][1]:,} of {file.parent.name}/{file.name}, which has {len(scene):,}"
         )
     if sum(end - start for start, end in rows) == len(scene):
         return scene

@@ -87,7 +87,7 @@ def write(
         encoded = encode(gaussians, sh_bits=options.sh_bits)
     except ValueError as error:
         raise SceneFileError(
-            f"{path} cannot hold it: {error}; scale the scene, remove what is far or write a .ply."
+            f"{path} cannot hold this scene: {error}; scale it, remove what is far, or write a .ply."
         ) from error
     write_encoded(encoded, path, overwrite=overwrite, version=options.version)
     return Written(encoded.order, lambda rows: decode(encoded, rows))

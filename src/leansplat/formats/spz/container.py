@@ -110,9 +110,11 @@ def unpack(path: Path) -> Encoded:
         elif magic.startswith(GZIP_MAGIC):
             header, encoded = _unpack_gzip(handle, size, path)
         else:
-            raise SceneFileError(f"{path} is not an SPZ file: it starts with neither gzip nor NGSP; check which it is.")
+            raise SceneFileError(
+                f"{path} is not an SPZ file: it starts with neither gzip nor NGSP; check which file it is."
+            )
     if header.degree > _KEPT_DEGREE:
-        _log.warning("%s: spherical harmonics of degree %d were dropped, 3 is the highest", path, header.degree)
+        _log.warning("%s: spherical harmonics of degree %d were dropped, as 3 is the highest", path, header.degree)
     if header.flags & _EXTENSIONS:
         _log.warning("%s: extensions of SPZ were left out; if they name its axes, turn the scene yourself", path)
     return encoded
@@ -182,7 +184,7 @@ def _unpack_zstd(handle: BinaryIO, size: int, path: Path) -> tuple[_Header, Enco
     entries = list(_TABLE_ENTRY.iter_unpack(_read_exactly(handle, end - table, path)))
     if [entry[1] for entry in entries] != list(full.values()) or end + sum(entry[0] for entry in entries) != size:
         raise SceneFileError(
-            f"{path} is cut off or its table of streams is wrong, which does not fit its {header.count:,} Gaussians "
+            f"{path} is cut off or its table of streams is wrong: it does not fit {header.count:,} Gaussians "
             f"and {size:,} bytes; copy or export it again."
         )
     arrays = _arrays(header)
@@ -202,7 +204,9 @@ def _unpack_zstd(handle: BinaryIO, size: int, path: Path) -> tuple[_Header, Enco
 def _read_header(stream: _Stream, size: int, compression: str, path: Path) -> _Header:
     magic, *fields = _HEADER.unpack(_read_exactly(stream, _HEADER.size, path))
     if magic != MAGIC:
-        raise SceneFileError(f"{path} is not an SPZ file: what is compressed in it is not; check which file it is.")
+        raise SceneFileError(
+            f"{path} is not an SPZ file: what is compressed in it is something else; check which file it is."
+        )
     header = _Header(*fields)
     if header.version not in _READ:
         raise SceneFileError(
