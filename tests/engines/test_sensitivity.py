@@ -85,5 +85,5 @@ def test_what_no_view_shows_has_none_and_a_gaussian_counts_by_its_largest() -> N
 
 def test_progress_is_told_after_every_view() -> None:
     told: list[tuple[int, int]] = []
-    sensitivity(surfaces(5, seed=35), CAMERAS, BACKGROUND, told=lambda *done: told.append(done[:2]))
+    sensitivity(surfaces(5, seed=35), CAMERAS, BACKGROUND, progress=lambda *done: told.append(done[:2]))
     assert told == [(1, 2), (2, 2)]
