@@ -130,7 +130,7 @@ def _acquire(folder: str | os.PathLike[str], real: Path) -> tuple[int, list[Path
                 raise _refusal(folder, os.read(descriptor, 200).decode(errors="replace") or "another process")
             if _is_still(path, descriptor):
                 if locked is None:
-                    _log.warning("files in %s cannot be locked; let nothing else work there meanwhile", folder)
+                    _log.warning("%s is where files cannot be locked; let nothing else work there meanwhile", folder)
                 os.ftruncate(descriptor, 0)
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())

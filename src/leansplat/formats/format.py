@@ -173,10 +173,7 @@ def report_padding(gaussians: Gaussians, path: Path, *, drop: bool) -> Gaussians
     unturned = int((gaussians.without_rotation() & ~padding).sum())
     if unturned:
         _log.warning(
-            "%s: %d of %d Gaussians have a rotation of zeros, which counts as no rotation",
-            path,
-            unturned,
-            len(gaussians),
+            "%s: %d of %d Gaussians have a rotation of zeros, which counts as none", path, unturned, len(gaussians)
         )
     return gaussians
 

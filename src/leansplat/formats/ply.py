@@ -79,7 +79,7 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
         header = read_header(handle, path)
         vertex = next((element for element in header.elements if element.name == "vertex"), None)
         if vertex is None:
-            raise SceneFileError(f"{path} has no element 'vertex', and so no Gaussians; check which file it is.")
+            raise SceneFileError(f"{path} has no element 'vertex', so no Gaussians; check which file it is.")
         layout = _Layout.of(vertex, path)
         readers = vertex_readers(handle, header, path)  # refuses a wrong count before the tensors are made
         tensors = {name: np.empty((vertex.count, len(columns)), np.float32) for name, columns in layout.columns.items()}
