@@ -85,6 +85,30 @@ A `.ply` of {result["gaussians"]:,} Gaussians and {result["bytes"] / 1e6:.0f} MB
 """
 
 
+def starting() -> str:
+    result = read("start_up")
+    if result is None:
+        return ""
+
+    def cells(found: dict[str, Any]) -> list[str]:
+        return [
+            f"{'' if found['finished'] else '> '}{found['processor_seconds']:.2f}",
+            f"{found['peak_megabytes']:.0f}",
+        ]
+
+    rows = [[r["what"], *cells(r["leansplat"]), *cells(r["splat-transform"])] for r in result["rows"]]
+    return f"""## Commands that render nothing
+
+    {result["command"]}
+
+Processor time of the whole process, the least of some runs that took turns, and peak memory; on {result["cores"]} cores
+that others used, too. {result["splat_transform"].split(" ")[0]} {result["splat_transform"].split(" ")[1]} on node
+{result["node"]}; a ">" was stopped there. The scenes are random, but shaped like trained ones.
+
+{table(["", "leansplat, s", "MB", "splat-transform, s", "MB"], rows)}
+"""
+
+
 def trimming() -> str:
     result = read("fox_trimming")
     if result is None:
@@ -330,6 +354,7 @@ def main() -> None:
             frames_per_second(),
             renderer(),
             reading(),
+            starting(),
         )
         if part
     ]

@@ -351,7 +351,7 @@ def test_a_failure_that_is_nobodys_fault_exits_with_1(scene, monkeypatch, capsys
     def broken(*_: object, **__: object) -> None:
         raise LeansplatError("the sky fell")
 
-    monkeypatch.setattr("leansplat.summary.summarize", broken)
+    monkeypatch.setattr("leansplat.formats.summarize_file", broken)
     assert main(["info", str(scene)]) == 1
     assert capsys.readouterr().err == "leansplat: the sky fell\n"
 
@@ -360,7 +360,7 @@ def test_an_interrupted_command_says_how_to_go_on_and_exits_with_1(scene, monkey
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("leansplat.summary.summarize", interrupted)
+    monkeypatch.setattr("leansplat.formats.summarize_file", interrupted)
     assert main(["info", str(scene)]) == 1
     assert "--resume" in capsys.readouterr().err
 
@@ -379,7 +379,7 @@ def test_ctrl_c_is_one_sentence_whatever_the_work_makes_of_it(scene, monkeypatch
 
     before = signal.getsignal(signal.SIGINT)
     for function in (interrupted, hidden):
-        monkeypatch.setattr("leansplat.summary.summarize", function)
+        monkeypatch.setattr("leansplat.formats.summarize_file", function)
         assert main(["info", str(scene)]) == 1
         assert capsys.readouterr().err.startswith("leansplat: stopped; ")
         assert signal.getsignal(signal.SIGINT) is before
@@ -391,7 +391,7 @@ def test_too_little_memory_is_one_sentence(scene, monkeypatch, capsys) -> None:
         def fails_to_allocate(*_: object, error: Exception = error, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr("leansplat.summary.summarize", fails_to_allocate)
+        monkeypatch.setattr("leansplat.formats.summarize_file", fails_to_allocate)
         assert main(["info", str(scene)]) == 1
         assert "not enough memory" in capsys.readouterr().err
 
@@ -493,9 +493,9 @@ def test_settings_of_a_run_go_along_from_command_to_command(capture, tmp_path, c
         taken = run_json(capsys, "eval", scene, *photos, "--lpips", "none")["psnr"]
         assert taken == run_json(capsys, "eval", scene, *photos, "--lpips", "none", *white)["psnr"]
         assert main(["eval", str(scene), *map(str, photos), "--lpips", "none", "--background", "black"]) == 0
-        assert "trained on a white background, not black" in capsys.readouterr().err
+        assert "trained on a white background, not on black" in capsys.readouterr().err
         assert main(["render", str(scene), *map(str, photos), "-o", str(tmp_path / "views"), "--overwrite"]) == 0
-        assert "background white and downscale 2, as in training" in capsys.readouterr().err
+        assert "was trained with background white and downscale 2" in capsys.readouterr().err
         with Image.open(tmp_path / "views" / "view_000.png") as picture:
             assert picture.size == (16, 16)
 

@@ -76,7 +76,7 @@ def test_a_scene_is_evaluated_by_paths_alone_as_it_was_trained(
     assert found.psnr == expected.psnr
     assert found.bytes == (trained / "scene.ply").stat().st_size
     assert expected.bytes is None
-    assert "background white, downscale 2, as in training" in caplog.text
+    assert "says: background white, downscale 2" in caplog.text
     assert told == [(1, 2), (2, 2)]
 
 
@@ -84,7 +84,7 @@ def test_another_background_than_that_of_training_is_told(
     trained: Path, photos: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     leansplat.evaluate(trained, leansplat.load_capture(photos), lpips=None, fps=False)
-    assert "trained on a white background, not black" in caplog.text
+    assert "trained on a white background, not on black" in caplog.text
 
 
 def test_training_on_a_folder_of_photos_is_training_on_its_capture(photos: Path, tmp_path: Path) -> None:

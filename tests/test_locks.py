@@ -153,7 +153,7 @@ def test_where_files_cannot_be_locked_work_goes_on_with_a_warning(tmp_path: Path
     monkeypatch.setattr(locks, "_lock", no_locks)
     with caplog.at_level(logging.WARNING, logger="leansplat"), alone_in(tmp_path):
         pass
-    assert "where files cannot be locked" in caplog.text
+    assert "cannot be locked" in caplog.text
 
 
 def test_a_place_that_is_no_folder_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import leansplat
+from leansplat import formats
+from leansplat.arrays import GaussianArrays
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "leansplat"
@@ -20,10 +23,12 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds", "configs", "progress"},
+    {"locks", "seeds", "configs", "progress", "activation"},
+    {"arrays"},
     {"gaussians"},
     {"cameras"},
-    {"files", "camera_paths", "summary", "ordering", "strays", "origin"},
+    {"files", "camera_paths", "ordering", "strays", "origin"},
+    {"summary"},
     {"datasets"},
     {"simd"},
     {"clustering"},
@@ -198,6 +203,50 @@ print({HEAVY})
     shown = run_python(code).splitlines()
     assert shown[0].startswith("usage: leansplat")
     assert shown[-1] == "set()"
+
+
+SUFFIXES = (".ply", ".compressed.ply", ".spz", ".sog", ".splat", ".glb")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_reading_and_writing_a_format_waits_for_neither_pytorch_nor_numba(tmp_path: Path, suffix: str) -> None:
+    """But for the palette of a .sog, which takes Numba to write; it comes last."""
+    random = np.random.default_rng(0)
+    shapes = ((300, 3), (300, 4), (300, 3), (300,), (300, 1, 3), (300, 3, 3))
+    values = [0.3 * random.normal(size=shape).astype(np.float32) for shape in shapes]
+    source = tmp_path / f"scene{suffix}"
+    formats.write(GaussianArrays(*values), source)
+    targets = [str(tmp_path / f"out{each}") for each in sorted(SUFFIXES, key=".sog".__eq__)]
+    code = f"""
+import sys
+from leansplat.cli import main
+heavy = {{"torch", "numba", "scipy", "cv2", "typeguard"}}
+assert main(["info", {str(source)!r}]) == 0
+for target in {targets!r}:
+    assert not heavy & set(sys.modules), (heavy & set(sys.modules), target)
+    assert main(["convert", {str(source)!r}, target]) == 0
+    assert main(["info", target]) == 0
+print(sorted({{"torch", "numba"}} & set(sys.modules)))
+"""
+    assert run_python(code).splitlines()[-1] == "['numba']"
+
+
+@pytest.mark.parametrize("words", [["info"], ["convert"], ["download"], ["--help"]])
+def test_a_parser_is_made_for_the_command_that_was_asked_for_alone(words: list[str]) -> None:
+    code = f"""
+import sys
+from leansplat.cli import main
+try:
+    main({words!r})
+except SystemExit:
+    pass
+print(sorted(name for name in sys.modules if name.startswith("leansplat.commands.")))
+"""
+    loaded = run_python(code).splitlines()[-1]
+    others = [
+        name for name in ("info", "convert", "download", "train", "paper") if f"leansplat.commands.{name}'" in loaded
+    ]
+    assert others == (words if words != ["--help"] else ["info", "convert", "download", "train", "paper"])
 
 
 @pytest.mark.parametrize("name", leansplat.__all__)

@@ -14,7 +14,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from leansplat.gaussians import WORLD, Origin
+from leansplat.arrays import WORLD, Origin
 
 _NEIGHBOURS = 3
 _ALONE = 5.0

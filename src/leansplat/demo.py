@@ -68,7 +68,7 @@ class DemoResult:
     Args:
         trained_run, trimmed_run: the run folders, each with its scene.ply.
         trained, trimmed: how good, big and fast the two scenes are.
-        picture: a PNG with a row a view: photo, trained, trimmed.
+        picture: a PNG with one row per view: photo, trained, trimmed.
         seconds: how long everything took.
     """
 

@@ -1,8 +1,8 @@
 """`evaluate`: how good a scene looks on photos it was not trained on, how big it is, and how fast it renders.
 
 Everything is measured as 3DGS papers do: renders clamped to [0, 1] against the 8-bit photos at the size the capture was
-loaded with, a number a view, and the plain mean over views. Pixels that a view's mask hides are left out. A number that
-cannot be measured is null with its reason.
+loaded with, one number per view, and the plain mean over views. Pixels that a view's mask hides are left out. A number
+that cannot be measured is null with its reason.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Evaluation:
         lpips_reason: why `lpips` is None, in a line; None where it was measured.
         gaussians: how many Gaussians the scene has.
         bytes: size of the scene file on disk; None for a scene that is in no file.
-        fps: frames a second over the views' cameras, rendering alone; None where it was not measured.
+        fps: frames per second over the views' cameras, rendering alone; None where it was not measured.
         views: the score of each view, by name.
     """
 
@@ -87,7 +87,7 @@ def evaluate(
         capture: photos with cameras, or the folder of a capture, which is loaded as the scene was trained.
         lpips: network of the LPIPS distance, or None to leave it out.
         split: which views to score; only those held out ("test") say how good a scene is.
-        fps: whether to measure frames a second: the median of three passes over the views after a first one.
+        fps: whether to measure frames per second: the median of three passes over the views after a first one.
         file_size: bytes of the scene's file, handed on to the result; by default those of the file that `scene` names.
         progress: told after each view.
 

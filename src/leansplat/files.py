@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,7 +41,7 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
     """
     target = Path(os.path.realpath(path))
     _check_target(path, target, overwrite)
-    temporary = target.parent / f".leansplat-{secrets.token_hex(8)}.tmp"
+    temporary = target.parent / f".leansplat-{os.urandom(8).hex()}.tmp"
     try:
         handle = open(temporary, "xb")  # noqa: SIM115 - closed before the rename, which Windows insists on
     except OSError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -130,7 +129,9 @@ def _acquire(folder: str | os.PathLike[str], real: Path) -> tuple[int, list[Path
                 raise _refusal(folder, os.read(descriptor, 200).decode(errors="replace") or "another process")
             if _is_still(path, descriptor):
                 if locked is None:
-                    _log.warning("%s is where files cannot be locked; let nothing else work there meanwhile", folder)
+                    _log.warning("files in %s cannot be locked; let nothing else work there meanwhile", folder)
+                import socket  # which whoever only reads a file need not wait for
+
                 os.ftruncate(descriptor, 0)
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())

@@ -7,9 +7,12 @@ the bits of the three quantised coordinates gives that order.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, overload
+
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BITS = 21
 _BLOCK = 1 << 16
@@ -25,15 +28,27 @@ _SPREADING = (
 """Shifts and masks that move bit k of a 21-bit number to bit 3 k."""
 
 
-def morton_order(means: Tensor) -> Tensor:
+@overload
+def morton_order(means: np.ndarray) -> np.ndarray: ...
+@overload
+def morton_order(means: Tensor) -> Tensor: ...
+def morton_order(means: np.ndarray | Tensor) -> np.ndarray | Tensor:
     """(N,) int64 indices that put centres (N, 3) in Morton order; equal codes keep their order.
 
-    Each axis is quantised to 21 bits over its own range. Centres that are not finite count as the lowest corner.
+    Each axis is quantised to 21 bits over its own range. Centres that are not finite count as the lowest corner. Of a
+    tensor the result is one, too, on the CPU.
     """
-    centres = means.detach().cpu().numpy()
+    if isinstance(means, np.ndarray):
+        return _order(means)
+    import torch
+
+    return torch.from_numpy(_order(means.detach().cpu().numpy()))
+
+
+def _order(centres: np.ndarray) -> np.ndarray:
     finite = np.isfinite(centres).all(axis=1, keepdims=True)
     if not finite.any():
-        return torch.arange(len(centres))
+        return np.arange(len(centres))
     lowest = np.min(centres, axis=0, initial=np.inf, where=finite)
     highest = np.max(centres, axis=0, initial=-np.inf, where=finite)
     width = np.where(highest > lowest, highest - lowest, 1).astype(np.float64)
@@ -43,7 +58,7 @@ def morton_order(means: Tensor) -> Tensor:
         fractions = np.where(finite[part], (centres[part] - lowest) / width, 0.0)
         cells = np.minimum(fractions * 2**_BITS, 2**_BITS - 1).astype(np.uint64)
         codes[part] = _spread(cells[:, 0]) << np.uint64(2) | _spread(cells[:, 1]) << np.uint64(1) | _spread(cells[:, 2])
-    return torch.from_numpy(np.argsort(codes, kind="stable"))
+    return np.argsort(codes, kind="stable")
 
 
 def _spread(cells: np.ndarray) -> np.ndarray:

@@ -12,12 +12,16 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from leansplat.cameras import Camera
-from leansplat.gaussians import WORLD, Gaussians, Origin
+from leansplat.arrays import WORLD, GaussianArrays, Origin, median
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from leansplat.cameras import Camera
 
 _OF_A_PIXEL = 1 / 64
 """Steps that positions may be apart, seen from the cameras of a capture."""
@@ -47,16 +51,16 @@ def origin_of_capture(cameras: Sequence[Camera], points: Tensor | None = None) -
         cameras: at least one.
         points: (P, 3) some positions of the scene.
     """
-    middle, size = _middle_and_size(torch.stack([camera.position for camera in cameras]))
+    middle, size = _middle_and_size(_positions(cameras))
     if points is not None and len(points) > 0:
-        depths = (points[:: 1 + len(points) // _MOST_ROWS].double() - middle).norm(dim=1)
-        size = max(size, float(depths.median()))
+        depths = np.linalg.norm(points[:: 1 + len(points) // _MOST_ROWS].double().numpy() - middle, axis=1)
+        size = max(size, float(median(depths)))
     size = size if size > 0 else 1.0  # as the scene extent of a single camera
     focal = sorted(max(camera.fx, camera.fy) for camera in cameras)[len(cameras) // 2]
     return _near(middle, size, _OF_A_PIXEL * size / focal)
 
 
-def origin_of_scene(positions: Tensor, scales: Tensor) -> Origin:
+def origin_of_scene(positions: np.ndarray, scales: np.ndarray) -> Origin:
     """Where to put the zero of a scene: `WORLD` unless float32 is notably coarse for its Gaussians where they are.
 
     Args:
@@ -64,16 +68,18 @@ def origin_of_scene(positions: Tensor, scales: Tensor) -> Origin:
         scales: (N, 3) log standard deviations; the largest of a Gaussian says how large it is.
     """
     rows = slice(None, None, 1 + len(positions) // _MOST_ROWS)
-    positions, lengths = positions[rows].detach().double(), scales[rows].detach().double().amax(dim=1)
-    finite = positions.isfinite().all(dim=1) & lengths.isfinite()
-    if not bool(finite.any()):
+    with np.errstate(invalid="ignore"):  # of a NaN
+        positions, lengths = positions[rows].astype(np.float64), scales[rows].max(axis=1).astype(np.float64)
+    finite = np.isfinite(positions).all(axis=1) & np.isfinite(lengths)
+    if not finite.any():
         return WORLD
     middle, spread = _middle_and_size(positions[finite])
-    size = float(lengths[finite].median().exp())
+    with np.errstate(over="ignore"):
+        size = float(np.exp(median(lengths[finite])))
     return _near(middle, max(spread, size), _OF_A_GAUSSIAN * size) if size > 0 else WORLD
 
 
-def settled(gaussians: Gaussians, path: Path) -> Gaussians:
+def settled(gaussians: GaussianArrays, path: Path) -> GaussianArrays:
     """The scene of a file whose positions are float32, held relative to an origin where it lies too far out for them.
 
     Nothing moves; what the file's own rounding has cost is said in a warning of the `leansplat` logger.
@@ -81,11 +87,16 @@ def settled(gaussians: Gaussians, path: Path) -> Gaussians:
     origin = origin_of_scene(gaussians.means, gaussians.scales) if gaussians.origin == WORLD else WORLD
     if origin == WORLD:
         return gaussians
+    warn_of_steps(origin, path)
+    return gaussians.relative_to(origin)
+
+
+def warn_of_steps(origin: Origin, path: Path) -> None:
+    """Say what it costs that a file has positions around an origin in float32."""
     _log.warning(
         "%s: positions are float32 around %s, where its steps are %g; what was between them is lost",
         *(path, described(origin), _step(max(map(abs, origin)))),
     )
-    return gaussians.relative_to(origin)
 
 
 def warn_if_apart(means: Tensor, origin: Origin, cameras: Sequence[Camera]) -> None:
@@ -97,13 +108,13 @@ def warn_if_apart(means: Tensor, origin: Origin, cameras: Sequence[Camera]) -> N
     """
     if not cameras or origin == WORLD == origin_of_capture(cameras):
         return
-    means = means.detach()[:: 1 + len(means) // _MOST_ROWS].double()
-    means = means[means.isfinite().all(dim=1)] + torch.tensor(origin, dtype=torch.float64)
-    if len(means) == 0:
+    some = means.detach()[:: 1 + len(means) // _MOST_ROWS].cpu().double().numpy()
+    some = some[np.isfinite(some).all(axis=1)] + origin
+    if len(some) == 0:
         return
-    here, spread = _middle_and_size(means)
-    there, size = _middle_and_size(torch.stack([camera.position for camera in cameras]))
-    distance = float((here - there).norm())
+    here, spread = _middle_and_size(some)
+    there, size = _middle_and_size(_positions(cameras))
+    distance = float(np.linalg.norm(here - there))
     if distance > _APART * (spread + size):
         _log.warning(
             "the scene lies around %s and the cameras around %s, %.4g units away; where a file has left out the origin "
@@ -117,14 +128,14 @@ def described(point: Sequence[float]) -> str:
     return f"({', '.join(f'{value:.9g}' for value in point)})"
 
 
-def _near(middle: Tensor, size: float, needed: float) -> Origin:
+def _near(middle: np.ndarray, size: float, needed: float) -> Origin:
     """An origin near `middle` (3,) if float32 has coarser steps there than `needed` for what is of this `size`."""
-    distance = float(middle.abs().max())
-    if not _FAR * size < distance <= torch.finfo(torch.float32).max or _step(distance) <= needed:
+    distance = float(np.abs(middle).max())
+    if not _FAR * size < distance <= float(np.finfo(np.float32).max) or _step(distance) <= needed:
         return WORLD
     # A power of two, so that moving there and back rounds nothing; no finer than float64 is there.
     unit = 2.0 ** max(math.floor(math.log2(size)), math.frexp(distance)[1] - 52)
-    x, y, z = ((middle / unit).round() * unit).tolist()
+    x, y, z = (np.round(middle / unit) * unit).tolist()
     return x, y, z
 
 
@@ -133,7 +144,12 @@ def _step(distance: float) -> float:
     return 2.0 ** (math.frexp(distance)[1] - 24)
 
 
-def _middle_and_size(positions: Tensor) -> tuple[Tensor, float]:
+def _positions(cameras: Sequence[Camera]) -> np.ndarray:
+    """(C, 3) float64."""
+    return np.stack([camera.position.cpu().numpy() for camera in cameras])
+
+
+def _middle_and_size(positions: np.ndarray) -> tuple[np.ndarray, float]:
     """Median (3,) of positions (N, 3) and median distance from it."""
-    middle = positions.median(dim=0).values
-    return middle, float((positions - middle).norm(dim=1).median())
+    middle = median(positions)
+    return middle, float(median(np.linalg.norm(positions - middle, axis=1)))

@@ -112,14 +112,16 @@ def render_views(
             progress(done, len(cameras), {})
     if empty:
         _log.warning(
-            "%d of %d views show nothing of the scene (first: %s); check that their cameras and it are in one frame",
+            "%d of %d views show nothing of the scene (first: %s); check that the cameras and "
+            "the scene are in one frame",
             len(empty),
             len(cameras),
             empty[0],
         )
     if deepest * DEPTH_STEPS > _DEEPEST:
         _log.warning(
-            "depths reach %.4g, and all beyond %.4g are written as that, the most that 16 bits hold at %d steps a unit",
+            "depths reach %.4g; those beyond %.4g are written as that, which is the most that 16 bits hold at "
+            "%d steps per unit",
             deepest,
             _DEEPEST / DEPTH_STEPS,
             DEPTH_STEPS,

@@ -22,7 +22,7 @@ class ProgressBar:
     Args:
         label: what is going on, such as "train".
         stream: where to draw; standard error by default.
-        of_bytes: whether the steps are bytes, which are shown as MB and MB a second.
+        of_bytes: whether the steps are bytes, which are shown as MB and MB per second.
 
     Example:
         >>> with ProgressBar("train") as progress:            # doctest: +SKIP

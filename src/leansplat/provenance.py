@@ -59,7 +59,7 @@ def warn_of_another_background(known: TrainedWith, background: Color) -> None:
     """Say it where a scene is to be looked at on another background than it was trained on."""
     if known.background is not None and known.background != background:
         _log.warning(
-            "%s: trained on a %s background, not %s; its edges and gaps will look wrong",
+            "%s says that the scene was trained on a %s background, not on %s; its edges and gaps will look wrong",
             known.source,
             color_name(known.background),
             color_name(background),

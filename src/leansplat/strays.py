@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from leansplat.gaussians import Gaussians
+from leansplat.activation import opacity_of
+from leansplat.arrays import AnyScene
 
 FAR = 100.0
 """A stray is at least this many extents of the scene from its middle."""
@@ -37,53 +37,53 @@ class Distances:
             extent; at most 1).
     """
 
-    of: Tensor
+    of: np.ndarray
     extent: float
-    opacity: Tensor
-    picture: Tensor
+    opacity: np.ndarray
+    picture: np.ndarray
 
-    def strays(self) -> Tensor:
+    def strays(self) -> np.ndarray:
         """(N,) bool: those beyond a radius of at least `FAR` extents, if all of them together weigh next to nothing.
 
         That is less than a hundredth of the opacity and a thousandth of the picture. The radius is the least that does,
         but never cuts through a place that matters: what is farther is at least twice as far as what is not.
         """
-        found = torch.zeros(len(self.of), dtype=torch.bool)
-        far = torch.where((self.of > FAR * self.extent) & self.of.isfinite(), self.of, 0)
-        inwards = far.argsort(descending=True, stable=True)[: int((far > 0).sum())]
-        if len(inwards) == 0 or not bool((self.opacity > 0).any()):
+        found = np.zeros(len(self.of), bool)
+        far = np.flatnonzero((self.of > FAR * self.extent) & np.isfinite(self.of))
+        if len(far) == 0 or not (self.opacity > 0).any():
             return found
-        light = (self.opacity[inwards].cumsum(0) < _SHARE_OF_OPACITY) & (
-            self.picture[inwards].cumsum(0) < _SHARE_OF_PICTURE
+        inwards = far[np.argsort(-self.of[far], kind="stable")]
+        light = (self.opacity[inwards].cumsum() < _SHARE_OF_OPACITY) & (
+            self.picture[inwards].cumsum() < _SHARE_OF_PICTURE
         )
-        next_inwards = torch.cat([far[inwards[1:]], far.new_zeros(1)])
-        ends = light & (far[inwards] >= _GAP * next_inwards)
-        found[inwards[: int(ends.nonzero().max()) + 1 if ends.any() else 0]] = True
+        ends = np.flatnonzero(light & (self.of[inwards] >= _GAP * np.append(self.of[inwards[1:]], 0)))
+        found[inwards[: ends[-1] + 1 if len(ends) else 0]] = True
         return found
 
 
-def distances(gaussians: Gaussians) -> Distances:
-    """Measure a scene; on the CPU, in float64. What is not finite weighs nothing."""
-    means, scales, logits = (
-        tensor.detach().cpu().double() for tensor in (gaussians.means, gaussians.scales, gaussians.opacities)
-    )
-    opacity = logits.sigmoid().where(means.isfinite().all(dim=1) & (scales < torch.inf).all(dim=1), 0.0).nan_to_num(0.0)
-    middle = torch.stack([_quantile(means[:, axis], opacity, 0.5) for axis in range(3)])
-    of = (means - middle).norm(dim=1)
-    sizes = scales.sort(dim=1).values.exp()
-    extent = float(_quantile(of + sizes[:, 2], opacity, _SHARE_OF_EXTENT))
-    nearest = of.clamp(min=max(extent, torch.finfo(torch.float64).tiny))
-    angles = (sizes[:, 1] / nearest).clamp(max=1) * (sizes[:, 2] / nearest).clamp(max=1)
-    picture = (opacity * angles).nan_to_num(0.0)
+def distances(gaussians: AnyScene) -> Distances:
+    """Measure a scene, in float64. What is not finite weighs nothing."""
+    gaussians = gaussians.arrays()
+    means, scales = gaussians.means.astype(np.float64), gaussians.scales.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(means).all(axis=1) & (scales < np.inf).all(axis=1)
+        opacity = np.nan_to_num(np.where(finite, opacity_of(gaussians.opacities), 0))
+        middle = np.array([_quantile(means[:, axis], opacity, 0.5) for axis in range(3)])
+        of = np.linalg.norm(means - middle, axis=1)
+        sizes = np.exp(np.sort(scales, axis=1))
+        extent = float(_quantile(of + sizes[:, 2], opacity, _SHARE_OF_EXTENT))
+        nearest = np.maximum(of, max(extent, float(np.finfo(np.float64).tiny)))
+        angles = np.minimum(sizes[:, 1] / nearest, 1) * np.minimum(sizes[:, 2] / nearest, 1)
+        picture = np.nan_to_num(opacity * angles)
     return Distances(of, extent, _shares(opacity), _shares(picture))
 
 
-def strays(gaussians: Gaussians) -> Tensor:
-    """(N,) bool on the CPU: which Gaussians are strays, see `Distances`."""
+def strays(gaussians: AnyScene) -> np.ndarray:
+    """(N,) bool: which Gaussians are strays, see `Distances`."""
     return distances(gaussians).strays()
 
 
-def describe(gaussians: Gaussians, rows: Tensor) -> str:
+def describe(gaussians: AnyScene, rows: np.ndarray) -> str:
     """How many of a scene's Gaussians `rows` (N,) bool are, how far, and what they weigh; in a few words."""
     found = distances(gaussians)
     count = int(rows.sum())
@@ -94,20 +94,21 @@ def describe(gaussians: Gaussians, rows: Tensor) -> str:
     )
 
 
-def _percent(shares: Tensor) -> str:
+def _percent(shares: np.ndarray) -> str:
     share = 100 * float(shares.sum())
     return f"{share:.2g} %" if share >= 0.01 else "less than 0.01 %"
 
 
-def _quantile(values: Tensor, weights: Tensor, share: float) -> Tensor:
+def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
     """The least value that, with all below it, has this share of the weight; 0 where nothing weighs anything."""
-    if not bool((weights > 0).any()):
-        return values.new_zeros(())
-    ordered, order = values[weights > 0].sort()
-    cumulated = weights[weights > 0][order].cumsum(0)
-    return ordered[int(torch.searchsorted(cumulated, share * cumulated[-1]))]
+    rows = np.flatnonzero(weights > 0)
+    if len(rows) == 0:
+        return 0.0
+    ordered = rows[np.argsort(values[rows])]
+    cumulated = weights[ordered].cumsum()
+    return float(values[ordered[np.searchsorted(cumulated, share * cumulated[-1])]])
 
 
-def _shares(weights: Tensor) -> Tensor:
+def _shares(weights: np.ndarray) -> np.ndarray:
     total = weights.sum()
-    return weights / total if float(total) > 0 else weights
+    return weights / total if total > 0 else weights

@@ -135,7 +135,7 @@ def test_the_size_is_known_to_the_pixel_by_a_principal_point_in_the_middle(tmp_p
 def test_numbers_that_go_with_no_size_are_refused_or_said(tmp_path: Path) -> None:
     odd = {"fl_x": FOCAL, "cx": 1.8 * WIDTH, "cy": 0.1 * HEIGHT}
     with pytest.raises(
-        CaptureError, match=r"no w and h for 0\.png, and its principal point goes with no size .*add w and h"
+        CaptureError, match=r"no w and h for 0\.png, and its principal point fits no size .*add w and h"
     ):
         load(capture(tmp_path / "copies", "images_4", 4, odd), downscale=4)
     loaded = load(capture(tmp_path / "whole", "images", 1, odd))

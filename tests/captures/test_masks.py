@@ -311,7 +311,7 @@ def test_photos_that_are_hidden_whole_are_left_out_and_reported(tmp_path: Path) 
     assert said(loaded, "left out").startswith("The masks of 1 photos hide all of them (first: c.png); these")
     for name in ("b.png", "d.png"):
         save_mask(folder / f"masks/{name}", np.zeros((HEIGHT, WIDTH), bool))
-    with pytest.raises(CaptureError, match=r"leaves 0 views for training and 1 for testing .* invert the masks"):
+    with pytest.raises(CaptureError, match=r"leaves 0 views for training and 1 for testing.* invert the masks"):
         load(folder)
 
 

@@ -192,7 +192,7 @@ def test_the_folder_of_photos_may_be_written_otherwise(tmp_path: Path) -> None:
     assert f"those in {tmp_path / 'Images'} are used" in capture.warnings[0]
     assert load(tmp_path, downscale=4).test[0].photo[0, 0, 0] == 25
     save(tmp_path / "IMAGES/a.png", 50)
-    with pytest.raises(CaptureError, match=r"images has none, but both .*IMAGES and .*Images have"):
+    with pytest.raises(CaptureError, match=r"images has none of the photos .*, but both .*IMAGES and .*Images have"):
         load(tmp_path)
 
 
@@ -201,7 +201,10 @@ def test_photos_in_two_wrong_folders_are_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "sparse/0"):
         save(folder / "a.png", 50)
         save(folder / "b.png", 50)
-    with pytest.raises(CaptureError, match=r"images has none, but both .*sparse/0 and .* have; move those"):
+    with pytest.raises(
+        CaptureError,
+        match=r"images has none of the photos .*, but both .*sparse/0 and .* have some; move the right ones",
+    ):
         load(tmp_path)
 
 

@@ -72,12 +72,12 @@ def test_what_cannot_be_done_is_said_before_any_work(scene: Path, photos: Path, 
     for output, options, words in (
         ("there.spz", run, "already exists"),
         ("out.splat", run, "ends in none of"),
-        ("out.spz", ["--run", str(tmp_path / "run")], "without a capture"),
+        ("out.spz", ["--run", str(tmp_path / "run")], "need the views of a capture"),
         ("out.spz", ["--capture", str(photos), "--resume"], "no run folder to resume"),
         ("out.sog", [*run, "--palette-size", "0"], "palette_size is 0"),
         ("out.spz", [*run, "--palette-size", "64"], "there is no setting palette_size in SpzCodec"),
         ("out.compressed.ply", [*run, "--sh-loss", "1"], "there is no setting sh_loss in CompressedPlyCodec"),
-        ("out.ply", [], "ends in none of .compressed.ply, .npz, .sog, .spz"),
+        ("out.ply", [], "give one of .compressed.ply, .npz, .sog, .spz"),
     ):
         assert main(["compress", str(scene), "-o", str(tmp_path / output), *options]) == 2
         assert words in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_what_a_format_cannot_hold_is_said_once_and_listed_in_the_answer(scene: 
         "bytes": target.stat().st_size,
         "lost": lost,
     }
-    assert shown.err.splitlines() == [f"leansplat: {target}: SPZ cannot hold {' or '.join(lost)}; lost"]
+    assert shown.err.splitlines() == [f"leansplat: {target}: SPZ cannot hold {' or '.join(lost)}; this is lost"]
 
 
 def test_nothing_is_said_where_nothing_is_lost(scene: Path, tmp_path: Path, capsys) -> None:

@@ -31,13 +31,18 @@ def write_cfg_args(folder: Path, namespace: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "options", "chosen", "said"),
     [
-        ({"background": "white", "downscale": 4}, (None, None), (WHITE, 4), "background white and downscale 4, as in"),
-        ({"background": "white", "downscale": 1}, (None, None), (WHITE, 1), "background white, as in training"),
+        (
+            {"background": "white", "downscale": 4},
+            (None, None),
+            (WHITE, 4),
+            "trained with background white and downscale 4",
+        ),
+        ({"background": "white", "downscale": 1}, (None, None), (WHITE, 1), "trained with background white"),
         ({"background": "black", "downscale": 1}, (None, None), (BLACK, 1), None),
         ({"background": "white", "downscale": 4}, ("white", 4), (WHITE, 4), None),
-        ({"background": "white"}, ("black", None), (BLACK, 1), "trained on a white background, not black"),
-        ({"background": "black", "downscale": 4}, (None, 2), (BLACK, 2), "photos at 1/4 of their size, not 1/2"),
-        ({"background": [0.5, 0.5, 0.5]}, (None, None), (GREY, 1), "background (0.5, 0.5, 0.5), as in training"),
+        ({"background": "white"}, ("black", None), (BLACK, 1), "trained on a white background, not on black"),
+        ({"background": "black", "downscale": 4}, (None, 2), (BLACK, 2), "photos at 1/4 of their size, not at 1/2"),
+        ({"background": [0.5, 0.5, 0.5]}, (None, None), (GREY, 1), "trained with background (0.5, 0.5, 0.5)"),
         ({"background": [1, 1, 1]}, ("white", None), (WHITE, 1), None),
         ({"background": "mauve"}, (None, 3), (BLACK, 3), "the background 'mauve', which is not understood"),
         ({"downscale": 0}, (None, None), (BLACK, 1), "the downscale 0, which is not understood"),
@@ -58,7 +63,7 @@ def test_a_run_tells_what_is_not_given(tmp_path, caplog, settings, options, chos
 @pytest.mark.parametrize(
     ("trained_with", "options", "chosen", "said"),
     [
-        ("white_background=True", (None, None), (WHITE, 1), ["background white, as in training"]),
+        ("white_background=True", (None, None), (WHITE, 1), ["trained with background white"]),
         ("white_background=True", ("black", None), (BLACK, 1), ["trained on a white background"]),
         ("white_background=False", ("white", None), (WHITE, 1), ["trained on a black background"]),
         ("images='images_4', resolution=-1", (None, None), (BLACK, 4), ["downscale 4"]),

@@ -43,7 +43,7 @@ from leansplat import formats
 from leansplat.compression import Codec, codec
 from leansplat.compression.format_quantiser import FileQuantiser, RowQuantiser
 from leansplat.formats import ply
-from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.arrays import TENSOR_NAMES, AnyScene, GaussianArrays
 """
 
 
@@ -132,7 +132,7 @@ def test_the_longest_suffix_names_the_codec(rounded_ply: Any) -> None:
     for suffix, kind in CODECS.items():
         assert codec_of(f"folder.spz/A{suffix.upper()}") is kind
     for name in ("scene.ply", "meta.json", "sog", "scene.sog.zip"):
-        with pytest.raises(InputError, match=r"ends in none of \.compressed\.ply, \.npz, \.sog, \.spz"):
+        with pytest.raises(InputError, match=r"ends in none .*give one of \.compressed\.ply, \.npz, \.sog, \.spz"):
             codec_of(name)
 
 
@@ -162,7 +162,7 @@ def test_options_survive_json_and_unknown_ones_are_named(codec: Codec) -> None:
     assert type(codec).from_json({}) == type(codec)()
     with pytest.raises(InputError, match=f"there is no setting colours in {type(codec).__name__}"):
         type(codec).from_json({"colours": 1})
-    with pytest.raises(InputError, match=r"settings of \.other do not fit"):
+    with pytest.raises(InputError, match=r"settings for \.other do not fit"):
         type(codec).from_json({"suffix": ".other"})
 
 

@@ -75,7 +75,11 @@ def test_the_palette_is_the_smallest_that_loses_no_more_than_is_allowed() -> Non
 
 
 def steps_loss(steps: np.ndarray) -> float:
-    return LOSS(replace(SCENE, shN=spz.decode(spz.encode(SCENE, sh_steps=steps, order=np.arange(400))).shN))
+    return LOSS(
+        replace(
+            SCENE, shN=Gaussians.from_arrays(spz.decode(spz.encode(SCENE, sh_steps=steps, order=np.arange(400)))).shN
+        )
+    )
 
 
 def test_steps_are_as_wide_as_is_allowed_and_wider_where_less_is_seen() -> None:

@@ -151,7 +151,7 @@ def test_a_read_of_more_than_any_directory_is_refused_before_memory_is_taken(ser
     monkeypatch.setattr(range_file, "_LARGEST_READ", 1000)
     file = RangeFile(server.url)
     server.asked.clear()
-    with pytest.raises(LeansplatError, match="is no dataset"):
+    with pytest.raises(LeansplatError, match="is no archive of a dataset"):
         file.read(1001)
     assert server.asked == []
 

@@ -257,7 +257,7 @@ def huge(info: zipfile.ZipInfo) -> None:
         (encrypted, "is encrypted or packed in an unusual way"),
         (unusual, "is encrypted or packed in an unusual way"),
         (far_away, "lies outside the archive"),
-        (huge, r"promises 2,14\d.\d MB; nothing of it is used"),
+        (huge, r"promises 2,14\d.\d MB; none of it is used"),
     ],
 )
 def test_what_no_dataset_holds_is_refused_before_anything_is_written(server, tmp_path, change, sentence) -> None:
@@ -430,7 +430,7 @@ def test_the_command_fails_in_one_sentence(server: ZipServer, tmp_path: Path, ca
     ("arguments", "sentence"),
     [
         (["gardn", "-o", "x"], "'gardn' is not known"),
-        (["garden"], "garden needs a place: give -o FOLDER"),
+        (["garden"], "garden needs a folder to go to; give -o FOLDER"),
         (["lpips", "--full"], "lpips has no --full"),
     ],
 )

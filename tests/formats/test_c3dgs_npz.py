@@ -224,7 +224,7 @@ def test_what_a_file_cannot_hold_is_refused_in_a_sentence(tmp_path: Path) -> Non
 def test_what_is_lost_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     scene = random_scene(10, extras={"label": torch.zeros(10)}, comments=("made by hand",))
     formats.write(scene, tmp_path / "scene.npz")
-    assert "cannot hold 1 extra property or 1 comment; lost" in caplog.text
+    assert "cannot hold 1 extra property or 1 comment; this is lost" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["fox_opensplat.ply", "plant.splat"])

@@ -106,7 +106,7 @@ def test_a_small_scene_keeps_its_precision_in_a_sog() -> None:
     scene = concatenate([small, gaussian((5e8, 0, 0), size=5e-5)])
     encoded = sog.encode(scene)
     assert sorted(encoded.order.tolist()) == [*range(1000)]
-    assert worst_move(sog.decode(encoded), small) < 5e-8
+    assert worst_move(Gaussians.from_arrays(sog.decode(encoded)), small) < 5e-8
 
 
 def test_only_strays_beyond_reach_are_left_out_and_only_where_they_cost_something() -> None:
@@ -123,13 +123,13 @@ def test_rows_out_of_reach_are_found_by_bisection_as_one_by_one() -> None:
     places = [10.0**k for k in range(3, 9)]
     scene = concatenate([crowd(300), *(gaussian((x, 0, 0)) for x in places)])
     for limit in (1e2, 2e3, 2e5, 2e7, 1e9):
-        kept = reach.held(scene, lambda means, limit=limit: np.full(len(means), 0.1 * (means.max() > limit)))
+        kept = reach.held(scene.arrays(), lambda means, limit=limit: np.full(len(means), 0.1 * (means.max() > limit)))
         assert kept.sum() == 300 + sum(x <= limit for x in places)
 
 
 @pytest.mark.parametrize("name", ["random", "fox_opensplat.ply", "plant.splat"])
 def test_ordinary_scenes_are_held_whole_and_in_morton_order(name: str) -> None:
-    scene = random_scene(900) if name == "random" else formats.read(shared_scene(name))
+    scene = (random_scene(900) if name == "random" else formats.read(shared_scene(name))).arrays()
     order = morton_order(scene.means).tolist()
     for coding in (compressed_ply, spz, sog, c3dgs_coding):
         held, found = coding.arranged(scene)  # type: ignore[attr-defined]
@@ -151,7 +151,7 @@ def test_far_ones_share_chunks_with_none_but_invisible_ones() -> None:
     assert [len(chunk) for chunk in rows] == [256, 256, 256, 256, 1]
     assert rows[-1].tolist() == [1000]
     assert sorted(encoded.order.tolist()) == [*range(1025)]
-    decoded = compressed_ply.decode(encoded)
+    decoded = Gaussians.from_arrays(compressed_ply.decode(encoded))
     invisible = decoded[encoded.order > 1000]
     assert float(invisible.opacities.sigmoid().max()) < 1e-7
     assert (invisible.means.abs() <= 1).all()
@@ -165,13 +165,13 @@ def test_many_strays_need_few_invisible_ones() -> None:
     scene = concatenate([crowd(4000), strays])
     encoded, _ = by_chunk(scene)
     assert len(encoded) - len(scene) < 256
-    assert worst_move(compressed_ply.decode(encoded), crowd(4000)) < 2e-3
+    assert worst_move(Gaussians.from_arrays(compressed_ply.decode(encoded)), crowd(4000)) < 2e-3
 
 
 def test_a_chunk_is_cut_where_that_spares_most() -> None:
     scene = concatenate([crowd(40), sky(1900, 12), crowd(5, seed=2)])
     rows = torch.randperm(57, generator=torch.Generator().manual_seed(0)).numpy()
-    crowd_of = chunks._Crowd(scene)
+    crowd_of = chunks._Crowd(scene.arrays())
 
     def slowly(order: np.ndarray) -> int:
         def harm(part: np.ndarray) -> float:
@@ -192,7 +192,9 @@ def test_a_colour_out_of_all_proportion_leaves_its_neighbours_theirs() -> None:
     scene = crowd(256)
     scene.sh0[7] = 1e4
     encoded = compressed_ply.encode(scene)
-    error = (compressed_ply.decode(encoded).sh0 - scene.sh0[encoded.order]).abs().amax(dim=(1, 2)) * 0.2821
+    error = (Gaussians.from_arrays(compressed_ply.decode(encoded)).sh0 - scene.sh0[encoded.order]).abs().amax(
+        dim=(1, 2)
+    ) * 0.2821
     assert error[torch.from_numpy(encoded.order != 7)].max() <= 6 / 255 / 2
 
 

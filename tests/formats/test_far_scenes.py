@@ -50,7 +50,7 @@ def test_a_far_scene_is_where_it_was_after_any_format_that_says_where(suffix: st
 def test_what_cannot_say_where_a_scene_is_holds_it_near_zero_and_names_the_shift(suffix: str, tmp_path: Path, said):
     scene = replace(random_scene(count=300, degree=0), origin=UTM)
     formats.write(scene, tmp_path / f"scene{suffix}")
-    assert "origin (552031, 4182230, 12), which its positions are relative to; lost" in said.text
+    assert "origin (552031, 4182230, 12), which its positions are relative to; this is lost" in said.text
     found = formats.read(tmp_path / f"scene{suffix}")
     assert found.origin == WORLD
     assert float(found.means.abs().max()) < 20

@@ -433,7 +433,7 @@ def test_tensors_that_need_gradients_are_written(tmp_path):
 
 def test_what_is_lost_is_named(tmp_path, caplog):
     formats.write(random_scene(4, extras={"a": torch.zeros(4)}), tmp_path / "scene.glb")
-    assert "glTF cannot hold 1 extra property; lost" in caplog.text
+    assert "glTF cannot hold 1 extra property; this is lost" in caplog.text
 
 
 def test_what_glTF_cannot_hold_is_refused(tmp_path):  # noqa: N802

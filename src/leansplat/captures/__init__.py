@@ -89,9 +89,9 @@ def load(
     left = {view.name for view in views}
     if len(left) < 2 or not left & train:
         raise CaptureError(
-            f"{listing.source} leaves {len(left & train)} views for training and {len(left & test)} for testing once "
-            "those are out of which masks hide every pixel; black hides and white counts, so invert the masks if that "
-            "is not meant."
+            f"{listing.source} leaves {len(left & train)} views for training and {len(left & test)} for testing, as "
+            "masks hide every pixel of the others; black hides and white counts, so invert the masks if you meant the "
+            "opposite."
         )
     trained_on = tuple(view for view in views if view.name in train)
     return Capture(

@@ -48,7 +48,12 @@ def opened(
     known = TrainedWith() if scene is None or isinstance(scene, Gaussians) else trained_with(scene)
     background, downscale = known.background or BACKGROUNDS["black"], known.downscale or 1
     if (background, downscale) != (BACKGROUNDS["black"], 1):
-        _log.warning("%s: background %s, downscale %d, as in training", known.source, color_name(background), downscale)
+        _log.warning(
+            "photos are loaded as in training, which %s says: background %s, downscale %d",
+            known.source,
+            color_name(background),
+            downscale,
+        )
     loaded = load(capture, downscale=downscale, background=background, points=points)
     for warning in loaded.warnings:
         _log.warning("%s", warning)

@@ -43,7 +43,10 @@ def read(folder: Path, *, downscale: int = 1, points: bool = True) -> Listing:
     images = read_images(source)
     for image in images:
         if image.camera not in lenses:
-            raise CaptureError(f"{source}: {image.name} has camera {image.camera}, which cameras{suffix} lacks.")
+            raise CaptureError(
+                f"{source}: {image.name} has camera {image.camera}, which cameras{suffix} lacks; export the model "
+                "again."
+            )
     photos = folder / _PHOTO_FOLDER
     others = (*filter(Path.is_dir, called(folder, _PHOTO_FOLDER)), model, folder)
     located = locate(source, [image.name for image in images], (photos, *others))
@@ -86,5 +89,5 @@ def _test_names(path: Path, names: Mapping[str, str]) -> frozenset[str] | None:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise CaptureError(f"{path} cannot be read ({error}); list one photo name a line in UTF-8.") from error
+        raise CaptureError(f"{path} cannot be read ({error}); list one photo name per line, in UTF-8.") from error
     return listed_photos((line.strip() for line in lines if line.strip()), names)

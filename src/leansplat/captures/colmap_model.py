@@ -193,7 +193,7 @@ class _Records:
         return raw.decode("utf-8", _OTHER_BYTES)
 
     def count(self, smallest: int, what: str) -> int:
-        """The next count, which what is left of the file must be able to hold at `smallest` bytes a record."""
+        """The next count, which what is left of the file must be able to hold at `smallest` bytes per record."""
         (count,) = self.take("Q")
         if count * smallest > len(self.data) - self.offset:
             raise CaptureError(

@@ -154,7 +154,7 @@ def _scale(numbers: _Numbers, there: tuple[int, int], times: int) -> float | Non
     )
     if scale is None and middles and times > 1:
         raise CaptureError(
-            f"{numbers.source} has no w and h for {numbers.name}, and its principal point goes with no size that the "
+            f"{numbers.source} has no w and h for {numbers.name}, and its principal point fits no size that the "
             "photo may have had; add w and h."
         )
     return scale

@@ -75,8 +75,8 @@ def locate(source: Path, names: Sequence[str], places: Sequence[Path], *, anywhe
     holders = [found for found in (_locate_in(place, source, names, False) for place in others) if found.files]
     if len(holders) > 1:
         raise CaptureError(
-            f"{source} lists photos of which {first} has none, but both {holders[0].folder} and {holders[1].folder} "
-            f"have; move those that are meant to {first}."
+            f"{first} has none of the photos that {source} lists, but both {holders[0].folder} and {holders[1].folder} "
+            f"have some; move the right ones to {first}."
         )
     return replace(holders[0], instead_of=first) if holders else located
 

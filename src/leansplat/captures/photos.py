@@ -88,7 +88,7 @@ def load_views(
     with ThreadPoolExecutor(min(_WORKERS, os.cpu_count() or 1)) as pool:
         plans = list(pool.map(lambda shot: _plan(shot, downscale), shots))
         _check_memory(plans, downscale, max_memory)
-        # Shared by the photos of a lens and gone when they are decoded. Two, because a map takes 8 bytes a pixel and
+        # Shared by the photos of a lens and gone when they are decoded. Two, because a map takes 8 bytes per pixel and
         # cameras of a rig follow one another by name.
         undistortion = lru_cache(maxsize=2)(Undistortion)
 

@@ -1,33 +1,49 @@
 """The commands of `leansplat`: one module, and in it one small dataclass, for each.
 
 A dataclass is the command line: tyro makes the options from its fields and the help from its docstrings. `run` calls
-the library and returns an `Answer`; the library is imported there, so that `--help` does not wait for PyTorch.
+the library and returns an `Answer`; the library is imported there, so that `--help` does not wait for PyTorch. Nor does
+a command wait for the parsers of the others, which are made only of what their help says.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from dataclasses import make_dataclass
+from importlib import import_module
+from typing import Any
 
 from leansplat.commands.answer import Command
-from leansplat.commands.compress import Compress
-from leansplat.commands.convert import Convert
-from leansplat.commands.demo import Demo
-from leansplat.commands.download import Download
-from leansplat.commands.eval import Eval
-from leansplat.commands.info import Info
-from leansplat.commands.paper import paper
-from leansplat.commands.render import Render
-from leansplat.commands.train import Train
-from leansplat.commands.trim import Trim
 
-COMMANDS: dict[str, Callable[..., Command]] = {
-    "demo": Demo,
-    "train": Train,
-    "trim": Trim,
-    "compress": Compress,
-    "eval": Eval,
-    "render": Render,
-    "info": Info,
-    "convert": Convert,
-    "download": Download,
-    "paper": paper,
+COMMANDS = {
+    "demo": "Demo",
+    "train": "Train",
+    "trim": "Trim",
+    "compress": "Compress",
+    "eval": "Eval",
+    "render": "Render",
+    "info": "Info",
+    "convert": "Convert",
+    "download": "Download",
+    "paper": "paper",
 }
-"""Commands by name, in the order `leansplat --help` lists them."""
+"""What makes each command, in the module of its name, in the order `leansplat --help` lists them."""
+
+
+def command_makers(words: list[str]) -> dict[str, Callable[..., Any]]:
+    """What tyro is to make the parser of some words of a command line from: all that the command in them needs."""
+    if words and words[0] in COMMANDS:
+        return {name: _maker(name) if name == words[0] else _described("") for name in COMMANDS}
+    makers = {name: _maker(name) for name in COMMANDS}
+    if words in ([], ["-h"], ["--help"]):
+        return {name: _described(maker.__doc__ or "") for name, maker in makers.items()}
+    return makers  # to say where an option belongs that came too early
+
+
+def _maker(name: str) -> Callable[..., Command]:
+    maker: Callable[..., Command] = getattr(import_module(f"leansplat.commands.{name}"), COMMANDS[name])
+    return maker
+
+
+def _described(help_text: str) -> Callable[..., Any]:
+    """A command without options, which is only told of; a class, as tyro looks at anything else for long."""
+    return make_dataclass("Described", [], namespace={"__doc__": help_text})

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, megabytes
-from leansplat.commands.options import Flag, Json, Overwrite, Scene
+from leansplat.commands.options import Bits, Flag, Json, Overwrite, Scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Convert:
     """File to write, such as scene.spz."""
     spz_version: Annotated[Literal[3, 4] | None, arg(metavar="{3,4}", help_behavior_hint="(default: 3)")] = None
     """Version of SPZ to write: 3 opens in every viewer of SPZ, 4 is a little smaller."""
-    spz_sh_bits: Annotated[tuple[int, int] | None, arg(metavar="N N", help_behavior_hint="(default: 5 4)")] = None
+    spz_sh_bits: Annotated[Bits, arg(help_behavior_hint="(default: 5 4)")] = ()
     """Bits of spherical harmonics in an .spz, 1 to 8: for degree 1, and above. More look better and take more bytes."""
     drop_nonfinite: Flag = False
     """Leave out Gaussians with a value that is NaN, or infinite without a meaning."""
@@ -45,14 +45,16 @@ class Convert:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.formats import SpzOptions, format_of, read, scene_bytes, write
+        from leansplat.formats import SpzOptions, format_of, read_arrays, scene_bytes, write
         from leansplat.strays import describe, strays
 
         target = format_of(self.output)  # a wrong suffix or option is told before anything is read
-        flags = {"version": self.spz_version, "sh_bits": self.spz_sh_bits}
+        flags = {"version": self.spz_version, "sh_bits": self.spz_sh_bits or None}
         given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         options = SpzOptions(**given) if given else None
-        scene = read(self.scene, drop_nonfinite=self.drop_nonfinite, drop_empty=self.drop_empty, level=self.level)
+        scene = read_arrays(
+            self.scene, drop_nonfinite=self.drop_nonfinite, drop_empty=self.drop_empty, level=self.level
+        )
         dropped = ""
         if self.drop_far:
             far = strays(scene)

@@ -60,7 +60,7 @@ class Download:
 
         chosen = scenes(self.name)
         if self.output is None:
-            raise InputError(f"{self.name} needs a place: give -o FOLDER.")
+            raise InputError(f"{self.name} needs a folder to go to; give -o FOLDER.")
         with ProgressBar("download", of_bytes=True) as progress:
             fetched = download(
                 chosen,

@@ -28,11 +28,10 @@ class Info:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.formats import read, scene_bytes, scene_path
-        from leansplat.summary import summarize
+        from leansplat.formats import scene_path, summarize_file
 
         file = scene_path(self.scene)
-        summary = summarize(read(file), file_size=scene_bytes(file))
+        summary = summarize_file(file)
         return Answer(_describe(summary), {"file": str(file), **summary.to_json()})
 
 

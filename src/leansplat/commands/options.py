@@ -89,6 +89,19 @@ Flag = Annotated[bool, arg(help_behavior_hint="")]
 Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="")]
 
 
+Bits = Annotated[
+    tuple,  # neither `tuple[int, int]` nor a union, which tyro could only look at after loading a type checker
+    PrimitiveConstructorSpec(
+        nargs=2,
+        metavar="N N",
+        instance_from_str=lambda words: (int(words[0]), int(words[1])),
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: [str(bits) for bits in value],
+    ),
+]
+"""Two numbers of bits; empty for the usual ones."""
+
+
 def parse_share(text: str) -> float:
     """A share of the Gaussians, such as "25%" or "0.25".
 

@@ -65,7 +65,14 @@ def photo_options(
             size = known.downscale
             taken += [f"downscale {size}"] if size != 1 else []
         elif downscale != known.downscale:
-            _log.warning("%s: trained on photos at 1/%d of their size, not 1/%d", known.source, known.downscale, size)
+            _log.warning(
+                "%s says that the scene was trained on photos at 1/%d of their size, not at 1/%d",
+                known.source,
+                known.downscale,
+                size,
+            )
     if taken:
-        _log.warning("%s: %s, as in training", known.source, " and ".join(taken))
+        _log.warning(
+            "%s says that the scene was trained with %s, which is used here too", known.source, " and ".join(taken)
+        )
     return PhotoOptions(color, size)

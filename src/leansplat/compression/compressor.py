@@ -105,7 +105,7 @@ def compress(
     if capture is None:
         config = config or CompressionConfig()
         if config.drop_unseen or run is not None:
-            raise InputError("without a capture there are no views to train on; give one, or no run and no drop_unseen")
+            raise InputError("a run and drop_unseen need the views of a capture; give a capture, or leave them out")
         return _encode(scene, path, fitting, config, overwrite=overwrite)
     session = open_session(
         "compress",
@@ -199,7 +199,7 @@ def _with_codec_apart(run: Run, codec: Codec) -> Run:
         recorded = {**recorded, "compression": others, "codec": own}
     suffix = recorded["codec"].get("suffix", codec.suffix)
     if suffix != codec.suffix:
-        raise RunError(f"{run.folder} is of another file format ({suffix}); resume it with that or start a new run")
+        raise RunError(f"{run.folder} writes another kind of file ({suffix}); resume it with that or start a new run")
     return replace(run, config={**run.config, "settings": recorded})
 
 

@@ -1,4 +1,4 @@
-"""`CompressionConfig`: how a scene becomes a small file of any kind; a sentence a field.
+"""`CompressionConfig`: how a scene becomes a small file of any kind; with a sentence on each field.
 
 What can be chosen of one kind of file are the fields of its `Codec`.
 """

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from leansplat.arrays import AnyScene
 from leansplat.clustering import nearest_codes
 from leansplat.compression.fake_quantisation import straight_through
 from leansplat.compression.fine_tuning import Quantiser
@@ -62,13 +63,13 @@ class Coding(Protocol):
 
     FORMAT: Format
 
-    def arranged(self, gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
+    def arranged(self, gaussians: AnyScene) -> tuple[AnyScene, np.ndarray]:
         """A scene, with invisible Gaussians where the format needs some, and (M,) the rows in the order of the file."""
 
-    def encode(self, gaussians: Gaussians, *, order: np.ndarray) -> Any:
+    def encode(self, gaussians: AnyScene, *, order: np.ndarray) -> Any:
         """What the file says of a scene."""
 
-    def decode(self, encoded: Any) -> Gaussians:
+    def decode(self, encoded: Any) -> AnyScene:
         """The scene that a reader of the file gets."""
 
     def write_encoded(self, encoded: Any, path: Path, *, overwrite: bool) -> None:
@@ -92,7 +93,7 @@ class RowQuantiser:
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
         filled, order = self._coding.arranged(gaussians)
         report_rows(gaussians, order, self._coding.FORMAT.name)
-        return self._begin(filled, torch.from_numpy(order))
+        return self._begin(Gaussians.from_arrays(filled.arrays()), torch.from_numpy(order))
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
         self._antialiased, self._origin = gaussians.antialiased, gaussians.origin
@@ -100,7 +101,7 @@ class RowQuantiser:
         return {name: getattr(ordered, name).detach().clone() for name in TENSOR_NAMES}
 
     def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
-        return SharedGaussians(self._straight_through(latents, self._coding.decode(self._encoded(latents))))
+        return SharedGaussians(self._straight_through(latents, self._decoded(latents)))
 
     def rates(self, recipe: TrainingConfig) -> Mapping[str, float]:
         return {
@@ -123,6 +124,9 @@ class RowQuantiser:
 
     def write(self, latents: Mapping[str, Tensor], path: Path, *, overwrite: bool = False) -> None:
         self._coding.write_encoded(self._encoded(latents), path, overwrite=overwrite)
+
+    def _decoded(self, latents: Mapping[str, Tensor]) -> Gaussians:
+        return Gaussians.from_arrays(self._coding.decode(self._encoded(latents)).arrays())
 
     def _encoded(self, latents: Mapping[str, Tensor]) -> Any:
         return self._coding.encode(self._gaussians(latents), order=np.arange(len(latents["means"])))
@@ -216,7 +220,7 @@ class SogQuantiser(RowQuantiser):
         entries = latents["shN"] if latents["shN"].numel() else latents["shN"].detach()
         codes = nearest_codes(entries.detach().numpy(), self._codebooks.shN)
         palette = straight_through(entries, torch.from_numpy(self._codebooks.shN[codes]))
-        decoded = sog.decode(self._encoded({**latents, "shN": entries[:, :0]}))
+        decoded = self._decoded({**latents, "shN": entries[:, :0]})
         rounded = self._straight_through({**latents, "shN": decoded.shN}, decoded)
         return SharedGaussians(rounded, {"shN": (palette, torch.from_numpy(self._labels.astype(np.int64)))})
 

@@ -104,7 +104,9 @@ def read_state(path: Path) -> tuple[FineTuningState, dict[str, Tensor]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise RunError(f"{path} is not a checkpoint of fine-tuning of this version; start the run again")
+                raise RunError(
+                    f"{path} is not a checkpoint of a fine-tuning by this version of leansplat; start the run again"
+                )
             counters = json.loads(metadata["counters"])
             # Cloned, because safetensors maps the file and training changes it.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping

@@ -118,7 +118,7 @@ class Archive:
         total = sum(member.size for member in members.values())
         if total > _LARGEST_EXPANSION * self._size:
             raise LeansplatError(
-                f"{self.place} of {self._size / 1e6:,.1f} MB promises {total / 1e6:,.1f} MB; nothing of it is used."
+                f"{self.place} has {self._size / 1e6:,.1f} MB and promises {total / 1e6:,.1f} MB; none of it is used."
             )
         return list(members.values())
 

@@ -75,7 +75,9 @@ class RangeFile:
         """The next `size` bytes, less at the end of the file; all that are left if negative."""
         stop = self.size if size < 0 else min(self._position + size, self.size)
         if stop - self._position > _LARGEST_READ:
-            raise LeansplatError(f"{self.url} has a directory above {_LARGEST_READ / 1e6:,.0f} MB; it is no dataset.")
+            raise LeansplatError(
+                f"{self.url} has a directory above {_LARGEST_READ / 1e6:,.0f} MB, so it is no archive of a dataset."
+            )
         content = bytearray()
         while self._position < stop:
             content += self._persistently(lambda: self._receive(stop))

@@ -1,4 +1,4 @@
-"""Scene files: `read` one into `Gaussians`, `write` one from them.
+"""Scene files: `read` one into `Gaussians`, `write` one from them; `read_arrays` needs no PyTorch.
 
 Each format is a module with a `FORMAT`; this registry picks one, for reading by the file's first bytes and then by its
 suffix, for writing by the suffix alone. To add a format, write its module and put it in `FORMATS`; where two recognise
@@ -10,15 +10,15 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays
 from leansplat.errors import InputError, SceneFileError
 from leansplat.formats import (
-    c3dgs_npz,
     compressed_ply,
     fidelity,
     gltf,
     gsplat_checkpoint,
-    inria_checkpoint,
     inria_folder,
     nerfstudio_checkpoint,
     ply,
@@ -26,12 +26,25 @@ from leansplat.formats import (
     splat,
     spz,
     streamed_sog,
+    with_torch,
 )
-from leansplat.formats.format import HEAD_SIZE, Format, Written, opened, report_padding
+from leansplat.formats.format import (
+    HEAD_SIZE,
+    Format,
+    Written,
+    opened,
+    report_padding,
+    warn_of_nonfinite,
+    warn_of_padding,
+    warn_of_rotations,
+)
 from leansplat.formats.sog.options import SogOptions as SogOptions
 from leansplat.formats.spz.options import SpzOptions as SpzOptions
-from leansplat.gaussians import WORLD, Gaussians
-from leansplat.origin import described, settled
+from leansplat.origin import described, settled, warn_of_steps
+from leansplat.summary import Summary, Tally, summarize
+
+if TYPE_CHECKING:
+    from leansplat.gaussians import Gaussians
 
 FORMATS: tuple[Format, ...] = (
     compressed_ply.FORMAT,
@@ -41,10 +54,10 @@ FORMATS: tuple[Format, ...] = (
     gltf.FORMAT,
     gsplat_checkpoint.FORMAT,
     nerfstudio_checkpoint.FORMAT,
-    inria_checkpoint.FORMAT,
+    with_torch.INRIA_CHECKPOINT,
     streamed_sog.FORMAT,
     sog.FORMAT,
-    c3dgs_npz.FORMAT,
+    with_torch.C3DGS_NPZ,
 )
 """Every format leansplat knows, in the order they are tried."""
 
@@ -57,17 +70,27 @@ _log = logging.getLogger("leansplat")
 def read(
     path: str | os.PathLike[str], *, drop_nonfinite: bool = False, drop_empty: bool = False, level: int = 0
 ) -> Gaussians:
+    """Read a scene file of any known format, or the scene of a folder, into tensors on the CPU; see `read_arrays`."""
+    from leansplat.gaussians import Gaussians
+
+    arrays = read_arrays(path, drop_nonfinite=drop_nonfinite, drop_empty=drop_empty, level=level)
+    return Gaussians.from_arrays(arrays)
+
+
+def read_arrays(
+    path: str | os.PathLike[str], *, drop_nonfinite: bool = False, drop_empty: bool = False, level: int = 0
+) -> GaussianArrays:
     """Read a scene file of any known format, or the scene of a folder.
 
     Gaussians with NaN or infinite parameters are counted in one warning of the `leansplat` logger, rows that only fill
-    a file up in another. Infinities that mean something (see `Gaussians.finite_equivalent`) become finite. A scene too
-    far from zero for float32 is held relative to an origin; where the file has it in float32, a warning says how
+    a file up in another. Infinities that mean something (see `GaussianArrays.finite_equivalent`) become finite. A scene
+    too far from zero for float32 is held relative to an origin; where the file has it in float32, a warning says how
     coarsely.
 
     Args:
         path: a scene file, or a folder as `scene_path` takes it.
         drop_nonfinite: remove Gaussians with NaN or infinite parameters instead of keeping them.
-        drop_empty: remove rows that hold no Gaussian (see `Gaussians.padding`) instead of keeping them.
+        drop_empty: remove rows that hold no Gaussian (see `GaussianArrays.padding`) instead of keeping them.
         level: of detail, in a lod-meta.json; 0 is the finest.
 
     Raises:
@@ -84,8 +107,34 @@ def read(
     return settled(report_padding(gaussians, path, drop=drop_empty), path)
 
 
+def summarize_file(path: str | os.PathLike[str]) -> Summary:
+    """What the scene of a file or folder holds, see `leansplat.summary`; read a few rows at a time where it can be.
+
+    Warns as `read` does.
+
+    Raises:
+        SceneFileError: as `read` does.
+    """
+    path = scene_path(path)
+    size = scene_bytes(path)
+    parts = _format_in(path).stream(path)
+    if parts is None:
+        return summarize(read_arrays(path), file_size=size)
+    tally = Tally()
+    for part in parts:
+        tally.add(part)
+    summary = tally.summary(file_size=size)
+    warn_of_nonfinite(summary.nonfinite, summary.gaussians, path, drop=False)
+    warn_of_padding(summary.padding, summary.gaussians, path, drop=False)
+    warn_of_rotations(summary.without_rotation, summary.gaussians, path)
+    origin = tally.coarse_around()
+    if origin is not None:
+        warn_of_steps(origin, path)
+    return summary
+
+
 def write(
-    gaussians: Gaussians,
+    scene: AnyScene,
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -111,7 +160,7 @@ def write(
             another format.
     """
     path = Path(path)
-    gaussians = gaussians.finite_equivalent()
+    gaussians = scene.arrays().finite_equivalent()
     chosen = format_of(path)
     if options is not None and type(options) is not chosen.options:
         owner = next((known.name for known in FORMATS if known.options is type(options)), type(options).__name__)
@@ -128,12 +177,12 @@ def write(
     return len(written.order)
 
 
-def say_losses(gaussians: Gaussians, path: Path) -> None:
+def say_losses(gaussians: AnyScene, path: Path) -> None:
     """Warn of what a file just written does not have of its scene, or not where every program would look for it."""
     written = format_of(path)
     lost = written.loses(gaussians)
     if lost:
-        _log.warning("%s: %s cannot hold %s; lost", path, written.name, " or ".join(lost))
+        _log.warning("%s: %s cannot hold %s; this is lost", path, written.name, " or ".join(lost))
     if written.notes_origin and gaussians.origin != WORLD:
         _log.warning(
             "%s: positions are relative to %s, as viewers hold them in float32; leansplat reads them back in place",

@@ -202,7 +202,7 @@ def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
     def errors(means: np.ndarray) -> np.ndarray:
         return np.where((np.abs(means) > LARGEST_POSITION).any(axis=1), np.inf, 0)
 
-    return gaussians, reach.file_order(gaussians, errors)
+    return gaussians, reach.file_order(gaussians.arrays(), errors)
 
 
 def _many_are_flat(gaussians: Gaussians) -> bool:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from leansplat.arrays import AnyScene, GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.affine import HIGHEST, LOWEST, Affine
@@ -41,9 +42,12 @@ from leansplat.formats.c3dgs_coding import (
     decode,
     encode,
 )
-from leansplat.formats.format import Format, Written, losses, opened, refuse_nonfinite, report_nonfinite
-from leansplat.formats.npz import Archive, opened_archive, recognises, write_arrays
+from leansplat.formats.format import Written, opened, refuse_nonfinite, report_nonfinite
+from leansplat.formats.npz import Archive, opened_archive, write_arrays
+from leansplat.formats.with_torch import C3DGS_NPZ as FORMAT
 from leansplat.gaussians import WORLD, Gaussians, Origin
+
+__all__ = ["FORMAT", "pack", "read", "unpack", "write"]
 
 _KERNEL_SIZE = 0.3
 _COEFFICIENTS = ((0,), (3,), (8,), (15,))
@@ -63,18 +67,19 @@ _ALWAYS_ALLOWED = 1_000_000
 _LARGEST_CODEBOOK = 1 << 16
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read a file; arguments and errors as for `leansplat.formats.read`."""
-    gaussians = decode(unpack(path))
+    gaussians = decode(unpack(path)).arrays()
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> Written:
+def write(gaussians: AnyScene, path: Path, *, overwrite: bool = False) -> Written:
     """Write a scene at 8 bits with nothing shared; for less, see `leansplat.compression`."""
+    gaussians = gaussians.arrays()
     refuse_nonfinite(gaussians, path)
-    encoded = encode(gaussians)
+    encoded = encode(Gaussians.from_arrays(gaussians))
     pack(encoded, path, overwrite=overwrite)
-    return Written(encoded.order.numpy(), lambda rows: decode(encoded, torch.from_numpy(rows)))
+    return Written(encoded.order.numpy(), lambda rows: decode(encoded, torch.from_numpy(rows)).arrays())
 
 
 def pack(scene: Gaussians | ClusteredGaussians | Encoded, path: Path, *, overwrite: bool = False) -> None:
@@ -108,17 +113,6 @@ def unpack(path: Path) -> Encoded:
             raise SceneFileError(
                 f"{path} is not a compressed scene of Niedermayr et al. ({error}); write it again."
             ) from error
-
-
-FORMAT = Format(
-    name="c3dgs .npz",
-    suffixes=(".npz",),
-    recognises=recognises,
-    read=read,
-    write=write,
-    loses=lambda gaussians: losses(gaussians, comments=False),
-    notes_origin=True,
-)
 
 
 def _arrays(encoded: Encoded) -> dict[str, np.ndarray[Any, Any]]:

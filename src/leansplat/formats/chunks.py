@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from leansplat.formats.visibility import numpy_of, weights, widths
-from leansplat.gaussians import Gaussians, concatenate
+from leansplat.arrays import AnyScene, GaussianArrays, concatenate
+from leansplat.formats.visibility import weights, widths
 from leansplat.ordering import morton_order
 from leansplat.strays import Distances, distances
 
@@ -39,18 +39,19 @@ _INVISIBLE = -17.0
 """A logit that every number of bits rounds to nothing."""
 
 
-def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
+def arranged(gaussians: AnyScene) -> tuple[GaussianArrays, np.ndarray]:
     """A finite scene of N as its file is to hold it, and the order of its rows in the file, (M,) int64.
 
     Rows from N on are invisible ones that fill chunks. Usually there are none, and the order is Morton order.
     """
-    order = morton_order(gaussians.means).numpy()
+    gaussians = gaussians.arrays()
+    order = morton_order(gaussians.means)
     crowd = _Crowd(gaussians)
     usual = crowd.harm(order, [])
     if not usual.any():
         return gaussians, order
     measured = distances(gaussians)
-    crowd.forget(measured.strays().numpy())
+    crowd.forget(measured.strays())
     better = _from_the_middle_out(gaussians, measured)
     cuts: list[int] = []
     for _ in range(_ROUNDS):
@@ -69,9 +70,9 @@ class _Crowd:
     One is harmed where rounding may move it by more than half of its width; a chunk where that is much of its weight.
     """
 
-    def __init__(self, gaussians: Gaussians) -> None:
-        self._means = numpy_of(gaussians.means).astype(np.float64)
-        self._widths = widths(numpy_of(gaussians.scales))
+    def __init__(self, gaussians: GaussianArrays) -> None:
+        self._means = gaussians.means.astype(np.float64)
+        self._widths = widths(gaussians.scales)
         self._weights = weights(gaussians)
 
     def forget(self, rows: np.ndarray) -> None:
@@ -116,19 +117,19 @@ def _diagonals(ranges: np.ndarray) -> np.ndarray:
     return np.linalg.norm(ranges / (2.0 ** np.array(AXES) - 1), axis=1)
 
 
-def _from_the_middle_out(gaussians: Gaussians, measured: Distances) -> np.ndarray:
+def _from_the_middle_out(gaussians: GaussianArrays, measured: Distances) -> np.ndarray:
     """(N,) int64: shells around the middle of the scene, each in Morton order of its own."""
-    reach = np.maximum(measured.of.numpy() / max(_SHELL * measured.extent, np.finfo(np.float64).tiny), 1)
+    reach = np.maximum(measured.of / max(_SHELL * measured.extent, np.finfo(np.float64).tiny), 1)
     shells = np.ceil(np.log(reach) / np.log(_SHELL)).astype(np.int64)
     parts = [np.flatnonzero(shells == shell) for shell in np.unique(shells)]
-    return np.concatenate([rows[morton_order(gaussians.means[rows]).numpy()] for rows in parts])
+    return np.concatenate([rows[morton_order(gaussians.means[rows])] for rows in parts])
 
 
 def _starts(cuts: list[int], count: int) -> np.ndarray:
     return np.concatenate([np.arange(start, end, CHUNK) for start, end in pairwise([0, *cuts, count])])
 
 
-def _filled(gaussians: Gaussians, order: np.ndarray, cuts: list[int]) -> tuple[Gaussians, np.ndarray]:
+def _filled(gaussians: GaussianArrays, order: np.ndarray, cuts: list[int]) -> tuple[GaussianArrays, np.ndarray]:
     """The scene and its order with enough invisible Gaussians that chunks begin at the cuts."""
     pieces: list[np.ndarray] = []
     copied: list[int] = []

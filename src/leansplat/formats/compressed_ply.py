@@ -25,16 +25,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
 
+from leansplat.activation import color_of, logit_of, opacity_of, sh0_of, unit
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays, Origin, blocks, unfilled
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
-from leansplat.formats.activation import color_of, logit_of, opacity_of, sh0_of, unit
 from leansplat.formats.chunks import AXES, CHUNK, arranged
 from leansplat.formats.format import (
     Format,
     Written,
-    blocks,
     losses,
     opened,
     refuse_nonfinite,
@@ -44,7 +43,6 @@ from leansplat.formats.format import (
 from leansplat.formats.ply_body import row_type, vertex_readers
 from leansplat.formats.ply_comments import comment_lines, say_antialiased, say_origin
 from leansplat.formats.ply_header import LARGEST_HEADER, Element, Header, is_compressed, read_header
-from leansplat.gaussians import WORLD, Gaussians, Origin
 
 _RANGES = tuple(
     f"{end}_{part}{axis}"
@@ -121,12 +119,13 @@ class Encoded:
         )
 
 
-def encode(gaussians: Gaussians, *, order: np.ndarray | None = None) -> Encoded:
+def encode(gaussians: AnyScene, *, order: np.ndarray | None = None) -> Encoded:
     """Quantise a scene whose parameters are all finite; chunks are filled in `order` (N,), by default as by `arranged`.
 
     Quaternions are normalised, log scales kept within +-20, colours within 4 of grey and coefficients of degree 1 and
     up within +-4.
     """
+    gaussians = gaussians.arrays()
     if order is None:
         gaussians, order = arranged(gaussians)
     count, coefficients = gaussians.shN.shape[:2]
@@ -138,14 +137,13 @@ def encode(gaussians: Gaussians, *, order: np.ndarray | None = None) -> Encoded:
         origin=gaussians.origin,
     )
     encoded.order[:] = order
-    parameters = gaussians.detach().to("cpu")
     for part in blocks(count):  # each of whole chunks
         chunks = slice(part.start // CHUNK, -(-part.stop // CHUNK))
-        block = parameters[torch.from_numpy(encoded.order[part])]
+        block = gaussians[encoded.order[part]]
         ranged = (
-            block.means.numpy().astype(np.float32),
-            block.scales.numpy().astype(np.float32).clip(-_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE),
-            color_of(block.sh0[:, 0].numpy()).astype(np.float32).clip(0.5 - _LARGEST_COLOR, 0.5 + _LARGEST_COLOR),
+            block.means.astype(np.float32),
+            block.scales.astype(np.float32).clip(-_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE),
+            color_of(block.sh0[:, 0]).astype(np.float32).clip(0.5 - _LARGEST_COLOR, 0.5 + _LARGEST_COLOR),
         )
         for kind, values in enumerate(ranged):
             firsts = np.arange(0, len(values), CHUNK)
@@ -157,40 +155,28 @@ def encode(gaussians: Gaussians, *, order: np.ndarray | None = None) -> Encoded:
         encoded.positions[part] = _quantised(position, AXES)
         encoded.scales[part] = _quantised(scale, AXES)
         encoded.colors[part, :3] = _quantised(color, 8)
-        encoded.colors[part, 3] = _quantised(opacity_of(block.opacities.numpy()), 8)
-        encoded.largest[part], encoded.rotations[part] = _smallest_three(unit(block.quats.numpy()))
-        encoded.shN[part] = np.floor(block.shN.numpy() * 32 + 128).clip(0, 255)
+        encoded.colors[part, 3] = _quantised(opacity_of(block.opacities), 8)
+        encoded.largest[part], encoded.rotations[part] = _smallest_three(unit(block.quats))
+        encoded.shN[part] = np.floor(block.shN * 32 + 128).clip(0, 255)
     return encoded
 
 
-def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
-    """The scene that a reader of the file sees, in its order, float32 on the CPU; or only some of its rows."""
+def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
+    """The scene that a reader of the file sees, in its order, in float32; or only some of its rows."""
     count = len(encoded) if rows is None else len(rows)
-    means, scales, sh0 = (np.empty((count, 3), np.float32) for _ in range(3))
-    quats = np.empty((count, 4), np.float32)
-    opacities = np.empty(count, np.float32)
-    shN = np.empty((count, *encoded.shN.shape[1:]), np.float32)
+    said = {"antialiased": encoded.antialiased, "comments": encoded.comments, "origin": encoded.origin}
+    scene = unfilled(count, encoded.shN.shape[1], **said)
     for part in blocks(count):
         at = part if rows is None else rows[part]
         ranges = encoded.ranges[(np.arange(part.start, part.stop) if rows is None else rows[part]) // CHUNK]
         with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may have any range
-            means[part] = _within(encoded.positions[at], AXES, ranges[:, 0])
-            scales[part] = _within(encoded.scales[at], AXES, ranges[:, 1])
-            sh0[part] = sh0_of(_within(encoded.colors[at, :3], 8, ranges[:, 2]))
-        opacities[part] = logit_of(encoded.colors[at, 3] / 255)
-        quats[part] = _quaternions(encoded.largest[at], encoded.rotations[at])
-        shN[part] = _SH_VALUES[encoded.shN[at]]
-    return Gaussians(
-        means=torch.from_numpy(means),
-        quats=torch.from_numpy(quats),
-        scales=torch.from_numpy(scales),
-        opacities=torch.from_numpy(opacities),
-        sh0=torch.from_numpy(sh0).view(count, 1, 3),
-        shN=torch.from_numpy(shN),
-        antialiased=encoded.antialiased,
-        comments=encoded.comments,
-        origin=encoded.origin,
-    )
+            scene.means[part] = _within(encoded.positions[at], AXES, ranges[:, 0])
+            scene.scales[part] = _within(encoded.scales[at], AXES, ranges[:, 1])
+            scene.sh0[part, 0] = sh0_of(_within(encoded.colors[at, :3], 8, ranges[:, 2]))
+        scene.opacities[part] = logit_of(encoded.colors[at, 3] / 255)
+        scene.quats[part] = _quaternions(encoded.largest[at], encoded.rotations[at])
+        scene.shN[part] = _SH_VALUES.take(encoded.shN[at])
+    return scene
 
 
 def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False) -> None:
@@ -259,20 +245,23 @@ def unpack(path: Path) -> Encoded:
             quaternion = _split(rotation, (2, 10, 10, 10))
             encoded.largest[part], encoded.rotations[part] = quaternion[:, 0], quaternion[:, 1:]
         if rest:
+            names = [entry.name for entry in elements["sh"].properties]
+            columns = [names.index(f"f_rest_{color * (rest // 3) + k}") for k in range(rest // 3) for color in range(3)]
             for part, rows in _rows(handle, header, elements["sh"], path):
-                for k in range(rest):
-                    encoded.shN[part, k % (rest // 3), k // (rest // 3)] = rows[f"f_rest_{k}"]
+                table = rows.view(np.uint8).reshape(len(rows), rest)
+                encoded.shN[part] = table.take(columns, axis=1).reshape(len(rows), rest // 3, 3)
     return encoded
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read a compressed PLY; arguments and errors as for `leansplat.formats.read`."""
     gaussians = decode(unpack(path))
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> Written:
+def write(gaussians: AnyScene, path: Path, *, overwrite: bool = False) -> Written:
     """Write a compressed PLY; arguments and errors as for `leansplat.formats.write`."""
+    gaussians = gaussians.arrays()
     refuse_nonfinite(gaussians, path)
     encoded = encode(gaussians)
     write_encoded(encoded, path, overwrite=overwrite)

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from leansplat.formats.activation import opacity_of, unit
-from leansplat.formats.format import Written, blocks
-from leansplat.formats.visibility import NEGLIGIBLE, numpy_of, weights, widths
-from leansplat.gaussians import Gaussians
+from leansplat.activation import opacity_of, unit
+from leansplat.arrays import AnyScene, GaussianArrays, blocks
+from leansplat.formats.format import Written
+from leansplat.formats.visibility import NEGLIGIBLE, weights, widths
 from leansplat.strays import FAR, describe, distances, strays
 
 _ANGLE = 2.0
@@ -56,27 +55,28 @@ class Harm:
         return self.what.format(count=f"{self.count:,}", worst=f"{self.worst:.2g}")
 
 
-def harm(gaussians: Gaussians, written: Written) -> list[Harm]:
+def harm(gaussians: AnyScene, written: Written) -> list[Harm]:
     """How much a file changes a scene, respect by respect: places, directions, sizes, colours and opacities.
 
     Spherical harmonics are compared up to the degree that the file has. Evenly spread Gaussians are looked at first,
     and where these show something all, but for strays.
     """
+    gaussians = gaussians.arrays()
     rows = np.flatnonzero(written.order < len(gaussians))
     sample = _harm_in(gaussians, written, rows[:: len(rows) // _SAMPLE + 1])
     if not any(each.weight > each.tolerated / 2 for each in sample):
         return sample
-    matters = ~strays(gaussians).numpy()
+    matters = ~strays(gaussians)
     return _harm_in(gaussians, written, rows[matters[written.order[rows]]])
 
 
-def _harm_in(gaussians: Gaussians, written: Written, rows: np.ndarray) -> list[Harm]:
+def _harm_in(gaussians: GaussianArrays, written: Written, rows: np.ndarray) -> list[Harm]:
     """`harm` in some rows of a file, the weights being shares of these."""
     originals = written.order[rows]
     shares = weights(gaussians, originals)
     found = np.zeros((len(_RESPECTS), 3))
     for part in blocks(len(rows)):
-        before, after = gaussians[torch.from_numpy(originals[part])], written.decode(rows[part])
+        before, after = gaussians[originals[part]], written.decode(rows[part])
         for k, (changes, limits) in enumerate(_changes(before, after)):
             harmed = changes > limits
             found[k] += harmed.sum(), shares[part][harmed].sum(), 0
@@ -87,8 +87,9 @@ def _harm_in(gaussians: Gaussians, written: Written, rows: np.ndarray) -> list[H
     ]
 
 
-def report(gaussians: Gaussians, written: Written, path: Path) -> None:
+def report(gaussians: AnyScene, written: Written, path: Path) -> None:
     """Warn of what is not in a file, and of what is in it otherwise than in the scene, where that shows."""
+    gaussians = gaussians.arrays()
     report_rows(gaussians, written.order, str(path))
     found = harm(gaussians, written)
     shown = [each for each in found if each.weight > each.tolerated]
@@ -102,14 +103,14 @@ def report(gaussians: Gaussians, written: Written, path: Path) -> None:
         )
 
 
-def _cause(gaussians: Gaussians) -> str:
+def _cause(gaussians: GaussianArrays) -> str:
     """What is so far that it makes steps coarse, though it matters too much to be left out."""
     measured = distances(gaussians)
     far = (measured.of > FAR * measured.extent) & ~measured.strays()
     return f", for the sake of {describe(gaussians, far)}" if far.any() else ""
 
 
-def report_rows(gaussians: Gaussians, order: np.ndarray, name: str) -> None:
+def report_rows(gaussians: AnyScene, order: np.ndarray, name: str) -> None:
     """Warn of Gaussians that a file leaves out, and of invisible ones that it has more.
 
     Args:
@@ -123,7 +124,7 @@ def report_rows(gaussians: Gaussians, order: np.ndarray, name: str) -> None:
             "%s: left out %s, since the format could hold them only by moving the others; a .ply holds them, and "
             "--drop-far drops what is so far and weighs so little from any format",
             name,
-            describe(gaussians, torch.from_numpy(missing)),
+            describe(gaussians, missing),
         )
     added = int((order >= len(gaussians)).sum())
     if added:
@@ -144,20 +145,20 @@ _RESPECTS = {
 }
 
 
-def _changes(before: Gaussians, after: Gaussians) -> list[tuple[np.ndarray, np.ndarray | float]]:
+def _changes(before: GaussianArrays, after: GaussianArrays) -> list[tuple[np.ndarray, np.ndarray | float]]:
     """What changed, (n,) each, in the order of `_RESPECTS`, and from where on that is harm."""
-    logs = numpy_of(before.scales)
+    logs = before.scales
     width = widths(logs)
-    moved = np.linalg.norm(numpy_of(after.means).astype(np.float64) - numpy_of(before.means), axis=1)
-    cosines = np.abs(np.einsum("nd,nd->n", unit(numpy_of(before.quats)), unit(numpy_of(after.quats))))
+    moved = np.linalg.norm(after.means.astype(np.float64) - before.means, axis=1)
+    cosines = np.abs(np.einsum("nd,nd->n", unit(before.quats), unit(after.quats)))
     angles = 2 * np.arccos(np.minimum(cosines, 1))
-    resized = np.exp(np.minimum(np.abs(numpy_of(after.scales) - logs).max(axis=1).astype(np.float64), _LARGEST_LOG))
+    resized = np.exp(np.minimum(np.abs(after.scales - logs).max(axis=1).astype(np.float64), _LARGEST_LOG))
     # The mean square over all directions of a sum of spherical harmonics is that of its coefficients over 4 pi.
     known = after.shN.shape[1]
-    square = np.square(numpy_of(after.sh0) - numpy_of(before.sh0)).sum(axis=1)
-    square += np.square(numpy_of(after.shN) - numpy_of(before.shN)[:, :known]).sum(axis=1)
+    square = np.square(after.sh0 - before.sh0).sum(axis=1)
+    square += np.square(after.shN - before.shN[:, :known]).sum(axis=1)
     recoloured = np.sqrt(square.max(axis=1) / (4 * math.pi))
-    faded = np.abs(opacity_of(numpy_of(after.opacities)) - opacity_of(numpy_of(before.opacities)))
+    faded = np.abs(opacity_of(after.opacities) - opacity_of(before.opacities))
     ordered = np.sort(logs, axis=1).astype(np.float64)
     across = np.rad2deg(np.exp(ordered[:, 1] - ordered[:, 2]))
     return [

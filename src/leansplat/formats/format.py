@@ -14,24 +14,19 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays, blocks
 from leansplat.errors import SceneFileError
-from leansplat.gaussians import WORLD, Gaussians
 from leansplat.origin import described
 
 HEAD_SIZE = 4096
 """Bytes from the start of a file that `Format.recognises` is given (fewer when the file is shorter)."""
 
-BLOCK = 1 << 16
-"""Gaussians that writers and readers handle at once."""
-
 _log = logging.getLogger("leansplat")
 
 
 class Reader(Protocol):
-    def __call__(self, path: Path, *, drop_nonfinite: bool) -> Gaussians: ...
+    def __call__(self, path: Path, *, drop_nonfinite: bool) -> GaussianArrays: ...
 
 
 @dataclass(frozen=True)
@@ -44,13 +39,13 @@ class Written:
     """
 
     order: np.ndarray
-    decode: Callable[[np.ndarray], Gaussians]
+    decode: Callable[[np.ndarray], GaussianArrays]
 
 
 class Writer(Protocol):
     """Takes `options` besides, of the format's own type, where a `Format` names one."""
 
-    def __call__(self, gaussians: Gaussians, path: Path, *, overwrite: bool) -> Written | None: ...
+    def __call__(self, gaussians: GaussianArrays, path: Path, *, overwrite: bool) -> Written | None: ...
 
 
 class Recogniser(Protocol):
@@ -61,8 +56,12 @@ class Lister(Protocol):
     def __call__(self, path: Path) -> tuple[Path, ...]: ...
 
 
+class Streamer(Protocol):
+    def __call__(self, path: Path) -> Iterator[GaussianArrays] | None: ...
+
+
 class Losses(Protocol):
-    def __call__(self, gaussians: Gaussians) -> tuple[str, ...]: ...
+    def __call__(self, gaussians: AnyScene) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,8 @@ class Format:
         loses: what a scene has that a file of this format cannot say, a few words each, such as "2 extra properties";
             not the precision of its numbers. Nothing by default.
         files: all files that the scene at a path is made of, itself first; itself alone by default.
+        stream: the scene of a file a few rows at a time, in order, for what need not hold it; the first part may be
+            empty. None for a file that only `read` can make sense of, which is every one by default.
         notes_origin: whether a file has a scene's positions relative to its origin, with a note of it that only
             leansplat reads.
     """
@@ -92,6 +93,7 @@ class Format:
     options: type | None = None
     loses: Losses = lambda gaussians: ()
     files: Lister = lambda path: (path,)
+    stream: Streamer = lambda path: None
     notes_origin: bool = False
 
 
@@ -115,11 +117,6 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise SceneFileError(f"{path} cannot be read ({error.strerror}); check the disk and your rights.") from error
 
 
-def blocks(count: int) -> Iterator[slice]:
-    """Slices that share out `count` Gaussians, so that what they become on the way takes little memory."""
-    return (slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
-
-
 def row_blocks(handle: BinaryIO, kind: np.dtype, count: int, path: Path) -> Iterator[tuple[slice, np.ndarray]]:
     """The next `count` rows of a file, structured arrays of this type, a block at a time, and where they belong.
 
@@ -133,52 +130,63 @@ def row_blocks(handle: BinaryIO, kind: np.dtype, count: int, path: Path) -> Iter
         yield part, rows
 
 
-def report_nonfinite(gaussians: Gaussians, finite: Tensor, path: Path, *, drop: bool) -> Gaussians:
+def report_nonfinite(gaussians: GaussianArrays, finite: np.ndarray, path: Path, *, drop: bool) -> GaussianArrays:
     """Log how many Gaussians of a file hold NaN or infinite parameters, and remove them if asked to.
 
-    Infinities that have a meaning are not among them: they become finite, as in `Gaussians.finite_equivalent`.
+    Infinities that have a meaning are not among them: they become finite, as in `GaussianArrays.finite_equivalent`.
 
     Args:
-        finite: (N,) bool on the CPU, as `Gaussians.finite` gives it.
+        finite: (N,) bool, as `GaussianArrays.finite` gives it.
     """
-    suspects = torch.from_numpy(np.flatnonzero(~finite.numpy()))
+    suspects = np.flatnonzero(~finite)
     if len(suspects) == 0:
         return gaussians
     gaussians = gaussians.finite_equivalent()
     bad = suspects[~gaussians[suspects].finite()]
     if len(bad) == 0:
         return gaussians
-    fate = "they were dropped" if drop else "they were kept, drop_nonfinite=True removes them"
-    _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, len(bad), len(gaussians), fate)
+    warn_of_nonfinite(len(bad), len(gaussians), path, drop=drop)
     if not drop:
         return gaussians
-    kept = torch.ones(len(gaussians), dtype=torch.bool)
+    kept = np.ones(len(gaussians), bool)
     kept[bad] = False
     return gaussians[kept]
 
 
-def report_padding(gaussians: Gaussians, path: Path, *, drop: bool) -> Gaussians:
+def warn_of_nonfinite(bad: int, count: int, path: Path, *, drop: bool) -> None:
+    if bad:
+        fate = "they were dropped" if drop else "they were kept, drop_nonfinite=True removes them"
+        _log.warning("%s: %d of %d Gaussians have NaN or infinite parameters; %s", path, bad, count, fate)
+
+
+def report_padding(gaussians: GaussianArrays, path: Path, *, drop: bool) -> GaussianArrays:
     """Log how many rows of a file hold no Gaussian or no rotation, and remove the former if asked to."""
     padding = gaussians.padding()
     rows = int(padding.sum())
+    warn_of_padding(rows, len(gaussians), path, drop=drop)
+    if drop and rows:
+        gaussians, padding = gaussians[~padding], padding[~padding]
+    warn_of_rotations(int((gaussians.without_rotation() & ~padding).sum()), len(gaussians), path)
+    return gaussians
+
+
+def warn_of_padding(rows: int, count: int, path: Path, *, drop: bool) -> None:
     if rows:
         fate = "they were dropped" if drop else "they were kept, --drop-empty (read(drop_empty=True)) removes them"
         _log.warning(
             "%s: %d of %d rows hold no Gaussian, all of them zero or all the same, as exporters fill up files; %s",
-            *(path, rows, len(gaussians), fate),
+            *(path, rows, count, fate),
         )
-        if drop:
-            gaussians = gaussians[~padding]
-            padding = padding[~padding]
-    unturned = int((gaussians.without_rotation() & ~padding).sum())
+
+
+def warn_of_rotations(unturned: int, count: int, path: Path) -> None:
     if unturned:
         _log.warning(
-            "%s: %d of %d Gaussians have a rotation of zeros, which counts as none", path, unturned, len(gaussians)
+            "%s: %d of %d Gaussians have a rotation of zeros, which counts as no rotation", path, unturned, count
         )
-    return gaussians
 
 
-def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:
+def refuse_nonfinite(gaussians: GaussianArrays, path: Path) -> None:
     """Refuse to write NaN or infinite parameters, which a format that quantises within ranges cannot hold.
 
     Raises:
@@ -193,7 +201,12 @@ def refuse_nonfinite(gaussians: Gaussians, path: Path) -> None:
 
 
 def losses(
-    gaussians: Gaussians, *, sh_degree: int = 3, antialiasing: bool = True, comments: bool = True, origin: bool = True
+    gaussians: AnyScene,
+    *,
+    sh_degree: int = 3,
+    antialiasing: bool = True,
+    comments: bool = True,
+    origin: bool = True,
 ) -> tuple[str, ...]:
     """`Format.loses` of a format without extras: what a scene has beyond `sh_degree` and what else the format holds.
 

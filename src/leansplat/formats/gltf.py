@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from leansplat.activation import color_of, log_of, logit_of, opacity_of, scale_of, unit
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays, blocks, concatenate, unfilled
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
-from leansplat.formats.activation import color_of, log_of, logit_of, opacity_of, scale_of, unit
-from leansplat.formats.format import Format, blocks, losses, refuse_nonfinite, report_nonfinite
+from leansplat.formats.format import Format, losses, refuse_nonfinite, report_nonfinite
 from leansplat.formats.gltf_document import (
     BINARY_CHUNK,
     CHUNK_HEADER,
@@ -45,7 +45,6 @@ from leansplat.formats.gltf_document import (
     opened_document,
 )
 from leansplat.formats.linear_light import to_srgb
-from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, concatenate
 from leansplat.origin import origin_of_scene
 
 _EXTENSION = "KHR_gaussian_splatting"
@@ -82,7 +81,7 @@ _LEAST_BYTES = 12
 _log = logging.getLogger("leansplat")
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read all Gaussians in the scene of a glTF file; arguments and errors as for `leansplat.formats.read`.
 
     Nodes may move, turn and scale them; not turn those with spherical harmonics above degree 0, nor stretch or mirror
@@ -112,7 +111,7 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
             )
         if any(each.linear for each in placed):
             _log.warning(
-                "%s: its colours, of linear light, were turned into sRGB, each Gaussian for itself; where many overlap "
+                "%s: its colours, of linear light, were turned into sRGB, one Gaussian at a time; where many overlap, "
                 "a viewer that blends light may draw them a little differently",
                 path,
             )
@@ -128,7 +127,7 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> None:
+def write(gaussians: AnyScene, path: Path, *, overwrite: bool = False) -> None:
     """Write a .glb file; arguments and errors as for `leansplat.formats.write`.
 
     Quaternions are normalised. Comments and anti-aliasing are noted in the file's `asset.extras`.
@@ -139,9 +138,10 @@ def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> None:
         raise SceneFileError(
             f"{path} cannot hold a scene without Gaussians, as glTF has no empty arrays; write a .ply."
         )
+    gaussians = gaussians.arrays()
     refuse_nonfinite(gaussians, path)
     count = len(gaussians)
-    attributes = _attributes(gaussians.detach().to("cpu"))
+    attributes = _attributes(gaussians)
     text = json.dumps(_content(gaussians, attributes), separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     binary_size = count * sum(attribute.size for attribute in attributes)
@@ -226,43 +226,34 @@ class _Placed:
     def has_negative_scales(self) -> bool:
         return any(bool((values < 0).any()) for _, values in self.accessors[f"{_EXTENSION}:SCALE"].blocks())
 
-    def read(self, *, logarithms: bool) -> Gaussians:
+    def read(self, *, logarithms: bool) -> GaussianArrays:
         """The Gaussians, turned to y down and in sRGB; `logarithms` says what their scales are."""
         rest = _REST_NAMES[: len(self.accessors) - len(_NEEDED)]
-        scales, sh0 = (np.empty((self.count, 3), np.float32) for _ in range(2))
         centres = np.empty((self.count, 3), np.float64)
-        quats = np.empty((self.count, 4), np.float32)
-        opacities = np.empty(self.count, np.float32)
-        shN = np.empty((self.count, len(rest), 3), np.float32)
+        scene = unfilled(self.count, len(rest))
         position, rotation, scale, opacity, color = (self.accessors[name] for name in _NEEDED)
         turn = _TURN[:, None] * self.rotation
         for part, values in position.blocks():
             centres[part] = values @ (turn * self.scale).T + _TURN * self.translation
         product = _left_product(turn)
         for part, values in rotation.blocks():
-            quats[part] = unit(values[:, [3, 0, 1, 2]]) @ product.T
+            scene.quats[part] = unit(values[:, [3, 0, 1, 2]]) @ product.T
         for part, values in scale.blocks():
             values = values.astype(np.float32)
-            scales[part] = (values if logarithms else log_of(values)) + np.log(self.scale)
+            scene.scales[part] = (values if logarithms else log_of(values)) + np.log(self.scale)
         for part, values in opacity.blocks():
-            opacities[part] = logit_of(values[:, 0])
+            scene.opacities[part] = logit_of(values[:, 0])
         for part, values in color.blocks():
-            sh0[part] = values
+            scene.sh0[part, 0] = values
         for k, name in enumerate(rest):
             for part, values in self.accessors[name].blocks():
-                shN[part, k] = values * _REST_SIGNS[k]
+                scene.shN[part, k] = values * _REST_SIGNS[k]
         if self.linear:
-            sh0, shN = to_srgb(sh0[:, None], shN)
-        origin = origin_of_scene(torch.from_numpy(centres), torch.from_numpy(scales))
-        return Gaussians(
-            means=torch.from_numpy((centres - origin).astype(np.float32)),
-            quats=torch.from_numpy(quats),
-            scales=torch.from_numpy(scales),
-            opacities=torch.from_numpy(opacities),
-            sh0=torch.from_numpy(sh0).view(self.count, 1, 3),
-            shN=torch.from_numpy(shN),
-            origin=origin,
-        )
+            sh0, shN = to_srgb(scene.sh0, scene.shN)
+            scene = replace(scene, sh0=sh0, shN=shN)
+        origin = origin_of_scene(centres, scene.scales)
+        scene.means[:] = centres - origin
+        return replace(scene, origin=origin)
 
 
 @dataclass(frozen=True)
@@ -280,35 +271,34 @@ class _Attribute:
         return COMPONENT_COUNTS[self.kind] * self.type.itemsize
 
 
-def _attributes(gaussians: Gaussians) -> list[_Attribute]:
-    """What a file holds of a scene on the CPU."""
-    tensors = {name: getattr(gaussians, name).numpy() for name in TENSOR_NAMES}
+def _attributes(gaussians: GaussianArrays) -> list[_Attribute]:
+    """What a file holds of a scene."""
 
     def rotation(part: slice) -> np.ndarray:
-        w, x, y, z = unit(tensors["quats"][part]).T
+        w, x, y, z = unit(gaussians.quats[part]).T
         return np.column_stack([y, -x, -w, z])  # w, x, y, z of the turned one are z, y, -x, -w
 
     def light(part: slice) -> np.ndarray:
-        color = color_of(tensors["sh0"][part, 0]).clip(0, 1)
+        color = color_of(gaussians.sh0[part, 0]).clip(0, 1)
         linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
-        return np.rint(np.column_stack([linear, opacity_of(tensors["opacities"][part])]) * 255)
+        return np.rint(np.column_stack([linear, opacity_of(gaussians.opacities[part])]) * 255)
 
     def harmonics(k: int) -> Callable[[slice], np.ndarray]:
-        return lambda part: tensors["shN"][part, k] * _REST_SIGNS[k]
+        return lambda part: gaussians.shN[part, k] * _REST_SIGNS[k]
 
     values: dict[str, Callable[[slice], np.ndarray]] = {
-        "POSITION": lambda part: tensors["means"][part] * _TURN,
+        "POSITION": lambda part: gaussians.means[part] * _TURN,
         f"{_EXTENSION}:ROTATION": rotation,
-        f"{_EXTENSION}:SCALE": lambda part: scale_of(tensors["scales"][part]),
-        f"{_EXTENSION}:OPACITY": lambda part: opacity_of(tensors["opacities"][part]),
-        f"{_EXTENSION}:SH_DEGREE_0_COEF_0": lambda part: tensors["sh0"][part, 0],
+        f"{_EXTENSION}:SCALE": lambda part: scale_of(gaussians.scales[part]),
+        f"{_EXTENSION}:OPACITY": lambda part: opacity_of(gaussians.opacities[part]),
+        f"{_EXTENSION}:SH_DEGREE_0_COEF_0": lambda part: gaussians.sh0[part, 0],
         **{name: harmonics(k) for k, name in enumerate(_REST_NAMES[: gaussians.shN.shape[1]])},
     }
     floats = [_Attribute(name, _KINDS[name], np.dtype("<f4"), function) for name, function in values.items()]
     return [*floats, _Attribute("COLOR_0", "VEC4", np.dtype("u1"), light)]
 
 
-def _content(gaussians: Gaussians, attributes: list[_Attribute]) -> dict[str, Any]:
+def _content(gaussians: GaussianArrays, attributes: list[_Attribute]) -> dict[str, Any]:
     """The JSON of a file."""
     count = len(gaussians)
     views, accessors = [], []
@@ -319,7 +309,7 @@ def _content(gaussians: Gaussians, attributes: list[_Attribute]) -> dict[str, An
         accessor = {"bufferView": index, "count": count, "type": attribute.kind}
         accessors.append(accessor | ({"componentType": FLOAT} if attribute.type.kind == "f" else _BYTE_FRACTIONS))
         offset += size
-    low, high = (corner.numpy().astype(np.float32) * _TURN for corner in gaussians.detach().to("cpu").bounds())
+    low, high = (corner.astype(np.float32) * _TURN for corner in gaussians.bounds())
     accessors[0] |= {"min": np.minimum(low, high).tolist(), "max": np.maximum(low, high).tolist()}
     origin = _TURN * gaussians.origin
     notes = {"antialiased": gaussians.antialiased, "comments": list(gaussians.comments)}
@@ -348,7 +338,10 @@ def _content(gaussians: Gaussians, attributes: list[_Attribute]) -> dict[str, An
 
 def _left_product(rotation: np.ndarray) -> np.ndarray:
     """(4, 4): the product of the quaternion of a rotation (3, 3) and another quaternion, all w first, as a matrix."""
-    from scipy.spatial.transform import Rotation  # takes as long to import as all else here, and few scenes are glTF
+    if np.array_equal(rotation, np.diag(_TURN)):
+        w, x, y, z = 0.0, 0.0, 0.0, 1.0
+    else:  # by SciPy, which takes as long to import as all else here; few nodes turn their Gaussians
+        from scipy.spatial.transform import Rotation
 
-    x, y, z, w = Rotation.from_matrix(rotation).as_quat()
+        x, y, z, w = Rotation.from_matrix(rotation).as_quat()
     return np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])

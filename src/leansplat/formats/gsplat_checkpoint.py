@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from leansplat.arrays import TENSOR_NAMES, GaussianArrays, concatenate
 from leansplat.errors import SceneFileError
 from leansplat.formats import torch_file
 from leansplat.formats.format import Format, report_nonfinite
 from leansplat.formats.trainer_notes import has_line, say_frame_of_gsplat
-from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
 
 _RANK = re.compile(r"(.*_rank)(\d{1,6})(\.[^.]*)?")
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read the scene of a checkpoint, all parts of it; arguments and errors as for `leansplat.formats.read`."""
     antialiased = has_line(path.resolve().parent.parent / "cfg.yml", "antialiased", "true")
     parts = []
@@ -38,7 +38,7 @@ def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> NoReturn:
+def write(gaussians: GaussianArrays, path: Path, *, overwrite: bool = False) -> NoReturn:
     """Refuse: a scene alone is no checkpoint."""
     raise SceneFileError(f"{path} would be a gsplat checkpoint, which leansplat only reads; write a .ply instead.")
 
@@ -74,7 +74,7 @@ def recognises(head: bytes) -> bool:
 FORMAT = Format(name="gsplat checkpoint", suffixes=(".pt",), recognises=recognises, read=read, write=write, files=files)
 
 
-def _gaussians(content: Any, antialiased: bool) -> Gaussians:
+def _gaussians(content: Any, antialiased: bool) -> GaussianArrays:
     splats = content.get("splats") if isinstance(content, Mapping) else None
     if not isinstance(splats, Mapping):
         raise ValueError("it has no splats")
@@ -82,5 +82,5 @@ def _gaussians(content: Any, antialiased: bool) -> Gaussians:
     if missing:
         features = "; it was trained with appearance features, which are no colours" if "features" in splats else ""
         raise ValueError(f"its splats have no {', '.join(missing)}{features}")
-    tensors = {name: torch_file.tensor(splats[name], name) for name in TENSOR_NAMES}
-    return Gaussians(**tensors, antialiased=antialiased)  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {name: torch_file.tensor(splats[name], name).numpy() for name in TENSOR_NAMES}
+    return GaussianArrays(**arrays, antialiased=antialiased)

@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from leansplat.arrays import GaussianArrays
 from leansplat.errors import SceneFileError
-from leansplat.formats import gsplat_checkpoint, nerfstudio_checkpoint, torch_file
-from leansplat.formats.format import Format, report_nonfinite, report_padding
+from leansplat.formats import torch_file
+from leansplat.formats.format import report_nonfinite, report_padding
 from leansplat.formats.surfels import log_thickness, report_flat
+from leansplat.formats.with_torch import INRIA_CHECKPOINT as FORMAT
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 _PARAMETERS = {
@@ -37,6 +40,8 @@ _ENTRIES = (
     *("max_radii2D", "xyz_gradient_accum", "denom", "optimizer", "spatial_lr_scale"),
 )
 """What `GaussianModel.capture` of 3DGS (Kerbl et al. 2023) returns, in its order."""
+
+__all__ = ["FORMAT", "InriaCheckpoint", "load", "read"]
 
 _MANY = 2**31  # no count or size in a real file comes near
 
@@ -82,7 +87,7 @@ def load(path: Path) -> InriaCheckpoint:
         if not 1 <= iteration < _MANY:
             raise ValueError(f"it was saved at iteration {iteration}")
         gaussians = _gaussians(entries).finite_equivalent()
-        report_padding(gaussians, path, drop=False)
+        report_padding(gaussians.arrays(), path, drop=False)
         _report_flat(entries, path)
         states, rates = _optimizer(entries["optimizer"])
         first, second = (
@@ -112,27 +117,13 @@ def load(path: Path) -> InriaCheckpoint:
         )
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read the scene of a checkpoint; arguments and errors as for `leansplat.formats.read`."""
     with _explained(path):
         entries, _ = _entries(path)
-        gaussians = _gaussians(entries)
+        gaussians = _gaussians(entries).arrays()
         _report_flat(entries, path)
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
-
-
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> NoReturn:
-    """Refuse: a scene alone is no checkpoint."""
-    raise SceneFileError(f"{path} would be a 3DGS checkpoint, which leansplat only reads; write a .ply instead.")
-
-
-def recognises(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is by `torch.save` and of no other trainer that is known here."""
-    others = (gsplat_checkpoint.recognises, nerfstudio_checkpoint.recognises)
-    return torch_file.recognises(head) and not any(recognised(head) for recognised in others)
-
-
-FORMAT = Format(name="3DGS checkpoint", suffixes=(".pth",), recognises=recognises, read=read, write=write)
 
 
 @contextmanager
@@ -156,7 +147,7 @@ def _entries(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _gaussians(
-    values: Mapping[str, Any], what: str = "", third: Callable[[Tensor], Tensor] = log_thickness
+    values: Mapping[str, Any], what: str = "", third: Callable[[np.ndarray], np.ndarray] = log_thickness
 ) -> Gaussians:
     """A copy of one mapped tensor for each of `_PARAMETERS`; `what` goes before its name in the error.
 
@@ -172,16 +163,20 @@ def _gaussians(
     return Gaussians(
         means=tensors["means"],
         quats=tensors["quats"],
-        scales=torch.cat([scales, third(scales)[:, None]], dim=1) if scales.shape[1:] == (2,) else scales,
+        scales=_with_third(scales, third) if scales.shape[1:] == (2,) else scales,
         opacities=tensors["opacities"].squeeze(-1),
         sh0=tensors["sh0"],
         shN=tensors["shN"],
     )
 
 
-def _zeros(scales: Tensor) -> Tensor:
+def _with_third(scales: Tensor, third: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    return torch.cat([scales, torch.from_numpy(third(scales.numpy()))[:, None]], dim=1)
+
+
+def _zeros(scales: np.ndarray) -> np.ndarray:
     """What an optimiser knows of a thickness that it never moved."""
-    return scales.new_zeros(len(scales))
+    return np.zeros(len(scales), np.float32)
 
 
 def _report_flat(entries: Mapping[str, Any], path: Path) -> None:

@@ -12,33 +12,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from torch import Tensor
+import numpy as np
 
+from leansplat.activation import opacity_of, sh0_of
+from leansplat.arrays import GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.formats import torch_file
 from leansplat.formats.format import Format, report_nonfinite
 from leansplat.formats.trainer_notes import has_line, say_frame_of_nerfstudio
-from leansplat.gaussians import Gaussians
 
 _NAMES = ("means", "quats", "scales", "opacities", "features_dc", "features_rest")
 _PREFIXES = ("_model.gauss_params.", "_model.")
-_SH_C0 = 0.28209479177387814
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read the scene of a checkpoint; arguments and errors as for `leansplat.formats.read`."""
     antialiased = has_line(path.resolve().parent.parent / "config.yml", "rasterize_mode", "antialiased")
     try:
         gaussians = _gaussians(torch_file.load(path), antialiased)
     except ValueError as error:
         raise SceneFileError(
-            f"{path} is not a checkpoint as nerfstudio's splatfacto saves it ({error}); use its ns-export instead."
+            f"{path} is not a checkpoint as nerfstudio's splatfacto saves it ({error}); export the scene with "
+            "ns-export instead."
         ) from error
     say_frame_of_nerfstudio(path)
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> NoReturn:
+def write(gaussians: GaussianArrays, path: Path, *, overwrite: bool = False) -> NoReturn:
     """Refuse: a scene alone is no checkpoint."""
     raise SceneFileError(f"{path} would be a nerfstudio checkpoint, which leansplat only reads; write a .ply instead.")
 
@@ -51,7 +52,7 @@ def recognises(head: bytes) -> bool:
 FORMAT = Format(name="nerfstudio checkpoint", suffixes=(".ckpt",), recognises=recognises, read=read, write=write)
 
 
-def _gaussians(content: Any, antialiased: bool) -> Gaussians:
+def _gaussians(content: Any, antialiased: bool) -> GaussianArrays:
     pipeline = content.get("pipeline") if isinstance(content, Mapping) else None
     if not isinstance(pipeline, Mapping):
         raise ValueError("it has no pipeline")
@@ -61,19 +62,24 @@ def _gaussians(content: Any, antialiased: bool) -> Gaussians:
     missing = [name for name in _NAMES if prefix + name not in pipeline]
     if missing:
         raise ValueError(f"its model has no {', '.join(missing)}")
-    values = {name: torch_file.tensor(pipeline[prefix + name], name) for name in _NAMES}
+    values = {name: torch_file.tensor(pipeline[prefix + name], name).numpy() for name in _NAMES}
     rest = values["features_rest"]
-    return Gaussians(
+    return GaussianArrays(
         means=values["means"],
         quats=values["quats"],
         scales=values["scales"],
-        opacities=values["opacities"].squeeze(-1),
-        sh0=_sh0(values["features_dc"], has_harmonics=rest.dim() == 3 and rest.shape[1] > 0)[:, None],
+        opacities=_flat(values["opacities"]),
+        sh0=_sh0(values["features_dc"], has_harmonics=rest.ndim == 3 and rest.shape[1] > 0)[:, None],
         shN=rest,
         antialiased=antialiased,
     )
 
 
-def _sh0(features: Tensor, *, has_harmonics: bool) -> Tensor:
+def _flat(opacities: np.ndarray) -> np.ndarray:
+    """(N,) from (N, 1), in which they are."""
+    return opacities[..., 0] if opacities.shape[-1:] == (1,) else opacities
+
+
+def _sh0(features: np.ndarray, *, has_harmonics: bool) -> np.ndarray:
     """(N, 3) coefficients of degree 0. A model without harmonics has the logits of its colours instead."""
-    return features if has_harmonics else (features.sigmoid() - 0.5) / _SH_C0
+    return features if has_harmonics else sh0_of(opacity_of(features)).astype(np.float32)

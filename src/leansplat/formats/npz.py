@@ -112,7 +112,7 @@ class Archive:
                 raise ValueError(f"{name} is of another .npy version than 1.0")
             shape, by_columns, kind = _header(member, name)
             if kind.hasobject or min(shape, default=0) < 0:
-                raise ValueError(f"{name} holds Python objects, or fewer than none")
+                raise ValueError(f"{name} holds Python objects, or a negative number of values")
             if member.tell() + math.prod(shape) * kind.itemsize != entry.file_size:
                 raise ValueError(f"{name} has another size than its header says")
             yield member, shape, by_columns, kind

@@ -1,7 +1,7 @@
 """INRIA-style PLY, the format every 3DGS tool writes: one vertex a Gaussian, one scalar property a number.
 
 Reading takes any scalar types, any order of properties and all three encodings, checks the file's size against its
-header before memory is taken, and moves cache-sized blocks of rows straight into the tensors. Writing gives the
+header before memory is taken, and moves cache-sized blocks of rows straight into the columns. Writing gives the
 little-endian float32 layout that the original 3DGS code writes, with extra properties after it. Centres are in world
 units; where float32 would not hold them they are doubles.
 """
@@ -11,15 +11,15 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from leansplat.arrays import TENSOR_NAMES, WORLD, AnyScene, GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import Format, opened, report_nonfinite
@@ -31,12 +31,11 @@ from leansplat.formats.ply_header import (
     MAGIC,
     SCALAR_TYPES,
     Element,
+    Header,
     is_compressed,
     read_header,
 )
-from leansplat.formats.row_split import INFINITY, row_splitter
 from leansplat.formats.surfels import log_thickness, report_flat
-from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians
 from leansplat.origin import origin_of_scene
 
 _NORMALS = ("nx", "ny", "nz")
@@ -55,7 +54,7 @@ _log = logging.getLogger("leansplat")
 _REST = re.compile(r"f_rest_(0|[1-9][0-9]*)")
 
 
-def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read an INRIA-style PLY file.
 
     Properties that the format does not define become `extras` in their own types; so do normals, unless all are zero,
@@ -69,61 +68,64 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
             counted in a warning of the `leansplat` logger.
 
     Returns:
-        float32 tensors on the CPU, contiguous.
+        float32 arrays, contiguous.
 
     Raises:
         SceneFileError: the file is missing, not a PLY, not of Gaussians, damaged, or not as long as its header says.
     """
     path = Path(path)
     with opened(path) as handle:
-        header = read_header(handle, path)
-        vertex = next((element for element in header.elements if element.name == "vertex"), None)
-        if vertex is None:
-            raise SceneFileError(f"{path} has no element 'vertex', so no Gaussians; check which file it is.")
-        layout = _Layout.of(vertex, path)
-        readers = vertex_readers(handle, header, path)  # refuses a wrong count before the tensors are made
-        tensors = {name: np.empty((vertex.count, len(columns)), np.float32) for name, columns in layout.columns.items()}
-        # Normals are looked at but only copied where one is not zero; pages of np.zeros that stay zero cost nothing.
-        extras = {
-            name: (np.zeros if name in _NORMALS else np.empty)(vertex.count, code)
-            for name, code in layout.extras.items()
-        }
-        finite = np.ones(vertex.count, np.bool_)
-        # What float32 might round: where the centres lie decides how to hold them.
-        exact = np.empty((vertex.count if layout.doubles else 0, 3), np.float64)
+        header, layout = _understood(handle, path)
+        readers = vertex_readers(handle, header, path)  # refuses a wrong count before memory is taken
+        rows = _Rows(layout, header.element("vertex").count)
         with ThreadPoolExecutor(len(readers)) as threads:
-            jobs = [threads.submit(_fill, blocks, layout, tensors, exact, extras, finite) for blocks in readers]
-        written = set[str]().union(*(job.result() for job in jobs))
+            list(threads.map(rows.fill, readers))
     if layout.flat:
-        tensors["scales"][:, 2] = log_thickness(torch.from_numpy(tensors["scales"][:, :2])).numpy()
         report_flat(path)
-
-    origin, comments = say_origin(header.comments)
-    gaussians = Gaussians(
-        means=torch.from_numpy(tensors["means"]),
-        quats=torch.from_numpy(tensors["quats"]),
-        scales=torch.from_numpy(tensors["scales"]),
-        opacities=torch.from_numpy(tensors["opacities"]).view(vertex.count),
-        sh0=torch.from_numpy(tensors["sh0"]).view(vertex.count, 1, 3),
-        shN=torch.from_numpy(tensors["shN"]).view(vertex.count, tensors["shN"].shape[1] // 3, 3),
-        antialiased=say_antialiased(header.comments),
-        extras={
-            name: torch.from_numpy(values)
-            for name, values in extras.items()
-            if name not in _NORMALS or (name in written and values.any())
-        },
-        comments=comments,
-        origin=origin,
-    )
-    if layout.doubles and origin == WORLD:
-        placed = torch.from_numpy(exact.any(axis=1))  # rows of zeros fill files up
-        origin = origin_of_scene(torch.from_numpy(exact)[placed], gaussians.scales[placed])
+    gaussians = rows.gaussians(header)
+    if layout.doubles and gaussians.origin == WORLD:
+        placed = rows.exact.any(axis=1)  # rows of zeros fill files up
+        origin = origin_of_scene(rows.exact[placed], gaussians.scales[placed])
         if origin != WORLD:
-            gaussians = replace(gaussians, means=torch.from_numpy(exact - origin).float(), origin=origin)
-    return report_nonfinite(gaussians, torch.from_numpy(finite), path, drop=drop_nonfinite)
+            with np.errstate(over="ignore"):
+                gaussians = replace(gaussians, means=(rows.exact - origin).astype(np.float32), origin=origin)
+    return report_nonfinite(gaussians, rows.finite, path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+def stream(path: Path) -> Iterator[GaussianArrays] | None:
+    """What `read` gives, a few rows at a time; None where all centres must be seen before one can be held.
+
+    Raises:
+        SceneFileError: as `read` does, at once or on the way.
+    """
+    with opened(path) as handle:
+        _, layout = _understood(handle, path)
+    return None if layout.doubles else _parts(path)
+
+
+def _parts(path: Path) -> Iterator[GaussianArrays]:
+    with opened(path) as handle:
+        header, layout = _understood(handle, path)
+        (reader,) = vertex_readers(handle, header, path, most=1)
+        if layout.flat:
+            report_flat(path)
+        yield _Rows(layout, 0).gaussians(header)
+        for _, block in reader:
+            rows = _Rows(layout, len(block))
+            rows.fill([(0, block)])
+            yield rows.gaussians(header)
+
+
+def _understood(handle: BinaryIO, path: Path) -> tuple[Header, _Layout]:
+    """The header of a file of Gaussians, and where in its rows they are."""
+    header = read_header(handle, path)
+    vertex = next((element for element in header.elements if element.name == "vertex"), None)
+    if vertex is None:
+        raise SceneFileError(f"{path} has no element 'vertex', so no Gaussians; check which file it is.")
+    return header, _Layout.of(vertex, path)
+
+
+def write(gaussians: AnyScene, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write an INRIA-style PLY file, binary little endian; it appears whole or not at all.
 
     Every parameter is a float32, in the order of the original 3DGS code; normals are zero unless `extras` has them. But
@@ -135,10 +137,10 @@ def write(gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool
         SceneFileError: an extra's name or values do not fit into a PLY file.
         InputError: as `leansplat.files.replacing` does.
     """
-    path = Path(path)
+    path, gaussians = Path(path), gaussians.arrays()
     extras = {name: _writable(name, values, path) for name, values in gaussians.extras.items()}
     normals = {name: extras.pop(name) for name in _NORMALS if name in extras}
-    parameters = {name: _on_cpu(getattr(gaussians, name)).to(torch.float32).numpy() for name in TENSOR_NAMES}
+    parameters = {name: getattr(gaussians, name).astype(np.float32, copy=False) for name in TENSOR_NAMES}
     if gaussians.origin != WORLD:
         parameters["means"] = world_positions(gaussians)
     standard = _standard_names(gaussians.shN.shape[1])
@@ -179,9 +181,9 @@ def write(gaussians: Gaussians, path: str | os.PathLike[str], *, overwrite: bool
         )
 
 
-def world_positions(gaussians: Gaussians) -> np.ndarray:
+def world_positions(gaussians: GaussianArrays) -> np.ndarray:
     """(N, 3) centres in the world as a file has them: float32 where that rounds none of them, else float64."""
-    exact: np.ndarray = _on_cpu(gaussians.world_means()).numpy()
+    exact = gaussians.world_means()
     with np.errstate(over="ignore"):
         rounded = exact.astype(np.float32)
     return rounded if np.array_equal(rounded, exact, equal_nan=True) else exact
@@ -192,7 +194,7 @@ def recognises(head: bytes) -> bool:
     return head.startswith(MAGIC) and not is_compressed(head)
 
 
-FORMAT = Format(name="PLY", suffixes=(".ply",), recognises=recognises, read=read, write=write)
+FORMAT = Format(name="PLY", suffixes=(".ply",), recognises=recognises, read=read, write=write, stream=stream)
 
 
 @dataclass(frozen=True)
@@ -200,10 +202,10 @@ class _Layout:
     """Where a Gaussian's numbers are in a vertex row.
 
     Args:
-        columns: per tensor, in the order of `TENSOR_NAMES`, the names of its properties; those of shN planar, as the
-            file has them.
-        first: per tensor, the index of its first property in rows as `numbers` returns them.
-        uniform: whether all properties have one type and each tensor's follow one another in the file.
+        columns: per array, in the order of `TENSOR_NAMES`, the names of its properties; those of shN coefficient by
+            coefficient, where files have them colour by colour.
+        places: per array, which columns of `numbers` they are.
+        uniform: whether all properties have one type.
         doubles: whether centres have a type of which float32 cannot hold every number.
         normals: indices of the normals in the file's rows.
         extras: NumPy type code of each further property, normals among them.
@@ -211,7 +213,7 @@ class _Layout:
     """
 
     columns: dict[str, list[str]]
-    first: tuple[int, ...]
+    places: tuple[slice | np.ndarray, ...]
     uniform: bool
     doubles: bool
     normals: np.ndarray
@@ -234,7 +236,7 @@ class _Layout:
             "scales": ["scale_0", "scale_1", "scale_1" if flat else "scale_2"],
             "opacities": ["opacity"],
             "sh0": [f"f_dc_{k}" for k in range(3)],
-            "shN": [f"f_rest_{k}" for k in range(rest)],
+            "shN": [f"f_rest_{color * (rest // 3) + k}" for k in range(rest // 3) for color in range(3)],
         }
         needed = [name for names in columns.values() for name in names]
         missing = [name for name in needed if name not in index]
@@ -245,72 +247,95 @@ class _Layout:
             )
         extras = {entry.name: entry.type for entry in vertex.properties if entry.name not in set(needed)}
         normals = np.array([index[name] for name in _NORMALS if name in index], np.int64)
-        first = tuple(index[names[0]] if names else 0 for names in columns.values())
-        consecutive = all(
-            index[name] == start + offset
-            for start, names in zip(first, columns.values(), strict=True)
-            for offset, name in enumerate(names)
-        )
-        uniform = consecutive and len({entry.type for entry in vertex.properties}) == 1
-        if not uniform:
-            first = tuple(np.cumsum([0, *(len(names) for names in columns.values())])[:-1].tolist())
+        uniform = len({entry.type for entry in vertex.properties}) == 1
+        order = index if uniform else {name: column for column, name in enumerate(dict.fromkeys(needed))}
+        places = tuple(_place([order[name] for name in names]) for names in columns.values())
         doubles = any(entry.type not in _EXACT for entry in vertex.properties if entry.name in _POSITION)
-        return cls(columns, first, uniform, doubles, normals, extras, flat)
+        return cls(columns, places, uniform, doubles, normals, extras, flat)
 
     def numbers(self, rows: np.ndarray) -> np.ndarray:
-        """Structured rows as (n, P) float32 with each tensor's numbers side by side.
-
-        Rows that are like this in the file are not copied.
-        """
+        """Structured rows as (n, P) float32, not copied where all are of that type in the file."""
         with np.errstate(over="ignore", invalid="ignore"):  # doubles out of range become infinity, which is reported
             if self.uniform:
                 table = rows.view(rows.dtype[0]).reshape(len(rows), -1)
                 return table.astype(np.float32, copy=False)
-            names = [name for names in self.columns.values() for name in names]
+            names = list(dict.fromkeys(name for names in self.columns.values() for name in names))
             table = np.empty((len(rows), len(names)), np.float32)
             for column, name in enumerate(names):
                 table[:, column] = rows[name]
         return table
 
 
-def _fill(
-    blocks: Iterator[Block],
-    layout: _Layout,
-    tensors: dict[str, np.ndarray],
-    exact: np.ndarray,
-    extras: dict[str, np.ndarray],
-    finite: np.ndarray,
-) -> set[str]:
-    """Copy blocks of rows to where they belong in `tensors` (N, M) and `extras` (N,), and mark what is not `finite`.
+def _place(columns: list[int]) -> slice | np.ndarray:
+    """Columns as NumPy takes them fastest: a slice where they follow one another."""
+    first = columns[0] if columns else 0
+    consecutive = columns == list(range(first, first + len(columns)))
+    return slice(first, first + len(columns)) if consecutive else np.array(columns, np.int64)
 
-    Centres go to `exact` (N, 3) too where float32 might round them.
 
-    Returns:
-        The extras that were copied: all but normals that are zero.
+class _Rows:
+    """Memory for some rows of a file, split into the arrays of a scene.
+
+    Args:
+        layout: of the file.
+        count: of rows.
     """
-    split = row_splitter(len(layout.columns["shN"]) // 3)
-    bits = [values.view(np.uint32) for values in tensors.values()]
-    usual = [name for name in extras if name not in _NORMALS]
-    normals = [name for name in extras if name in _NORMALS]
-    watched = layout.normals if layout.uniform else np.empty(0, np.int64)
-    written = set(usual)
-    for start, rows in blocks:
-        part = slice(start, start + len(rows))
-        numbers = layout.numbers(rows).view(np.uint32)
-        largest, set_bits = split(numbers, layout.first, watched, *(values[part] for values in bits))
-        if largest >= INFINITY:  # somewhere, perhaps in an extra
-            for values in tensors.values():
-                finite[part] &= np.isfinite(values[part]).all(axis=1)
-        if set_bits or not layout.uniform:
-            written.update(normals)
-            for name in normals:
-                extras[name][part] = rows[name]
-        for name in usual:
-            extras[name][part] = rows[name]
-        if layout.doubles:
-            for axis, name in enumerate(_POSITION):
-                exact[part, axis] = rows[name]
-    return written
+
+    def __init__(self, layout: _Layout, count: int) -> None:
+        self._layout = layout
+        self._arrays = {name: np.empty((count, len(names)), np.float32) for name, names in layout.columns.items()}
+        # Normals are looked at but only copied where one is not zero; pages of np.zeros that stay zero cost nothing.
+        self._extras = {
+            name: (np.zeros if name in _NORMALS else np.empty)(count, code) for name, code in layout.extras.items()
+        }
+        self.finite = np.ones(count, bool)
+        # What float32 might round: where the centres lie decides how to hold them.
+        self.exact = np.empty((count if layout.doubles else 0, 3), np.float64)
+
+    def fill(self, blocks: Iterable[Block]) -> None:
+        """Copy blocks of the file's rows to where they belong, and mark what is not `finite`."""
+        layout = self._layout
+        usual = [name for name in self._extras if name not in _NORMALS]
+        normals = [name for name in self._extras if name in _NORMALS]
+        for start, rows in blocks:
+            part = slice(start, start + len(rows))
+            numbers = layout.numbers(rows)
+            for values, columns in zip(self._arrays.values(), layout.places, strict=True):
+                if isinstance(columns, slice):
+                    values[part] = numbers[:, columns]
+                else:
+                    numbers.take(columns, axis=1, out=values[part], mode="clip")
+            if not np.isfinite(numbers).all():  # somewhere, perhaps in an extra
+                for values in self._arrays.values():
+                    self.finite[part] &= np.isfinite(values[part]).all(axis=1)
+            if layout.flat:
+                scales = self._arrays["scales"][part]
+                scales[:, 2] = log_thickness(scales[:, :2])
+            if not layout.uniform or numbers.view(np.uint32)[:, layout.normals].any():
+                for name in normals:
+                    self._extras[name][part] = rows[name]
+            for name in usual:
+                self._extras[name][part] = rows[name]
+            if layout.doubles:
+                for axis, name in enumerate(_POSITION):
+                    self.exact[part, axis] = rows[name]
+
+    def gaussians(self, header: Header) -> GaussianArrays:
+        """The scene, with what the header says; normals are among its extras where one is not zero."""
+        count = len(self.finite)
+        origin, comments = say_origin(header.comments)
+        return GaussianArrays(
+            means=self._arrays["means"],
+            quats=self._arrays["quats"],
+            scales=self._arrays["scales"],
+            opacities=self._arrays["opacities"].reshape(count),
+            sh0=self._arrays["sh0"].reshape(count, 1, 3),
+            shN=self._arrays["shN"].reshape(count, self._arrays["shN"].shape[1] // 3, 3),
+            antialiased=say_antialiased(header.comments),
+            extras={name: values for name, values in self._extras.items() if name not in _NORMALS or values.any()},
+            comments=comments,
+            origin=origin,
+        )
 
 
 def _standard_names(coefficients: int) -> list[str]:
@@ -322,7 +347,7 @@ def _standard_names(coefficients: int) -> list[str]:
 
 
 def _header(
-    gaussians: Gaussians, centres: np.dtype, standard: list[str], extras: dict[str, np.ndarray], path: Path
+    gaussians: GaussianArrays, centres: np.dtype, standard: list[str], extras: dict[str, np.ndarray], path: Path
 ) -> bytes:
     for name in extras:
         if name in (*_POSITION, *standard) or _REST.fullmatch(name) or not _writable_name(name):
@@ -351,23 +376,17 @@ _TYPE_NAMES = {code: name for name, code in reversed(SCALAR_TYPES.items())}
 """NumPy type code -> the older of PLY's two names, which every reader knows."""
 
 
-def _on_cpu(values: Tensor) -> Tensor:
-    return values.detach().cpu()
-
-
-def _writable(name: str, values: Tensor, path: Path) -> np.ndarray:
+def _writable(name: str, values: np.ndarray, path: Path) -> np.ndarray:
     """An extra in a type that PLY has, with every value as it was."""
-    values = _on_cpu(values)
-    if values.dtype in (torch.float16, torch.bfloat16):
-        values = values.to(torch.float32)
-    if values.dtype == torch.bool:
-        values = values.to(torch.uint8)
-    array: np.ndarray = values.numpy()
-    if array.dtype in (np.int64, np.uint64):
+    if values.dtype == np.float16:
+        return values.astype(np.float32)
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8)
+    if values.dtype in (np.int64, np.uint64):
         for code in ("i4", "u4"):
             limits = np.iinfo(code)
-            if array.size == 0 or (array.min() >= limits.min and array.max() <= limits.max):
-                return array.astype(code)
-    if array.dtype.str[1:] not in _TYPE_NAMES:
+            if values.size == 0 or (values.min() >= limits.min and values.max() <= limits.max):
+                return values.astype(code)
+    if values.dtype.str[1:] not in _TYPE_NAMES:
         raise SceneFileError(f"{path} cannot hold the {values.dtype} values of extra {name!r}; convert them to float.")
-    return array
+    return values

@@ -10,7 +10,7 @@ import math
 import re
 from contextlib import suppress
 
-from leansplat.gaussians import WORLD, Origin
+from leansplat.arrays import WORLD, Origin
 
 _ORIGIN = "leansplat origin "
 _RENDER_MODE = re.compile(r"\s*(?:SplatRenderMode\s*:\s*(?P<mode>\S+)|antialiased\s*:?\s*(?P<flag>[01]))\s*", re.I)

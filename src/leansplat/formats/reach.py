@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from leansplat.formats.visibility import NEGLIGIBLE, numpy_of, weights, widths
-from leansplat.gaussians import Gaussians
+from leansplat.arrays import GaussianArrays
+from leansplat.formats.visibility import NEGLIGIBLE, weights, widths
 from leansplat.ordering import morton_order
 from leansplat.strays import distances
 
@@ -20,7 +20,7 @@ _LARGEST_ERROR = 1 / 16
 """Of a Gaussian's width, by which rounding may move it before strays are left out."""
 
 
-def file_order(gaussians: Gaussians, errors: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def file_order(gaussians: GaussianArrays, errors: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """(M,) int64, M <= N: the Gaussians that a file holds, in Morton order.
 
     Args:
@@ -30,18 +30,18 @@ def file_order(gaussians: Gaussians, errors: Callable[[np.ndarray], np.ndarray])
     """
     kept = held(gaussians, errors)
     if kept.all():
-        return morton_order(gaussians.means).numpy()
+        return morton_order(gaussians.means)
     rows = np.flatnonzero(kept)
-    return rows[morton_order(gaussians.means[rows]).numpy()]
+    return rows[morton_order(gaussians.means[rows])]
 
 
-def held(gaussians: Gaussians, errors: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def held(gaussians: GaussianArrays, errors: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """(N,) bool: which Gaussians a file holds; arguments as for `file_order`."""
     everything = np.ones(len(gaussians), bool)
-    means = numpy_of(gaussians.means)
+    means = gaussians.means
     if len(means) == 0 or not (errors(means) > 0).any():
         return everything
-    limits = _LARGEST_ERROR * widths(numpy_of(gaussians.scales))
+    limits = _LARGEST_ERROR * widths(gaussians.scales)
     shares = weights(gaussians)
 
     def harm(kept: np.ndarray) -> float:
@@ -51,9 +51,9 @@ def held(gaussians: Gaussians, errors: Callable[[np.ndarray], np.ndarray]) -> np
     if harm(everything) <= NEGLIGIBLE:
         return everything
     measured = distances(gaussians)
-    outermost = np.flatnonzero(measured.strays().numpy())
+    outermost = np.flatnonzero(measured.strays())
     shares[outermost] = 0
-    outermost = outermost[np.argsort(-measured.of.numpy()[outermost], kind="stable")]
+    outermost = outermost[np.argsort(-measured.of[outermost], kind="stable")]
 
     def without(count: int) -> np.ndarray:
         kept = everything.copy()

@@ -14,22 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from leansplat.activation import color_of, log_of, logit_of, opacity_of, scale_of, sh0_of, unit
+from leansplat.arrays import AnyScene, GaussianArrays, blocks, unfilled
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
-from leansplat.formats.activation import color_of, log_of, logit_of, opacity_of, scale_of, sh0_of, unit
 from leansplat.formats.format import (
     Format,
     Written,
-    blocks,
     losses,
     opened,
     refuse_nonfinite,
     report_nonfinite,
     row_blocks,
 )
-from leansplat.gaussians import Gaussians
 
 _ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("colors", "u1", 4), ("rotations", "u1", 4)])
 _NAMES = ("means", "scales", "colors", "rotations")
@@ -62,46 +60,37 @@ class Encoded:
         return cls(np.arange(count), *(np.empty((count, *_ROW[name].shape), _ROW[name].base) for name in _NAMES))
 
 
-def encode(gaussians: Gaussians) -> Encoded:
+def encode(gaussians: AnyScene) -> Encoded:
     """Quantise a scene whose parameters are all finite, the most important Gaussians first; no SH above degree 0."""
+    gaussians = gaussians.arrays()
     encoded = Encoded.empty(len(gaussians))
-    parameters = gaussians.detach().to("cpu")
-    encoded.order[:] = np.argsort(-_importance(parameters), kind="stable")
+    encoded.order[:] = np.argsort(-_importance(gaussians), kind="stable")
     for part in blocks(len(gaussians)):
-        rows = torch.from_numpy(encoded.order[part])
-        encoded.means[part] = parameters.means[rows].numpy()
-        encoded.scales[part] = scale_of(parameters.scales[rows].numpy())
-        color = color_of(parameters.sh0[rows, 0].numpy()).clip(0, 1)
-        opacity = opacity_of(parameters.opacities[rows].numpy())
+        rows = encoded.order[part]
+        encoded.means[part] = gaussians.means[rows]
+        encoded.scales[part] = scale_of(gaussians.scales[rows])
+        color = color_of(gaussians.sh0[rows, 0]).clip(0, 1)
+        opacity = opacity_of(gaussians.opacities[rows])
         encoded.colors[part] = np.rint(np.column_stack([color, opacity]) * 255)
-        quats = unit(parameters.quats[rows].numpy())
+        quats = unit(gaussians.quats[rows])
         # Of q and -q, the same rotation, the one whose largest number is negative: bytes reach -1 but not 1.
         largest = np.take_along_axis(quats, np.abs(quats).argmax(axis=1, keepdims=True), axis=1)
         encoded.rotations[part] = np.rint(np.where(largest > 0, -quats, quats) * 128 + 128)
     return encoded
 
 
-def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
-    """The scene that a reader of the file sees, in its order, float32 on the CPU; or only some of its rows."""
+def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
+    """The scene that a reader of the file sees, in its order, in float32; or only some of its rows."""
     count = len(encoded) if rows is None else len(rows)
-    means = (encoded.means if rows is None else encoded.means[rows]).astype(np.float32)
-    scales, sh0 = (np.empty((count, 3), np.float32) for _ in range(2))
-    quats = np.empty((count, 4), np.float32)
-    opacities = np.empty(count, np.float32)
+    scene = unfilled(count, 0)
     for part in blocks(count):
         at = part if rows is None else rows[part]
-        scales[part] = log_of(encoded.scales[at])
-        sh0[part] = sh0_of(encoded.colors[at, :3] / 255)
-        opacities[part] = logit_of(encoded.colors[at, 3] / 255)
-        quats[part] = unit(encoded.rotations[at] / 128 - 1)
-    return Gaussians(
-        means=torch.from_numpy(means),
-        quats=torch.from_numpy(quats),
-        scales=torch.from_numpy(scales),
-        opacities=torch.from_numpy(opacities),
-        sh0=torch.from_numpy(sh0).view(count, 1, 3),
-        shN=torch.zeros(count, 0, 3),
-    )
+        scene.means[part] = encoded.means[at]
+        scene.scales[part] = log_of(encoded.scales[at])
+        scene.sh0[part, 0] = sh0_of(encoded.colors[at, :3] / 255)
+        scene.opacities[part] = logit_of(encoded.colors[at, 3] / 255)
+        scene.quats[part] = unit(encoded.rotations[at] / 128 - 1)
+    return scene
 
 
 def pack(encoded: Encoded, path: Path, *, overwrite: bool = False) -> None:
@@ -134,14 +123,15 @@ def unpack(path: Path) -> Encoded:
     return encoded
 
 
-def read(path: Path, *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read a .splat file; arguments and errors as for `leansplat.formats.read`."""
     gaussians = decode(unpack(path))
     return report_nonfinite(gaussians, gaussians.finite(), path, drop=drop_nonfinite)
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> Written:
+def write(gaussians: AnyScene, path: Path, *, overwrite: bool = False) -> Written:
     """Write a .splat file; arguments and errors as for `leansplat.formats.write`."""
+    gaussians = gaussians.arrays()
     refuse_nonfinite(gaussians, path)
     encoded = encode(gaussians)
     pack(encoded, path, overwrite=overwrite)
@@ -158,7 +148,7 @@ FORMAT = Format(
 )
 
 
-def _importance(gaussians: Gaussians) -> np.ndarray:
+def _importance(gaussians: GaussianArrays) -> np.ndarray:
     """(N,) the logarithm of volume times opacity, but for a constant."""
-    logits = gaussians.opacities.numpy().astype(np.float64)
-    return gaussians.scales.numpy().sum(axis=1, dtype=np.float64) - np.logaddexp(0, -logits)
+    logits = gaussians.opacities.astype(np.float64)
+    return gaussians.scales.sum(axis=1, dtype=np.float64) - np.logaddexp(0, -logits)

@@ -20,13 +20,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
+import numpy as np
 
+from leansplat.arrays import GaussianArrays, concatenate, empty
 from leansplat.errors import SceneFileError
 from leansplat.formats import sog
 from leansplat.formats.format import Format, opened
 from leansplat.formats.gltf_document import field, item, natural
-from leansplat.gaussians import Gaussians, concatenate, empty
 
 _NAME = "lod-meta.json"
 _VERSION = 1
@@ -36,7 +36,7 @@ _LARGEST = 1 << 26
 _log = logging.getLogger("leansplat")
 
 
-def read(path: Path, *, drop_nonfinite: bool = False, level: int = 0) -> Gaussians:
+def read(path: Path, *, drop_nonfinite: bool = False, level: int = 0) -> GaussianArrays:
     """Read one level as one scene; other arguments and errors as for `leansplat.formats.read`."""
     with _explained(path):
         content = _content(path)
@@ -61,7 +61,7 @@ def read(path: Path, *, drop_nonfinite: bool = False, level: int = 0) -> Gaussia
     return scene
 
 
-def write(gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> NoReturn:
+def write(gaussians: GaussianArrays, path: Path, *, overwrite: bool = False) -> NoReturn:
     """Refuse: levels of detail are not made here."""
     raise SceneFileError(f"{path} would be SOG in levels of detail, which leansplat only reads; write a .sog instead.")
 
@@ -126,14 +126,14 @@ def _rows_of_level(content: Any, level: int) -> dict[int, list[tuple[int, int]]]
     return found
 
 
-def _rows(scene: Gaussians, rows: list[tuple[int, int]], file: Path) -> Gaussians:
+def _rows(scene: GaussianArrays, rows: list[tuple[int, int]], file: Path) -> GaussianArrays:
     if rows[-1][1] > len(scene):
         raise ValueError(
-            f"a leaf has rows to {rows[-1][1]:,} of {file.parent.name}/{file.name}, which has {len(scene):,}"
+            f"a leaf has rows up to {rows[-1][1]:,} of {file.parent.name}/{file.name}, which has {len(scene):,}"
         )
     if sum(end - start for start, end in rows) == len(scene):
         return scene
-    return scene[torch.cat([torch.arange(*each) for each in rows])]
+    return scene[np.concatenate([np.arange(*each) for each in rows])]
 
 
 def _files(content: Any, path: Path) -> list[Path]:

@@ -10,16 +10,16 @@ import logging
 import math
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
 
 _LOG_THINNESS = math.log(1e-4)
 
 _log = logging.getLogger("leansplat")
 
 
-def log_thickness(scales: Tensor) -> Tensor:
+def log_thickness(scales: np.ndarray) -> np.ndarray:
     """(N,) logarithms of the thickness of flat Gaussians with these scales, (N, 2) logarithms."""
-    return scales.amin(dim=1) + _LOG_THINNESS
+    return scales.min(axis=1) + _LOG_THINNESS
 
 
 def report_flat(path: Path) -> None:

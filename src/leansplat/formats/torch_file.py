@@ -2,6 +2,7 @@
 
 Such a file is a zip of a pickle and the tensors' bytes. The pickle goes through PyTorch's restricted unpickler, which
 calls nothing but what rebuilds tensors; the tensors are mapped, so that none takes memory before its size is checked.
+PyTorch is imported when such a file is met, so that other formats do not wait for it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import struct
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from leansplat.formats.format import opened
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ZIP_MAGIC = b"PK\x03\x04"
 
@@ -41,6 +42,8 @@ def load(path: Path) -> Any:
         SceneFileError: there is no such file, or it cannot be read.
         ValueError: it is no whole file of `torch.save`, or holds more than that; says so in a few words.
     """
+    import torch
+
     with opened(path) as handle:
         try:
             with zipfile.ZipFile(handle) as archive:
@@ -63,7 +66,9 @@ def tensor(value: Any, name: str) -> Tensor:
     Raises:
         ValueError: it is none, or claims more numbers than the file has; begins with its `name`.
     """
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+    import torch
+
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         raise ValueError(f"{name} is not a tensor")
     if value.dtype != torch.float32:
         raise ValueError(f"{name} is of type {value.dtype}")

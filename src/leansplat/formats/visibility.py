@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from leansplat.formats.activation import opacity_of
-from leansplat.gaussians import Gaussians
+from leansplat.activation import opacity_of
+from leansplat.arrays import GaussianArrays
 
 NEGLIGIBLE = 1e-3
 """Share of the weight of a scene below which harm is not worth a word, nor bytes."""
@@ -24,13 +23,13 @@ def widths(scales: np.ndarray) -> np.ndarray:
     return np.exp(np.clip(np.sort(scales, axis=1)[:, 1].astype(np.float64), -_LARGEST_LOG, _LARGEST_LOG))
 
 
-def weights(gaussians: Gaussians, rows: np.ndarray | None = None) -> np.ndarray:
+def weights(gaussians: GaussianArrays, rows: np.ndarray | None = None) -> np.ndarray:
     """(N,) float64, shares of what shows: opacity times the product of the two largest standard deviations.
 
     Or (n,), of some rows, which are then all there is to share. That product counts as at most ten times its median, so
     that a sky does not outweigh what stands before it. All zero where nothing shows.
     """
-    scales, opacities = numpy_of(gaussians.scales), numpy_of(gaussians.opacities)
+    scales, opacities = gaussians.scales, gaussians.opacities
     if rows is not None:
         scales, opacities = scales[rows], opacities[rows]
     if len(scales) == 0:
@@ -40,9 +39,3 @@ def weights(gaussians: Gaussians, rows: np.ndarray | None = None) -> np.ndarray:
     shown = opacity_of(opacities) * np.exp(np.minimum(areas - np.median(areas), _LARGEST_AREA))
     total = shown.sum()
     return shown / total if total > 0 else shown
-
-
-def numpy_of(tensor: torch.Tensor) -> np.ndarray:
-    """A tensor's values, without a copy where it is on the CPU."""
-    array: np.ndarray = tensor.detach().cpu().numpy()
-    return array

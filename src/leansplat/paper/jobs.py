@@ -28,9 +28,9 @@ class Job(Config):
         capture: name of the capture.
         variant: what is done, in a word that is unique for the capture: "base", "gradient-0.45".
         kind: how it is run, a key of `kinds.KINDS`.
-        settings: of that kind, JSON scalars by name.
+        settings: the settings of that kind, as JSON scalars by name.
         base: name of the job whose result this one starts from, None for one that starts from photos.
-        seed: of everything random.
+        seed: the seed of everything random.
         count_of: name of a job whose number of Gaussians this one is trimmed to.
     """
 
@@ -77,7 +77,7 @@ class Plan:
         """This plan and what `other` adds to it.
 
         Args:
-            folder: of the plan, for messages.
+            folder: the folder of the plan, which messages name.
 
         Raises:
             InputError: they are about different captures of one name, or of different scale.

@@ -31,8 +31,8 @@ class Task:
         job: what to run.
         jobs: folder of all jobs' folders.
         capture: the job's capture.
-        settings: to record in the run's config.json besides the config.
-        progress: told about the steps.
+        settings: what to record in the run's config.json besides the config.
+        progress: what is told about the steps.
     """
 
     job: Job
@@ -142,8 +142,8 @@ class Kind:
     """A way to run a job.
 
     Args:
-        run: to its end, from wherever it stands; returns the scene file, which is in the run folder.
-        steps: how many training steps a job takes.
+        run: runs a job to its end, from wherever it stands, and returns the scene file, which is in the run folder.
+        steps: tells how many training steps a job takes.
     """
 
     run: Callable[[Task], Path]

@@ -31,7 +31,7 @@ def lottery_ticket(trimmed: TrainingState, config: TrainingConfig, ticket: Ticke
 
     Args:
         trimmed: where trimming ended.
-        config: from `lottery_config`; its seed draws.
+        config: what `lottery_config` returned; its seed draws the ticket.
         ticket: "authors": quats, log scales, opacity logits and colours from N(0, 1), Adam's moments kept. "fair": as
             training begins, scales from the neighbours, opacity 0.1, random colours, fresh moments.
     """

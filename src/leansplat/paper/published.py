@@ -22,9 +22,9 @@ class Row:
     """A row of a published table.
 
     Args:
-        method: as the paper calls it.
-        gamma: gamma_iter, None for a baseline.
-        scores: by dataset.
+        method: what the paper calls it.
+        gamma: the paper's gamma_iter; None for a baseline.
+        scores: the scores by dataset.
         ratios: how many times smaller than the baseline, as printed, by dataset; Table 2 only.
         note: what is odd about the row.
     """

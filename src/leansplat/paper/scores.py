@@ -14,7 +14,7 @@ class Score:
     """Quality and size of a scene, or means over scenes.
 
     Args:
-        ssim, psnr, lpips: on held-out views; PSNR in dB; LPIPS None where it was not measured.
+        ssim, psnr, lpips: the quality on held-out views, PSNR in dB; LPIPS is None where it was not measured.
         megabytes: size of the scene file, in units of 10^6 bytes (the paper does not say which MB it means).
     """
 

@@ -18,8 +18,8 @@ def write_report(folder: Path, output: Path, *, overwrite: bool = False) -> list
     """Write report.html and report.md of the sweep in `folder`; the same results give the same bytes.
 
     Args:
-        folder: with results.json; crops need the folders of the jobs too.
-        output: folder to write into; made if needed.
+        folder: the folder with results.json; crops need the folders of the jobs too.
+        output: the folder to write into; it is made if needed.
         overwrite: whether files already there may be replaced.
 
     Returns:

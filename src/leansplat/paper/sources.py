@@ -32,7 +32,7 @@ class Source(Config):
 
     Args:
         name: what the sweep calls it: letters, digits, "_" and "-".
-        folder: of the photos, as given; "synthetic" is the built-in capture.
+        folder: the folder of the photos, as it was given; "synthetic" is the built-in capture.
         downscale: photos are used at 1/downscale of their size.
         background: "black" or "white", behind photos with transparency.
     """

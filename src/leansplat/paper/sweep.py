@@ -1,7 +1,7 @@
 """`run_sweep`: runs the jobs of a plan, one after the other, in a folder that remembers all of them.
 
     plan.json       every job ever asked for here
-    jobs/NAME/      a run folder a job; one that could not be run has failure.txt, with the reason and the traceback
+    jobs/NAME/      a run folder for each job; one that could not be run has failure.txt with the reason and traceback
     photos/         the photo of each capture that pictures are compared with
     results.json    gathered from the jobs' folders after every job
 
@@ -54,7 +54,7 @@ class Standing:
         job: the one that starts.
         number, total: it is the `number`-th of `total` jobs of this sitting, finished ones included.
         left: how many are to be run after it.
-        seconds_left: for this one and those after it; None where nothing is known yet.
+        seconds_left: how long this one and those after it will take; None where nothing is known yet.
     """
 
     job: Job
@@ -80,8 +80,9 @@ def run_sweep(
     A job that fails is recorded and tried again by the next sweep; jobs that need it are left out.
 
     Args:
-        folder: of the sweep; made if needed. Several processes may run jobs in it, each those of other captures.
-        wanted: added to the folder's plan; None runs everything in that.
+        folder: the folder of the sweep; it is made if needed. Several processes may run jobs in it, each those of other
+            captures.
+        wanted: the jobs to add to the folder's plan and to run; None runs everything in that plan.
         begin: see `Begin`.
         load: loads captures, each when its first job starts.
 

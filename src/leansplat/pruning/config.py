@@ -1,4 +1,4 @@
-"""`TrimmingConfig`: how far to trim, by what rule and at what pace; a sentence a field."""
+"""`TrimmingConfig`: how far to trim, by what rule and at what pace; with a sentence on each field."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ class Shot:
     """A picture to cut from.
 
     Args:
-        name: of the file that the crop becomes, without a suffix; unique in the report.
-        path: of an image file; all of one gallery have the same size.
-        caption: under the crop.
+        name: the name of the file that the crop becomes, without a suffix; unique in the report.
+        path: the image file; all images of one gallery have the same size.
+        caption: what stands under the crop.
     """
 
     name: str

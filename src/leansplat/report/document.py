@@ -1,6 +1,6 @@
 """What a report is made of: sections of texts, tables, plots and pictures, without saying how they look.
 
-A table has groups of columns, because one of the paper's has four numbers a dataset; a group without numbers is one
+A table has groups of columns, because one of the paper's has four numbers per dataset; a group without numbers is one
 that has not been run.
 """
 
@@ -24,8 +24,8 @@ class Group:
     """Columns of a table that belong together.
 
     Args:
-        title: above them; "" for none.
-        heads: of the columns.
+        title: what stands above them; "" for nothing.
+        heads: the head of each column.
     """
 
     title: str
@@ -40,8 +40,8 @@ class Table:
     """A table.
 
     Args:
-        groups: of columns.
-        rows: for each group its cells, or None for "not run".
+        groups: the groups of columns.
+        rows: each row has the cells of each group, or None for "not run".
         notes: sentences under the table.
     """
 
@@ -55,7 +55,7 @@ class Plot:
     """A drawing.
 
     Args:
-        name: of its file, without a suffix; unique in the report.
+        name: the name of its file, without a suffix; unique in the report.
         title: what it shows, in a sentence.
         svg: the drawing, see `plots`.
     """
@@ -70,10 +70,10 @@ class Picture:
     """A picture in a gallery.
 
     Args:
-        name: of its file, without a suffix; unique in the report.
-        caption: under it.
+        name: the name of its file, without a suffix; unique in the report.
+        caption: what stands under it.
         webp: the bytes of the file.
-        width: in pixels.
+        width: its width in pixels.
     """
 
     name: str
@@ -97,8 +97,8 @@ class Section:
     """A part of a report.
 
     Args:
-        name: short, for links.
-        title: as people read it.
+        name: a short name, for links.
+        title: the heading that people read.
     """
 
     name: str

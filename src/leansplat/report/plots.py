@@ -53,8 +53,8 @@ class Look:
     """How a line is drawn, in matplotlib's words.
 
     Args:
-        color, dash, mark: of the line; a lone point has its mark only.
-        filled: whether marks are.
+        color, dash, mark: the colour, dashes and marks of the line; a lone point has its mark only.
+        filled: whether the marks are filled.
         level: whether a lone point gets a level line from the left, for others to be compared with.
     """
 
@@ -88,10 +88,10 @@ class Line:
     """Points that belong together.
 
     Args:
-        label: shown beside the end of the line at small sizes, or beside a lone point.
-        points: (x, y).
-        look: of the line.
-        marks: words above the points, in their order.
+        label: the name that stands beside the end of the line at small sizes, or beside a lone point.
+        points: (x, y) of each point.
+        look: how the line is drawn.
+        marks: the words above the points, in their order.
     """
 
     label: str
@@ -106,8 +106,8 @@ class Panel:
 
     Args:
         x, y: what the axes show, with units.
-        lines: to draw; those without points are left out.
-        title: above the axes.
+        lines: the lines to draw; those without points are left out.
+        title: what stands above the axes.
     """
 
     x: str
@@ -120,7 +120,7 @@ def draw_lines(name: str, panels: Sequence[Panel]) -> str:
     """Panels side by side as SVG.
 
     Args:
-        name: unique among drawings that share a page.
+        name: a name that is unique among the drawings that share a page.
 
     Raises:
         InputError: matplotlib is missing.
@@ -160,7 +160,7 @@ def _matplotlib() -> Any:
     try:
         from matplotlib import rc_context
     except ImportError as error:
-        raise InputError("plots need matplotlib, which is not installed; install it: pip install matplotlib") from error
+        raise InputError("plots need matplotlib, which is not installed; run `pip install matplotlib`") from error
     return rc_context(_SETTINGS)
 
 

@@ -112,7 +112,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise RunError(f"{path} is not a leansplat checkpoint of this version; start the run again")
+                raise RunError(
+                    f"{path} is not a checkpoint of a training by this version of leansplat; start the run again"
+                )
             counters = _counters(json.loads(metadata["counters"]))
             config = TrainingConfig.from_json(json.loads(metadata["config"]))
             notes = json.loads(metadata["notes"])

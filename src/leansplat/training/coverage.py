@@ -70,7 +70,8 @@ def warn_of_empty_views(
     empty = [view.name for view in suspects if has_content(view) and not bool(renderer.render(view.camera).alpha.any())]
     if empty:
         _log.warning(
-            "%d of %d %s views show nothing of the scene (first: %s); check that their cameras and it are in one frame",
+            "%d of %d %s views show nothing of the scene (first: %s); check that the cameras and "
+            "the scene are in one frame",
             len(empty),
             len(views),
             kind,

@@ -54,8 +54,8 @@ def initial_gaussians(
     blind = [view for view in capture.train if fewer_seen_than(least, view.camera, points.positions)]
     if len(blind) == len(cameras):
         _log.warning(
-            "no training view of %s sees its %d points, so training starts from random ones; check that points and "
-            "cameras are in one frame",
+            "no training view of %s sees its %d points, so training starts from random ones; check that the points "
+            "and the cameras are in one frame",
             capture.name,
             count,
         )

@@ -90,7 +90,7 @@ def go_back(run: Run, step: int) -> None:
     run.drop_old_checkpoints()
     if thread_count() != run.config["threads"]:
         _log.warning(
-            "%s began on %d threads and goes on with %d; last bits of the result depend on that",
+            "%s began on %d threads and goes on with %d; the last bits of the result depend on that",
             run.folder,
             run.config["threads"],
             thread_count(),

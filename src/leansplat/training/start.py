@@ -133,7 +133,7 @@ def _fresh(gaussians: Gaussians, extent: float, seed: int, engine: str, name: st
 
 def _from_3dgs(file: Path, seed: int, engine: str) -> Start:
     checkpoint = inria_checkpoint.load(file)
-    gaussians = settled(checkpoint.gaussians, file)
+    gaussians = Gaussians.from_arrays(settled(checkpoint.gaussians.arrays(), file))
     _check(gaussians, str(file))
     training = TrainingConfig(
         iterations=checkpoint.iteration,

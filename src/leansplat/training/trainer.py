@@ -92,7 +92,9 @@ def train(
         InputError: there is no such engine, or `start` is of another one.
     """
     if start is not None and engine not in (None, start.model.engine):
-        raise InputError(f"the start to train from is held by the engine {start.model.engine}; leave {engine} out")
+        raise InputError(
+            f"the state to start from is held by the engine {start.model.engine}; give that engine or none"
+        )
     session = open_session(
         "train",
         capture,

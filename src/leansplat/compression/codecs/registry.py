@@ -80,7 +80,7 @@ class Codec(Config, ABC):
         """
         suffix = settings.get("suffix", cls.suffix)
         if suffix != cls.suffix:
-            raise InputError(f"settings of {suffix} do not fit {cls.suffix}; give those of the same suffix")
+            raise InputError(f"settings for {suffix} do not fit {cls.suffix}; give those for {cls.suffix}")
         return super().from_json({name: value for name, value in settings.items() if name != "suffix"})
 
 
@@ -105,5 +105,7 @@ def codec_of(path: str | os.PathLike[str]) -> type[Codec]:
     name = Path(path).name.lower()
     fitting = [suffix for suffix in CODECS if name.endswith(suffix)]
     if not fitting:
-        raise InputError(f"{path} ends in none of {', '.join(CODECS)}; compression writes these formats")
+        raise InputError(
+            f"{path} ends in none of the suffixes that compression writes; give one of {', '.join(CODECS)}"
+        )
     return CODECS[max(fitting, key=len)]

@@ -32,7 +32,7 @@ class SogCodec(Codec):
     as large as is usual."""
 
     palette_size: int | None = None
-    """Entries of the palette, 1 to 65,536; by default as `sh_loss` allows, without a capture about one a Gaussian."""
+    """Entries of the palette, 1 to 65,536; by default as `sh_loss` allows, without a capture about one per Gaussian."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

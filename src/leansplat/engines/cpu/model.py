@@ -81,7 +81,7 @@ class CpuModel:
         if self.first_moment.shape != shape or self.second_moment.shape != shape:
             raise ValueError(f"moments must have the shape of the packed scene, {tuple(shape)}")
         if self.learning_rates.shape != (shape[1],):
-            raise ValueError(f"learning_rates must have {shape[1]} entries, one a row")
+            raise ValueError(f"learning_rates must have {shape[1]} entries, one per row")
 
     def __len__(self) -> int:
         return len(self.packed)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from leansplat.arrays import AnyScene, GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.formats.format import Format, Written, losses, opened, refuse_nonfinite
 from leansplat.formats.sog import version1
@@ -26,7 +27,6 @@ from leansplat.formats.sog.encoding import Encoded, arranged, decode, encode
 from leansplat.formats.sog.files import META, ZIP_MAGIC, beside, opened_files, write_beside, write_bundle
 from leansplat.formats.sog.meta import Meta
 from leansplat.formats.sog.options import SogOptions
-from leansplat.gaussians import Gaussians
 
 __all__ = [
     "FORMAT",
@@ -51,7 +51,7 @@ __all__ = [
 _BUNDLE = ".sog"
 
 
-def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read a SOG scene: a bundle, or a meta.json with its images beside it.
 
     Args:
@@ -59,7 +59,7 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
         drop_nonfinite: without effect, since everything a SOG file can say is finite.
 
     Returns:
-        float32 tensors on the CPU, in the file's order.
+        float32 arrays, in the file's order.
 
     Raises:
         SceneFileError: a file is missing, damaged, of an unknown version, or does not fit the others.
@@ -81,7 +81,7 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
 
 
 def write(
-    gaussians: Gaussians,
+    gaussians: AnyScene,
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -101,7 +101,7 @@ def write(
         SceneFileError: a parameter is NaN or infinite, or there are more Gaussians than fit into an image.
         InputError: as `leansplat.files.replacing` does.
     """
-    path, options = Path(path), options or SogOptions()
+    path, gaussians, options = Path(path), gaussians.arrays(), options or SogOptions()
     refuse_nonfinite(gaussians, path)
     encoded = encode(gaussians, palette_size=options.palette_size, seed=options.seed)
     write_encoded(encoded, path, overwrite=overwrite)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leansplat.clustering import candidates, kmeans, nearest_candidates, nearest_codes, scalar_codebook
-from leansplat.formats.activation import opacity_of
-from leansplat.gaussians import Gaussians
+from leansplat.activation import opacity_of
+from leansplat.arrays import AnyScene
 
 LARGEST_PALETTE = 65536
 
@@ -73,6 +72,8 @@ class Codebooks:
             palette: (P, K - 1, 3) coefficients.
             mass: (P,) what each entry counts, such as how many Gaussians use it.
         """
+        from leansplat.clustering import nearest_codes, scalar_codebook
+
         each = np.repeat(mass, palette.shape[1] * palette.shape[2])
         shN = scalar_codebook(palette.reshape(-1), weights=each, tolerance=tolerance)
         return cls(
@@ -85,7 +86,7 @@ class Codebooks:
 
 
 def fit(
-    gaussians: Gaussians,
+    gaussians: AnyScene,
     *,
     palette_size: int | None = None,
     weights: np.ndarray | None = None,
@@ -105,7 +106,10 @@ def fit(
         start: where the palette starts from, with its size, to adapt it to a scene that has moved.
         seed: of what is drawn while the palette is found.
     """
-    scales, sh0, shN = (tensor.detach().cpu().numpy() for tensor in (gaussians.scales, gaussians.sh0, gaussians.shN))
+    from leansplat.clustering import kmeans
+
+    gaussians = gaussians.arrays()
+    scales, sh0, shN = gaussians.scales, gaussians.sh0, gaussians.shN
     if shN.size == 0:
         return Codebooks.of(scales, sh0, np.zeros((1, *shN.shape[1:]), np.float32), np.ones(1), 0.0)
     rows = _in_proportion(shN.reshape(len(shN), -1))
@@ -124,13 +128,14 @@ def fit(
     return Codebooks.of(scales, sh0, centres.reshape(-1, *shN.shape[1:]), mass, tolerance)
 
 
-def importance(gaussians: Gaussians) -> np.ndarray:
+def importance(gaussians: AnyScene) -> np.ndarray:
     """(N,) float32: how much of a Gaussian can be seen, opacity times the product of its two largest deviations.
 
     In units of the mean, plus 0.1, so that nothing counts for nothing; the largest hundredth counts as the least of it.
     """
-    sizes = np.sort(gaussians.scales.detach().cpu().numpy(), axis=1)[:, 1:].sum(axis=1, dtype=np.float64)
-    seen = opacity_of(gaussians.opacities.detach().cpu().numpy()) * np.exp(sizes - sizes.max())
+    gaussians = gaussians.arrays()
+    sizes = np.sort(gaussians.scales, axis=1)[:, 1:].sum(axis=1, dtype=np.float64)
+    seen = opacity_of(gaussians.opacities) * np.exp(sizes - sizes.max())
     seen = np.minimum(seen, np.quantile(seen, _LARGEST_RANK))
     mean = max(float(seen.mean()), np.finfo(np.float64).tiny)
     return (_LEAST_IMPORTANCE + seen / mean).astype(np.float32)
@@ -141,6 +146,8 @@ def palette_labels(shN: np.ndarray, codebooks: Codebooks) -> np.ndarray:
 
     It is the nearest but for a few in a hundred, which get one hardly farther.
     """
+    from leansplat.clustering import candidates, nearest_candidates
+
     labels = np.zeros(len(shN), np.uint16)
     if shN.size == 0:
         return labels

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from leansplat.arrays import WORLD, Origin
 from leansplat.errors import SceneFileError
 from leansplat.formats.sog.codebooks import LARGEST_PALETTE, Codebooks
 from leansplat.formats.sog.encoding import Encoded
 from leansplat.formats.sog.files import Files
 from leansplat.formats.sog.images import LARGEST_SIDE, read_image, read_tables, side_lengths, to_webp
 from leansplat.formats.sog.meta import Meta
-from leansplat.gaussians import WORLD, Origin
 
 _TAG = 252
 _ENTRIES_IN_ROW = 64

@@ -3,7 +3,7 @@
 This is kept apart from images and files, because fine-tuning trains through the rounding and writes no file. Every
 attribute decodes by looking its bytes up in a table of `Codebooks`, except positions (16 bits between the scene's ends,
 of a logarithm that spends precision near the origin) and rotations (three of four components; section 3 of PlayCanvas's
-specification of version 2).
+specification of version 2). Kernels are imported where a scene is encoded, so that decoding does not wait for Numba.
 """
 
 from __future__ import annotations
@@ -11,16 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from leansplat.clustering import nearest_codes
+from leansplat.activation import logit_of, opacity_of, unit
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays, Origin, blocks, unfilled
 from leansplat.formats import reach
-from leansplat.formats.activation import logit_of, opacity_of, unit
 from leansplat.formats.sog.codebooks import Codebooks, fit, palette_labels
-from leansplat.gaussians import WORLD, Gaussians, Origin
-
-_ROWS = 1 << 16
-"""Gaussians handled at once, which bounds the memory for what is in between."""
 
 _STEPS = 65535
 
@@ -67,7 +62,7 @@ class Encoded:
 
 
 def encode(
-    gaussians: Gaussians,
+    gaussians: AnyScene,
     codebooks: Codebooks | None = None,
     *,
     labels: np.ndarray | None = None,
@@ -86,15 +81,14 @@ def encode(
         rotation_step: of the 255 steps of a rotation's components, how many make one; more compress better.
         palette_size, seed: as `fit` takes them.
     """
+    from leansplat.clustering import nearest_codes
+
+    gaussians = gaussians.arrays()
     if codebooks is None:
         codebooks = fit(gaussians, palette_size=palette_size, seed=seed)
     order = arranged(gaussians)[1] if order is None else order
     count = len(order)
-    tensors = {
-        name: getattr(gaussians, name).detach().cpu().numpy()
-        for name in ("means", "quats", "scales", "opacities", "sh0", "shN")
-    }
-    lowest, highest = _ends(tensors["means"] if count == len(gaussians) else tensors["means"][order])
+    lowest, highest = _ends(gaussians.means if count == len(gaussians) else gaussians.means[order])
     span = np.where(highest > lowest, highest - lowest, 1)
     positions = np.empty((count, 3), np.uint16)
     rotations = np.empty((count, 3), np.uint8)
@@ -102,50 +96,43 @@ def encode(
     scales = np.empty((count, 3), np.uint8)
     sh0 = np.empty((count, 3), np.uint8)
     opacities = np.empty(count, np.uint8)
-    for start in range(0, count, _ROWS):
-        part = slice(start, start + _ROWS)
+    for part in blocks(count):
         rows = order[part]
-        positions[part] = np.rint((_logarithm(tensors["means"][rows]) - lowest) / span * _STEPS)
-        rotations[part], largest[part] = _three_smallest(unit(tensors["quats"][rows]), rotation_step)
-        scales[part] = nearest_codes(tensors["scales"][rows], codebooks.scales)
-        sh0[part] = nearest_codes(tensors["sh0"][rows, 0], codebooks.sh0)
-        opacities[part] = np.rint(255 * opacity_of(tensors["opacities"][rows]))
+        positions[part] = np.rint((_logarithm(gaussians.means[rows]) - lowest) / span * _STEPS)
+        rotations[part], largest[part] = _three_smallest(unit(gaussians.quats[rows]), rotation_step)
+        scales[part] = nearest_codes(gaussians.scales[rows], codebooks.scales)
+        sh0[part] = nearest_codes(gaussians.sh0[rows, 0], codebooks.sh0)
+        opacities[part] = np.rint(255 * opacity_of(gaussians.opacities[rows]))
     return Encoded(
         positions, lowest, highest, rotations, largest, scales, sh0, opacities,
-        labels=(palette_labels(tensors["shN"], codebooks) if labels is None else labels)[order],
+        labels=(palette_labels(gaussians.shN, codebooks) if labels is None else labels)[order],
         codebooks=codebooks, antialiased=gaussians.antialiased, order=order, comments=gaussians.comments,
         origin=gaussians.origin,
     )  # fmt: skip
 
 
-def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
-    """The scene that a reader of the file gets: float32 tensors in the file's order; or only some of its rows."""
+def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
+    """The scene that a reader of the file gets: float32 arrays in the file's order; or only some of its rows."""
     if rows is not None:
         images = ("positions", "rotations", "largest", "scales", "sh0", "opacities", "labels")
         encoded = replace(encoded, **{name: getattr(encoded, name)[rows] for name in images})
     books = encoded.codebooks
     count = len(encoded.positions)
-    means = np.empty((count, 3), np.float32)
-    quats = np.empty((count, 4), np.float32)
-    for start in range(0, count, _ROWS):
-        part = slice(start, start + _ROWS)
+    said = {"antialiased": encoded.antialiased, "comments": encoded.comments, "origin": encoded.origin}
+    scene = unfilled(count, books.palette.shape[1], **said)
+    palette = books.palette_values()
+    for part in blocks(count):
         logarithms = encoded.lowest + (encoded.highest - encoded.lowest) * (encoded.positions[part] / _STEPS)
-        means[part] = np.sign(logarithms) * np.expm1(np.abs(logarithms))
-        quats[part] = _from_three(encoded.rotations[part], encoded.largest[part])
-    return Gaussians(
-        means=torch.from_numpy(means),
-        quats=torch.from_numpy(quats),
-        scales=torch.from_numpy(books.scales[encoded.scales]),
-        opacities=torch.from_numpy(_LOGITS[encoded.opacities]),
-        sh0=torch.from_numpy(books.sh0[encoded.sh0][:, None]),
-        shN=torch.from_numpy(books.palette_values()[encoded.labels]),
-        antialiased=encoded.antialiased,
-        comments=encoded.comments,
-        origin=encoded.origin,
-    )
+        scene.means[part] = np.sign(logarithms) * np.expm1(np.abs(logarithms))
+        scene.quats[part] = _from_three(encoded.rotations[part], encoded.largest[part])
+        scene.scales[part] = books.scales.take(encoded.scales[part])
+        scene.opacities[part] = _LOGITS.take(encoded.opacities[part])
+        scene.sh0[part, 0] = books.sh0.take(encoded.sh0[part])
+        scene.shN[part] = palette.take(encoded.labels[part], axis=0)
+    return scene
 
 
-def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
+def arranged(gaussians: AnyScene) -> tuple[GaussianArrays, np.ndarray]:
     """A scene and the order in which a file holds its Gaussians, (M,) int64: Morton order, of all but strays that would
     coarsen the positions of the others.
     ."""
@@ -154,7 +141,7 @@ def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
         lowest, highest = _ends(means)
         return np.linalg.norm((highest - lowest) / _STEPS / 2 * (1 + np.abs(means)), axis=1)
 
-    return gaussians, reach.file_order(gaussians, errors)
+    return gaussians.arrays(), reach.file_order(gaussians.arrays(), errors)
 
 
 def _ends(means: np.ndarray) -> np.ndarray:
@@ -181,7 +168,7 @@ def _three_smallest(quats: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarra
 def _from_three(components: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """Unit quaternions (n, 4) float64 from what `_three_smallest` gives."""
     rows = np.arange(len(components))
-    others = _COMPONENTS[components]
+    others = _COMPONENTS.take(components)
     quats = np.empty((len(components), 4))
     quats[rows[:, None], OTHERS[largest]] = others
     quats[rows, largest] = np.sqrt(np.maximum(0, 1 - np.square(others).sum(axis=1)))

@@ -1,6 +1,7 @@
 """Images as tables of bytes: lossless WebP, in which a pixel is a row and a channel a column.
 
 An image's size is read from its first bytes and compared with what the scene needs, before a decoder takes memory.
+Pillow is imported where there is an image, so that other formats do not wait for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from leansplat.errors import SceneFileError
 from leansplat.formats.sog.files import Files
@@ -32,7 +32,7 @@ _BYTES_IN_PIXEL = 5
 _ROWS_IN_BYTE = 16
 _ALWAYS_ROWS = 1 << 20
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 def side_lengths(count: int) -> tuple[int, int]:
@@ -50,6 +50,8 @@ def side_lengths(count: int) -> tuple[int, int]:
 
 def to_webp(pixels: np.ndarray) -> bytes:
     """(H, W, 3 or 4) uint8 as a lossless WebP file; the same pixels give the same bytes."""
+    from PIL import Image
+
     buffer = io.BytesIO()
     # Method 2 makes images of numbers no larger than more effort does. `exact` keeps the colours where alpha is 0,
     # which are codes here and not invisible.
@@ -91,8 +93,10 @@ def _pixels(content: bytes, name: str, least: int, most: int, path: Path) -> np.
             f"{path} has an image {name} of {width} x {height} pixels, where {least:,} to {most:,} are expected; "
             "export it again."
         )
+    from PIL.WebPImagePlugin import WebPImageFile  # by itself, since `Image.open` would load the other formats, too
+
     try:
-        with Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
+        with WebPImageFile(io.BytesIO(content)) as image:
             pixels = np.asarray(image.convert("RGBA"))
     except _UNREADABLE as error:
         raise SceneFileError(f"{path} has an image {name} that is cut off or damaged; copy it again.") from error

@@ -9,18 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
+from leansplat.arrays import GaussianArrays
 from leansplat.formats.sog.codebooks import Codebooks
 from leansplat.formats.sog.container import read_gaussians, read_palette
 from leansplat.formats.sog.encoding import decode
 from leansplat.formats.sog.files import Files
 from leansplat.formats.sog.images import LARGEST_SIDE
 from leansplat.formats.sog.meta import Meta
-from leansplat.gaussians import Gaussians
 
 
-def read(files: Files, meta: Meta) -> Gaussians:
+def read(files: Files, meta: Meta) -> GaussianArrays:
     """The scene that meta.json of version 1 describes; raises as `container.unpack` does."""
     count = meta.count("means", "shape", 0, least=0, most=LARGEST_SIDE**2)
     unused = np.zeros(256, np.float32)
@@ -33,13 +32,13 @@ def read(files: Files, meta: Meta) -> Gaussians:
     return replace(
         decode(encoded),
         scales=_even_steps(encoded.scales, meta, "scales"),
-        sh0=sh0[:, None, :3].contiguous(),
-        opacities=sh0[:, 3].contiguous(),
+        sh0=np.ascontiguousarray(sh0[:, None, :3]),
+        opacities=np.ascontiguousarray(sh0[:, 3]),
     )
 
 
-def _even_steps(codes: np.ndarray, meta: Meta, section: str) -> torch.Tensor:
+def _even_steps(codes: np.ndarray, meta: Meta, section: str) -> np.ndarray:
     """(N, C) float32 from bytes (N, C) and the ends of each column."""
     lowest, highest = (meta.numbers(section, end, size=codes.shape[1]) for end in ("mins", "maxs"))
     steps = (lowest + np.linspace(0, 1, 256)[:, None] * (highest - lowest)).astype(np.float32)
-    return torch.from_numpy(steps[codes, np.arange(codes.shape[1])])
+    return steps[codes, np.arange(codes.shape[1])]

@@ -13,13 +13,13 @@ import os
 import zlib
 from pathlib import Path
 
+from leansplat.arrays import AnyScene, GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import Format, Written, losses, refuse_nonfinite
 from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, Version, pack, unpack
 from leansplat.formats.spz.encoding import USUAL_SH_BITS, Encoded, arranged, decode, encode, sh_codes, sh_values
 from leansplat.formats.spz.options import SpzOptions
-from leansplat.gaussians import Gaussians
 
 __all__ = [
     "FORMAT",
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gaussians:
+def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> GaussianArrays:
     """Read an SPZ file.
 
     What cannot be kept (spherical harmonics of degree 4, extensions) is named in a warning of the `leansplat` logger.
@@ -50,7 +50,7 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
         drop_nonfinite: without effect, since everything an SPZ file can say is finite.
 
     Returns:
-        float32 tensors on the CPU, in the file's order.
+        float32 arrays, in the file's order.
 
     Raises:
         SceneFileError: the file is missing, not SPZ, of an unknown version, damaged, or not as long as it says.
@@ -59,7 +59,7 @@ def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> Gauss
 
 
 def write(
-    gaussians: Gaussians,
+    gaussians: AnyScene,
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -81,13 +81,13 @@ def write(
         SceneFileError: a parameter is NaN or infinite, or a position out of the format's reach.
         InputError: as `leansplat.files.replacing` does.
     """
-    path, options = Path(path), options or SpzOptions()
+    path, gaussians, options = Path(path), gaussians.arrays(), options or SpzOptions()
     refuse_nonfinite(gaussians, path)
     try:
         encoded = encode(gaussians, sh_bits=options.sh_bits)
     except ValueError as error:
         raise SceneFileError(
-            f"{path} cannot hold it: {error}; scale the scene, remove what is far or write a .ply."
+            f"{path} cannot hold this scene: {error}; scale it, remove what is far, or write a .ply."
         ) from error
     write_encoded(encoded, path, overwrite=overwrite, version=options.version)
     return Written(encoded.order, lambda rows: decode(encoded, rows))
@@ -109,7 +109,7 @@ def recognises(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-def loses(gaussians: Gaussians) -> tuple[str, ...]:
+def loses(gaussians: AnyScene) -> tuple[str, ...]:
     """What an SPZ file cannot say: extras, comments and an origin."""
     return losses(gaussians, comments=False, origin=False)
 

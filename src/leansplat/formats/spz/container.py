@@ -30,10 +30,11 @@ from typing import BinaryIO, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from leansplat.arrays import blocks
 from leansplat.errors import SceneFileError
-from leansplat.formats.format import blocks, opened
+from leansplat.formats.format import opened
 from leansplat.formats.spz.encoding import Encoded
-from leansplat.formats.spz.streams import write_gzip, zstd_stream
+from leansplat.formats.spz.streams import gzip_strategy, write_gzip, zstd_stream
 
 Version: TypeAlias = Literal[3, 4]
 """Versions that are written."""
@@ -57,6 +58,9 @@ _KEPT_DEGREE = 3
 _LARGEST_EXTENSIONS = 1 << 20
 _LARGEST_WINDOW = 1 << 27
 """Bytes that decompressing a zstd stream may take beside its output; larger ones need options nobody uses."""
+
+_PIECE = 1 << 16
+"""Gaussians whose bytes are compressed at once; another number would make other files."""
 
 _LARGEST_RATIO = 1032
 """How much smaller deflate can make anything, and far more than zstd makes of real scenes."""
@@ -106,9 +110,11 @@ def unpack(path: Path) -> Encoded:
         elif magic.startswith(GZIP_MAGIC):
             header, encoded = _unpack_gzip(handle, size, path)
         else:
-            raise SceneFileError(f"{path} is not an SPZ file: it starts with neither gzip nor NGSP; check which it is.")
+            raise SceneFileError(
+                f"{path} is not an SPZ file: it starts with neither gzip nor NGSP; check which file it is."
+            )
     if header.degree > _KEPT_DEGREE:
-        _log.warning("%s: spherical harmonics of degree %d were dropped, 3 is the highest", path, header.degree)
+        _log.warning("%s: spherical harmonics of degree %d were dropped, as 3 is the highest", path, header.degree)
     if header.flags & _EXTENSIONS:
         _log.warning("%s: extensions of SPZ were left out; if they name its axes, turn the scene yourself", path)
     return encoded
@@ -133,7 +139,10 @@ def pack(encoded: Encoded, handle: BinaryIO, version: Version) -> None:
         len(full) if version == 4 else 0,
     )
     if version == 3:
-        write_gzip(chain([header], *map(_pieces, full)), handle)
+        harmonics = gzip_strategy(np.ascontiguousarray(encoded.shN).reshape(-1).data)
+        strategies = [harmonics if section is encoded.shN else zlib.Z_DEFAULT_STRATEGY for section in full]
+        pieces = ((each, how) for section, how in zip(full, strategies, strict=True) for each in _pieces(section))
+        write_gzip(chain([(header, zlib.Z_DEFAULT_STRATEGY)], pieces), handle)
         return
     streams = [zstd_stream(_pieces(section), _size_in_file(section)) for section in full]
     handle.write(header + _REST_OF_HEADER.pack(_HEADER.size + _REST_OF_HEADER.size))
@@ -175,7 +184,7 @@ def _unpack_zstd(handle: BinaryIO, size: int, path: Path) -> tuple[_Header, Enco
     entries = list(_TABLE_ENTRY.iter_unpack(_read_exactly(handle, end - table, path)))
     if [entry[1] for entry in entries] != list(full.values()) or end + sum(entry[0] for entry in entries) != size:
         raise SceneFileError(
-            f"{path} is cut off or its table of streams is wrong, which does not fit its {header.count:,} Gaussians "
+            f"{path} is cut off or its table of streams is wrong: it does not fit {header.count:,} Gaussians "
             f"and {size:,} bytes; copy or export it again."
         )
     arrays = _arrays(header)
@@ -195,7 +204,9 @@ def _unpack_zstd(handle: BinaryIO, size: int, path: Path) -> tuple[_Header, Enco
 def _read_header(stream: _Stream, size: int, compression: str, path: Path) -> _Header:
     magic, *fields = _HEADER.unpack(_read_exactly(stream, _HEADER.size, path))
     if magic != MAGIC:
-        raise SceneFileError(f"{path} is not an SPZ file: what is compressed in it is not; check which file it is.")
+        raise SceneFileError(
+            f"{path} is not an SPZ file: what is compressed in it is something else; check which file it is."
+        )
     header = _Header(*fields)
     if header.version not in _READ:
         raise SceneFileError(
@@ -264,8 +275,8 @@ def _read_exactly(stream: _Stream, size: int, path: Path) -> bytes:
 
 def _pieces(section: np.ndarray) -> Iterator[bytes]:
     """A section as the file has it, some Gaussians at a time."""
-    for block in blocks(len(section)):
-        rows = section[block]
+    for start in range(0, len(section), _PIECE):
+        rows = section[start : start + _PIECE]
         yield (_to_24_bits(rows) if section.dtype == np.int32 else rows).tobytes()
 
 

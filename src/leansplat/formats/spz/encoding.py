@@ -11,13 +11,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
+from leansplat.activation import logit_of, opacity_of, unit
+from leansplat.arrays import TENSOR_NAMES, AnyScene, GaussianArrays, blocks, median, unfilled
 from leansplat.formats import reach
-from leansplat.formats.activation import logit_of, opacity_of, unit
-from leansplat.formats.format import blocks
-from leansplat.formats.visibility import numpy_of
-from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 LARGEST_POSITION = 2**23 - 1
 """Largest 24-bit integer; the smallest is one further from zero."""
@@ -72,7 +69,7 @@ class Encoded:
 
 
 def encode(
-    gaussians: Gaussians,
+    gaussians: AnyScene,
     *,
     sh_bits: tuple[int, int] = USUAL_SH_BITS,
     sh_steps: np.ndarray | None = None,
@@ -94,9 +91,10 @@ def encode(
     Raises:
         ValueError: positions reach too far, as `fractional_bits` says.
     """
-    rows_in_order = torch.from_numpy(arranged(gaussians)[1] if order is None else order)
-    count = len(rows_in_order)
-    bits = fractional_bits(gaussians if count == len(gaussians) else gaussians[rows_in_order])
+    gaussians = gaussians.arrays()
+    order = arranged(gaussians)[1] if order is None else order
+    count = len(order)
+    bits = fractional_bits(gaussians if count == len(gaussians) else gaussians[order])
     coefficients = gaussians.shN.shape[1]
     steps = np.array([2.0 ** (8 - sh_bits[0])] * 3 + [2.0 ** (8 - sh_bits[1])] * 12, np.float32)[:coefficients, None]
     encoded = Encoded(
@@ -108,26 +106,26 @@ def encode(
         shN=np.empty((count, coefficients, 3), np.uint8),
         fractional_bits=bits,
         antialiased=gaussians.antialiased,
-        order=rows_in_order.numpy(),
+        order=order,
     )
     for part in blocks(count):
-        rows = rows_in_order[part].to(gaussians.device)
+        rows = order[part]
         means, quats, scales, opacities, sh0, shN = (
-            getattr(gaussians, name)[rows].detach().to("cpu", torch.float32) for name in TENSOR_NAMES
+            getattr(gaussians, name).take(rows, axis=0).astype(np.float32, copy=False) for name in TENSOR_NAMES
         )
-        encoded.positions[part] = np.rint(means.numpy() * np.float32(2.0**bits))
-        encoded.alphas[part] = _to_byte(opacity_of(opacities.numpy()) * 255)
-        encoded.colors[part] = _to_byte((sh0[:, 0].numpy() * np.float32(0.15) + np.float32(0.5)) * 255)
-        encoded.scales[part] = _to_byte((scales.numpy() + 10) * 16)
-        encoded.rotations[part] = _smallest_three(quats.numpy())
+        encoded.positions[part] = np.rint(means * np.float32(2.0**bits))
+        encoded.alphas[part] = _to_byte(opacity_of(opacities) * 255)
+        encoded.colors[part] = _to_byte((sh0[:, 0] * np.float32(0.15) + np.float32(0.5)) * 255)
+        encoded.scales[part] = _to_byte((scales + 10) * 16)
+        encoded.rotations[part] = _smallest_three(quats)
         if sh_steps is not None:
-            steps = sh_steps[rows.cpu().numpy()]
-        encoded.shN[part] = sh_codes(shN.numpy(), steps)
+            steps = sh_steps[rows]
+        encoded.shN[part] = sh_codes(shN, steps)
     return encoded
 
 
-def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
-    """The scene that a reader of the file gets: float32 on the CPU, in the file's order, quaternions of length 1.
+def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
+    """The scene that a reader of the file gets: float32, in the file's order, quaternions of length 1.
 
     Or only some of its rows.
     """
@@ -135,21 +133,16 @@ def decode(encoded: Encoded, rows: np.ndarray | None = None) -> Gaussians:
         sections = ("positions", "alphas", "colors", "scales", "rotations", "shN")
         encoded = replace(encoded, **{name: getattr(encoded, name)[rows] for name in sections})
     count = len(encoded.positions)
-    means = np.empty((count, 3), np.float32)
-    quats = np.empty((count, 4), np.float32)
+    scene = unfilled(count, encoded.shN.shape[1], antialiased=encoded.antialiased)
     to_quats = _from_smallest_three if encoded.rotations.shape[1] == 4 else _from_first_three
     for part in blocks(count):
-        means[part] = encoded.positions[part] * np.float32(2.0**-encoded.fractional_bits)
-        quats[part] = to_quats(encoded.rotations[part])
-    return Gaussians(
-        means=torch.from_numpy(means),
-        quats=torch.from_numpy(quats),
-        scales=torch.from_numpy(_LOG_SCALES[encoded.scales]),
-        opacities=torch.from_numpy(_LOGITS[encoded.alphas]),
-        sh0=torch.from_numpy(_SH0[encoded.colors][:, None]),
-        shN=torch.from_numpy(sh_values(encoded.shN)),
-        antialiased=encoded.antialiased,
-    )
+        scene.means[part] = encoded.positions[part] * np.float32(2.0**-encoded.fractional_bits)
+        scene.quats[part] = to_quats(encoded.rotations[part])
+        scene.scales[part] = _LOG_SCALES.take(encoded.scales[part])
+        scene.opacities[part] = _LOGITS.take(encoded.alphas[part])
+        scene.sh0[part, 0] = _SH0.take(encoded.colors[part])
+        scene.shN[part] = sh_values(encoded.shN[part])
+    return scene
 
 
 def sh_codes(shN: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -159,13 +152,14 @@ def sh_codes(shN: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 def sh_values(codes: np.ndarray) -> np.ndarray:
     """float32 coefficients of bytes."""
-    return _SHN[codes]
+    return _SHN.take(codes)
 
 
-def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
+def arranged(gaussians: AnyScene) -> tuple[GaussianArrays, np.ndarray]:
     """A scene and the order in which a file holds its Gaussians, (M,) int64: Morton order, of all but strays that would
     coarsen the positions of the others.
     ."""
+    gaussians = gaussians.arrays()
     wanted = _wanted_bits(gaussians)
 
     def errors(means: np.ndarray) -> np.ndarray:
@@ -176,7 +170,7 @@ def arranged(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
     return gaussians, reach.file_order(gaussians, errors)
 
 
-def fractional_bits(gaussians: Gaussians) -> int:
+def fractional_bits(gaussians: GaussianArrays) -> int:
     """How many of the 24 bits of a coordinate are behind the point.
 
     As many as make a step 1/16 of the median Gaussian's size (the geometric mean of its standard deviations), at least
@@ -186,17 +180,17 @@ def fractional_bits(gaussians: Gaussians) -> int:
     Raises:
         ValueError: not even whole numbers of 24 bits reach the furthest Gaussian.
     """
-    bits = _bits_within_reach(_wanted_bits(gaussians), numpy_of(gaussians.means))
+    bits = _bits_within_reach(_wanted_bits(gaussians), gaussians.means)
     if bits is None:
-        low, high = float(gaussians.means.amin()), float(gaussians.means.amax())
+        low, high = float(gaussians.means.min()), float(gaussians.means.max())
         raise ValueError(f"coordinates from {low:g} to {high:g} do not fit into 24 bits")
     return bits
 
 
-def _wanted_bits(gaussians: Gaussians) -> int:
+def _wanted_bits(gaussians: GaussianArrays) -> int:
     if len(gaussians) == 0:
         return _USUAL_BITS
-    log_size = float(gaussians.scales.mean(dim=1).median())
+    log_size = float(median(gaussians.scales.mean(axis=1)))
     return min(max(_USUAL_BITS, math.ceil((math.log(_STEPS_IN_A_SIZE) - log_size) / math.log(2))), 23)
 
 

@@ -1,4 +1,4 @@
-"""From the numbers that `Gaussians` stores to those that files and renderers use, and back.
+"""From the numbers that a scene stores to those that files and renderers use, and back.
 
 Opacities are stored as logits, standard deviations as logarithms, colours as spherical harmonics of degree 0 (Kerbl et
 al. 2023). The way back is always finite: what a file rounded to 0 or 1 gets the nearest number that float32 can tell
@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from leansplat.gaussians import LEAST_OPACITY, LEAST_SCALE
+LEAST_OPACITY = 2.0**-24
+"""Nearer to 0 or 1 than this, an opacity counts as 0 or 1: the distance of the largest float32 below 1 from 1."""
+
+LEAST_SCALE = 2.0**-126
+"""A standard deviation of zero, as far as its logarithm can say: the smallest normal float32."""
 
 _SH_C0 = 0.28209479177387814
 """1 / (2 sqrt(pi)), the spherical harmonic of degree 0."""

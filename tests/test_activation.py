@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from leansplat.formats.activation import color_of, log_of, logit_of, opacity_of, scale_of, sh0_of, unit
+from leansplat.activation import color_of, log_of, logit_of, opacity_of, scale_of, sh0_of, unit
 
 NUMBERS = np.linspace(-9, 9, 37, dtype=np.float32)
 
