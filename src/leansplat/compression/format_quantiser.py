@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leansplat.arrays import AnyScene, GaussianArrays
+from leansplat.arrays import AnyScene
 from leansplat.clustering import nearest_codes
 from leansplat.compression.fake_quantisation import straight_through
 from leansplat.compression.fine_tuning import Quantiser
@@ -63,13 +63,13 @@ class Coding(Protocol):
 
     FORMAT: Format
 
-    def arranged(self, gaussians: AnyScene) -> tuple[GaussianArrays, np.ndarray]:
+    def arranged(self, gaussians: AnyScene) -> tuple[AnyScene, np.ndarray]:
         """A scene, with invisible Gaussians where the format needs some, and (M,) the rows in the order of the file."""
 
     def encode(self, gaussians: AnyScene, *, order: np.ndarray) -> Any:
         """What the file says of a scene."""
 
-    def decode(self, encoded: Any) -> GaussianArrays:
+    def decode(self, encoded: Any) -> AnyScene:
         """The scene that a reader of the file gets."""
 
     def write_encoded(self, encoded: Any, path: Path, *, overwrite: bool) -> None:
@@ -93,7 +93,7 @@ class RowQuantiser:
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
         filled, order = self._coding.arranged(gaussians)
         report_rows(gaussians, order, self._coding.FORMAT.name)
-        return self._begin(Gaussians.from_arrays(filled), torch.from_numpy(order))
+        return self._begin(Gaussians.from_arrays(filled.arrays()), torch.from_numpy(order))
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
         self._antialiased, self._origin = gaussians.antialiased, gaussians.origin
@@ -126,7 +126,7 @@ class RowQuantiser:
         self._coding.write_encoded(self._encoded(latents), path, overwrite=overwrite)
 
     def _decoded(self, latents: Mapping[str, Tensor]) -> Gaussians:
-        return Gaussians.from_arrays(self._coding.decode(self._encoded(latents)))
+        return Gaussians.from_arrays(self._coding.decode(self._encoded(latents)).arrays())
 
     def _encoded(self, latents: Mapping[str, Tensor]) -> Any:
         return self._coding.encode(self._gaussians(latents), order=np.arange(len(latents["means"])))
