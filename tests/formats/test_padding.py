@@ -106,7 +106,7 @@ def test_good_rows_without_a_rotation_are_said(tmp_path: Path, caplog: pytest.Lo
     formats.write(scene, tmp_path / "scene.ply")
     found = formats.read(tmp_path / "scene.ply", drop_empty=True)
     assert len(found) == 30
-    assert "2 of 30 Gaussians have a rotation of zeros, which counts as none" in caplog.text
+    assert "2 of 30 Gaussians have a rotation of zeros, which counts as no rotation" in caplog.text
     assert summarize(found).without_rotation == 2
 
 

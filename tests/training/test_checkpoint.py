@@ -93,7 +93,7 @@ def test_a_truncated_file_is_refused(state: TrainingState, tmp_path: Path, kept:
 
 def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
     save_file({"weights": torch.zeros(3)}, tmp_path / "a.safetensors")
-    with pytest.raises(RunError, match="not a leansplat checkpoint"):
+    with pytest.raises(RunError, match="not a checkpoint of a training"):
         read_checkpoint(tmp_path / "a.safetensors")
 
 
