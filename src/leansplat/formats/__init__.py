@@ -46,7 +46,7 @@ from leansplat.summary import Summary, Tally, summarize
 if TYPE_CHECKING:
     from leansplat.gaussians import Gaussians
 
-FORMATS: tuple[Format, ...] = (
+FORMATS: list[Format] = [
     compressed_ply.FORMAT,
     ply.FORMAT,
     spz.FORMAT,
@@ -58,8 +58,8 @@ FORMATS: tuple[Format, ...] = (
     streamed_sog.FORMAT,
     sog.FORMAT,
     with_torch.C3DGS_NPZ,
-)
-"""Every format leansplat knows, in the order they are tried."""
+]
+"""Every format leansplat knows, in the order they are tried; a script can append one of its own."""
 
 RUN_SCENE = "scene.ply"
 """The scene in a run folder."""
