@@ -1,6 +1,6 @@
 """`Gaussians`: the scene model as tensors, which everything that renders and trains works on.
 
-Six tensors with gsplat's names, stored before activation, one row a Gaussian. The class is a plain value: operations
+Six tensors with gsplat's names, stored before activation, one row per Gaussian. The class is a plain value: operations
 return new objects, rows always move together (extras too), and nothing here knows about files or rendering. What values
 mean is asked of the same numbers as NumPy arrays, with which a scene on the CPU shares its memory.
 """

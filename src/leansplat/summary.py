@@ -32,7 +32,7 @@ class Summary:
         middle_min, middle_max: the box between the 5th and the 95th percentile on each axis; None without Gaussians.
         median_size: the median of the geometric mean of a Gaussian's three standard deviations; None without Gaussians.
         opacity_histogram: how many Gaussians have an opacity in [0, 0.1), [0.1, 0.2), ... [0.9, 1].
-        extras: names of further values a Gaussian that the file carries.
+        extras: names of further values per Gaussian that the file carries.
         comments: comments of the file.
     """
 
@@ -78,7 +78,7 @@ def parts_of(scene: GaussianArrays) -> Iterator[GaussianArrays]:
 class Tally:
     """Sums up a scene that comes in parts.
 
-    Where percentiles lie is only known at the end, so 28 bytes a Gaussian are kept: its centre and sizes, and whether
+    Where percentiles lie is only known at the end, so 28 bytes per Gaussian are kept: its centre and sizes, and whether
     it counts. All else is counted and let go.
     """
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from leansplat.evaluation import Evaluation
-    from leansplat.runs import Run
+    from leansplat.captures.capture import Capture
+    from leansplat.pruning import TrimmingResult
+    from leansplat.training import TrainingResult
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,17 @@ def megabytes(size: int | None) -> str:
     return "-" if size is None else f"{size / 1e6:.2f} MB"
 
 
-def describe_run(run: Run, seconds: float, evaluation: Evaluation | None) -> Answer:
-    """The answer of a command that made a run: where it is, how long it took, how good the scene is."""
+def describe_run(result: TrainingResult | TrimmingResult, capture: Capture) -> Answer:
+    """The answer of a command that made a run: where it is, how long it took, how good the scene is.
+
+    How good, on the views that the capture holds out, is measured here and kept in the run.
+    """
+    from leansplat.evaluation import evaluate_run
     from leansplat.formats import scene_bytes
 
+    run, seconds = result.run, result.seconds
+    assert run is not None
+    evaluation = evaluate_run(run, result.gaussians, capture) if capture.test else None
     size = scene_bytes(run.scene_path)
     values: dict[str, Any] = {"run": str(run.folder), "scene": str(run.scene_path), "seconds": seconds, "bytes": size}
     lines = [f"{run.scene_path}: {megabytes(size)}, made in {seconds:,.0f} s"]

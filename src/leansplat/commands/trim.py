@@ -112,7 +112,6 @@ class Trim:
     json: Json = False
 
     def run(self) -> Answer:
-        from leansplat.evaluation import evaluate_run
         from leansplat.locks import alone_in
         from leansplat.progress_bar import ProgressBar
         from leansplat.pruning import TrimmingConfig, trim
@@ -138,6 +137,4 @@ class Trim:
                 overwrite=self.overwrite,
                 progress=progress,
             )
-            assert result.run is not None
-            evaluation = evaluate_run(result.run, result.gaussians, capture) if capture.test else None
-            return describe_run(result.run, result.seconds, evaluation)
+            return describe_run(result, capture)

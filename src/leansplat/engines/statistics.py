@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ViewStatistics:
-    """Sums over the rendered views, one entry a Gaussian; `render` updates the tensors in place.
+    """Sums over the rendered views, one entry per Gaussian; `render` updates the tensors in place.
 
     Args:
         views_seen: (N,) int32, views in which the Gaussian's box, where alpha would be at least 1/255, meets the image.

@@ -61,7 +61,7 @@ _WIDTHS = {
 }
 _TABLES = {"feature_indices": BY_FEATURE, "gaussian_indices": BY_SHAPE}
 
-# What a file may hold for its size. Real ones have 3 bytes a Gaussian or more; tables have at most a row for each
+# What a file may hold for its size. Real ones have 3 bytes per Gaussian or more; tables have at most a row for each
 # Gaussian and those of a codebook that nothing uses.
 _ALWAYS_ALLOWED = 1_000_000
 _LARGEST_CODEBOOK = 1 << 16

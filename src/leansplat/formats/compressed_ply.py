@@ -1,4 +1,4 @@
-"""PlayCanvas's compressed PLY: 16 bytes a Gaussian, and one more for each number of spherical harmonics above degree 0.
+"""PlayCanvas's compressed PLY: 16 bytes per Gaussian, and one more per number of spherical harmonics above degree 0.
 
 Gaussians come in chunks of 256 near ones. A chunk has the ranges of its positions, scales and colours, and each
 Gaussian has where in them it lies, in 8 to 11 bits. `encode` and `decode` go between numbers and those integers,

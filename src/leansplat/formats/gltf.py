@@ -2,7 +2,7 @@
 
 Each parameter is an array of its own, an attribute of a point primitive: centres, standard deviations, unit quaternions
 with w last, opacities in [0, 1], and a vector of red, green and blue for every coefficient of the spherical harmonics.
-240 bytes a Gaussian of degree 3, float32 throughout, so hardly anything is lost.
+240 bytes per Gaussian of degree 3, float32 throughout, so hardly anything is lost.
 
 glTF has y up, scenes of 3DGS have y down. As PlayCanvas's splat-transform does, `write` turns a scene by 180 degrees
 about z and `read` turns it back: signs change and nothing is rounded, since the spherical harmonics of odd order change

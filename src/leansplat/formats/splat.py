@@ -1,4 +1,4 @@
-"""`.splat`, the format of antimatter15's web viewer: 32 bytes a Gaussian and nothing else, not even a header.
+"""`.splat`, the format of antimatter15's web viewer: 32 bytes per Gaussian and nothing else, not even a header.
 
     float x y z | float scale x y z | uchar red green blue opacity | uchar rotation w x y z
 

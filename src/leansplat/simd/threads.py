@@ -1,9 +1,9 @@
 """How many threads the kernels use, and how many parts they split their work into.
 
-The count is Numba's (environment variable NUMBA_NUM_THREADS, by default one a core). Every kernel splits its work into
-as many fixed parts and adds partial sums in a fixed order, so results are the same bits for the same count; another
-count groups the sums of gradients differently, which changes their last bits. Who works on the parts does not matter:
-while other programs want the processor, fewer threads may take them one after the other (see `simd.sharing`).
+The count is Numba's (environment variable NUMBA_NUM_THREADS, by default one per core). Every kernel splits its work
+into as many fixed parts and adds partial sums in a fixed order, so results are the same bits for the same count;
+another count groups the sums of gradients differently, which changes their last bits. Who works on the parts does not
+matter: while other programs want the processor, fewer threads may take them one after the other (see `simd.sharing`).
 """
 
 from __future__ import annotations

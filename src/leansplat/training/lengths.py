@@ -6,7 +6,7 @@ from leansplat.configs import Config
 from leansplat.errors import InputError
 
 MOST_STEPS = 10**9
-"""No schedule is longer; at a millisecond a step this is twelve days."""
+"""No schedule is longer; at a millisecond per step this is twelve days."""
 
 _SHORTEST = 36
 """Steps between prunings and densifications where a schedule is made shorter. The mean gradient of a Gaussian over few

@@ -155,7 +155,7 @@ def _bin(
 class SpareSums:
     """The per-thread sums of the last backward pass over a scene: zero again, because whoever reads them clears them.
 
-    Kept from one pass to the next, which saves clearing 64 bytes a Gaussian and thread every step. While a pass uses
+    Kept from one pass to the next, which saves clearing 64 bytes per Gaussian and thread every step. While a pass uses
     them they are taken out, so one that fails, or runs beside another, leaves nothing behind.
     """
 

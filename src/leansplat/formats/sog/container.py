@@ -35,7 +35,7 @@ COEFFICIENTS = {1: 3, 2: 8, 3: 15}
 """SH degree -> coefficients above degree 0."""
 
 _IMAGES = {"means": 2, "scales": 1, "quats": 1, "sh0": 1}
-"""How many images an entry of meta.json names, of those with a pixel a Gaussian; labels come after them."""
+"""How many images an entry of meta.json names, of those with a pixel per Gaussian; labels come after them."""
 
 
 def pack(encoded: Encoded, prefix: str = "") -> tuple[dict[str, bytes], bytes]:
@@ -141,7 +141,7 @@ def read_palette(files: Files, meta: Meta) -> np.ndarray:
 
 
 def read_gaussians(files: Files, meta: Meta, count: int, codebooks: Codebooks) -> Encoded:
-    """What the images with a pixel a Gaussian hold; takes memory as `read_tables` does."""
+    """What the images with a pixel per Gaussian hold; takes memory as `read_tables` does."""
     names = [name for key, size in _IMAGES.items() for name in meta.names(key, "files", size=size)]
     palette = codebooks.palette
     if palette.shape[1]:

@@ -60,7 +60,7 @@ def to_webp(pixels: np.ndarray) -> bytes:
 
 
 def read_tables(files: Files, names: list[str], count: int, path: Path) -> list[np.ndarray]:
-    """The images of a scene that have a pixel a Gaussian, each as (count, 4) uint8.
+    """The images of a scene that have a pixel per Gaussian, each as (count, 4) uint8.
 
     Memory is taken for no more Gaussians than images of these sizes may hold: 2^20, or 16 a byte, more than a hundred
     times what real scenes have.

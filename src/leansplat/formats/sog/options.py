@@ -18,7 +18,7 @@ class SogOptions:
     """
 
     palette_size: int | None = None
-    """Entries of the palette of spherical harmonics, 1 to 65,536; about one a Gaussian by default."""
+    """Entries of the palette of spherical harmonics, 1 to 65,536; about one per Gaussian by default."""
 
     seed: int = 0
     """Of what is drawn while the palette is found."""

@@ -234,14 +234,14 @@ def _read_header(stream: _Stream, size: int, compression: str, path: Path) -> _H
 
 
 def _arrays(header: _Header) -> dict[str, np.ndarray]:
-    """Memory for each section: the bytes a Gaussian that are kept, and positions as integers."""
+    """Memory for each section: the bytes per Gaussian that are kept, and positions as integers."""
     kept = {**header.sections, "shN": 3 * _COEFFICIENTS[min(header.degree, _KEPT_DEGREE)]}
     arrays = {name: np.empty((header.count, width), np.uint8) for name, width in kept.items()}
     return {**arrays, "positions": np.empty((header.count, 3), np.int32)}
 
 
 def _fill(array: np.ndarray, stream: _Stream, width: int, path: Path) -> None:
-    """Read a section that has `width` bytes a Gaussian."""
+    """Read a section that has `width` bytes per Gaussian."""
     for block in blocks(len(array) if width else 0):
         part = array[block]
         rows = np.frombuffer(_read_exactly(stream, len(part) * width, path), np.uint8).reshape(len(part), width)

@@ -180,7 +180,7 @@ def densify(state: TrainingState, config: Densification, *, cameras: Tensor | No
         cameras: (V, 3) positions of the training cameras to remove by size and screen radius too; None removes none so.
     """
     model, statistics, extent = state.model, state.statistics.to("cpu"), state.extent
-    # Decisions are the CPU's: a few numbers a Gaussian, and draws that are the same wherever the model lives.
+    # Decisions are the CPU's: a few numbers per Gaussian, and draws that are the same wherever the model lives.
     scales = model.attribute("scales").cpu()
     opacity = model.attribute("opacities").cpu().sigmoid()
     size = scales.amax(dim=1).exp()
