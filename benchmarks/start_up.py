@@ -33,7 +33,8 @@ from leansplat.files import write_json
 
 ROOT = Path(__file__).parents[1]
 THEIRS = ["node", str(ROOT / "node_modules/@playcanvas/splat-transform/bin/cli.mjs")]
-OURS = [sys.executable, "-m", "leansplat.cli"]
+OURS = [sys.executable, "-c", "import sys; from leansplat.cli import main; sys.exit(main())"]
+"""What the installed program `leansplat` runs."""
 SUFFIXES = (".ply", ".compressed.ply", ".spz", ".sog")
 BARS = {"--help": (0.2, None), "info of a small scene": (0.4, 120.0), "info of 124 MB": (0.6, None)}
 """Seconds and megabytes (10^6 bytes) that a command may take."""
