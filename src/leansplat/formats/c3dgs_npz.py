@@ -44,10 +44,9 @@ from leansplat.formats.c3dgs_coding import (
 )
 from leansplat.formats.format import Written, opened, refuse_nonfinite, report_nonfinite
 from leansplat.formats.npz import Archive, opened_archive, write_arrays
-from leansplat.formats.with_torch import C3DGS_NPZ as FORMAT
 from leansplat.gaussians import WORLD, Gaussians, Origin
 
-__all__ = ["FORMAT", "pack", "read", "unpack", "write"]
+__all__ = ["pack", "read", "unpack", "write"]
 
 _KERNEL_SIZE = 0.3
 _COEFFICIENTS = ((0,), (3,), (8,), (15,))

@@ -21,7 +21,6 @@ from leansplat.errors import SceneFileError
 from leansplat.formats import torch_file
 from leansplat.formats.format import report_nonfinite, report_padding
 from leansplat.formats.surfels import log_thickness, report_flat
-from leansplat.formats.with_torch import INRIA_CHECKPOINT as FORMAT
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 _PARAMETERS = {
@@ -41,7 +40,7 @@ _ENTRIES = (
 )
 """What `GaussianModel.capture` of 3DGS (Kerbl et al. 2023) returns, in its order."""
 
-__all__ = ["FORMAT", "InriaCheckpoint", "load", "read"]
+__all__ = ["InriaCheckpoint", "load", "read"]
 
 _MANY = 2**31  # no count or size in a real file comes near
 
