@@ -9,6 +9,7 @@ block of rows at a time, so that what it makes on its way stays in the cache.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
@@ -55,7 +56,7 @@ AnyScene: TypeAlias = "SceneModel[Any]"
 
 
 @dataclass(frozen=True)
-class SceneModel(Generic[Array]):
+class SceneModel(ABC, Generic[Array]):
     """A scene of N Gaussians.
 
     Args:
@@ -110,9 +111,9 @@ class SceneModel(Generic[Array]):
             if tuple(values.shape) != (n,):
                 raise ValueError(f"extra {name!r} has shape {tuple(values.shape)} where {(n,)} is expected")
 
+    @abstractmethod
     def arrays(self) -> GaussianArrays:
         """The scene in NumPy arrays, in the same memory where that can be."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         count: int = self.means.shape[0]
@@ -135,9 +136,9 @@ class SceneModel(Generic[Array]):
         missing = (degree + 1) ** 2 - 1 - self.shN.shape[1]
         return replace(self, shN=self._with_zeros(missing) if missing > 0 else self.shN[:, : (degree + 1) ** 2 - 1])
 
+    @abstractmethod
     def _with_zeros(self, count: int) -> Array:
         """`shN` with `count` more coefficients of zero."""
-        raise NotImplementedError
 
     def _map(self, function: Callable[[Array], Any]) -> Self:
         """The scene with what a function makes of each of its arrays, extras too."""
