@@ -173,7 +173,7 @@ def test_statistics_weights_and_effects_of_removal_are_those_of_the_cpu(name: st
     assert torch.equal(ours.views_seen, theirs.views_seen)
     assert (ours.max_radius - theirs.max_radius).abs().max().item() <= 1 if len(scene) else True
     assert close(ours.gradient_sum, theirs.gradient_sum, 1e-3)
-    for mine, cpus in zip(*(each.blending_weights(views, BACKGROUND) for each in (model, expected)), strict=True):
+    for mine, cpus in zip(*(each.blending_weights(views) for each in (model, expected)), strict=True):
         assert close(mine.cpu(), cpus)
     found, wanted = (each.removal_effects(views, BACKGROUND) for each in (model, expected))
     for effect in ("change", "error_change", "value_gradient", "visibility"):
@@ -377,3 +377,14 @@ def test_a_rasteriser_of_ones_own_is_what_draws() -> None:
     expected = CPU.render(scene, camera(), background=BACKGROUND[::-1]).image.flip(-1)
     assert close(engine.renderer(scene).render(camera(), BACKGROUND[::-1]).image, expected)
     assert engine.begin(scene, RATES).engine == "swapped"
+
+
+@other_engines
+def test_photos_of_floats_count_as_those_of_bytes(name: str) -> None:
+    scene = translucent(60)
+    views = views_of(scene)
+    floats = [replace(view, photo=view.photo.to(torch.float32) / 255) for view in views]
+    model = engines.named(name).begin(scene, RATES)
+    bytes_, same = (model.removal_effects(each, BACKGROUND) for each in (views, floats))
+    assert close(same.error_change, bytes_.error_change)
+    assert close(CPU.begin(scene, RATES).removal_effects(floats, BACKGROUND).error_change, bytes_.error_change.cpu())

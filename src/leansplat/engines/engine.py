@@ -183,7 +183,7 @@ class Model(Renderer, Protocol):
     def gather_statistics(self, views: Sequence[View], background: Background, ssim_weight: float) -> ViewStatistics:
         """Statistics over all `views` of the loss they are trained with; the scene stays as it is."""
 
-    def blending_weights(self, views: Sequence[View], background: Background) -> tuple[Tensor, Tensor]:
+    def blending_weights(self, views: Sequence[View]) -> tuple[Tensor, Tensor]:
         """(N,) sum and (N,) maximum of each Gaussian's blending weight alpha T over the pixels no mask hides."""
 
     def removal_effects(self, views: Sequence[View], background: Background) -> RemovalEffects:

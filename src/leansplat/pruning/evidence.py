@@ -72,4 +72,4 @@ class Evidence:
 
     @cached_property
     def _weights(self) -> tuple[Tensor, Tensor]:
-        return self.model.blending_weights(self.views, self.background)
+        return self.model.blending_weights(self.views)

@@ -179,10 +179,10 @@ class CpuModel:
             rasterizer.backward(rendered, by_image, None, statistics.gradient_sum.numpy(), self._spare)
         return statistics
 
-    def blending_weights(self, views: Sequence[View], background: Background) -> tuple[Tensor, Tensor]:
+    def blending_weights(self, views: Sequence[View]) -> tuple[Tensor, Tensor]:
         total, largest = torch.zeros(len(self)), torch.zeros(len(self))
         for view in views:
-            rendered = forward(self.packed, view.camera, background)
+            rendered = forward(self.packed, view.camera, BLACK)
             rasterizer.add_blending_weights(rendered, total.numpy(), largest.numpy(), _kept(view.mask))
         return total, largest
 

@@ -154,7 +154,7 @@ class TorchModel:
             self._gradients(view, background, self._scene.sh_degree, ssim_weight, statistics)
         return statistics
 
-    def blending_weights(self, views: Sequence[View], background: Background) -> tuple[Tensor, Tensor]:
+    def blending_weights(self, views: Sequence[View]) -> tuple[Tensor, Tensor]:
         total, largest = (torch.zeros(len(self), device=self.device) for _ in range(2))
         for view in views:
             camera = view.camera.relative_to(self._scene.origin)
@@ -166,7 +166,8 @@ class TorchModel:
         behind = torch.tensor(background, dtype=torch.float32, device=self.device)
         for view in views:
             camera = view.camera.relative_to(self._scene.origin)
-            photo = view.photo.to(self.device, torch.float32) / 255
+            photo = view.photo.to(self.device, torch.float32)
+            photo = photo / 255 if view.photo.dtype == torch.uint8 else photo
             add_removal_effects(self._scene, camera, photo, behind, self._mask(view), effects)
         return effects
 
