@@ -1,0 +1,1 @@
+"""Fewer Gaussians without training: those that are hardly missed go, those that stand for the same become one."""

@@ -1,0 +1,62 @@
+"""What a scene without photos is shrunk by: its own renders, taken once before anything is removed.
+
+A scene's own renders teach a smaller one better than the photos did, because they show nothing that Gaussians could not
+say. They are kept as photos are, in 8 bits, so that whatever works on a capture works on them: trimming, compressing,
+evaluating. Some views are held back, to judge the result by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from leansplat import engines
+from leansplat.cameras import Camera
+from leansplat.captures.capture import Capture, View, every_eighth
+from leansplat.engines.engine import BLACK, Background
+from leansplat.gaussians import Gaussians
+from leansplat.progress import Progress
+
+_LEVELS = 255
+
+
+def teacher_capture(
+    gaussians: Gaussians,
+    cameras: Mapping[str, Camera],
+    *,
+    held_back: Sequence[str] | None = None,
+    background: Background = BLACK,
+    masks: Mapping[str, Tensor | None] | None = None,
+    engine: str = "cpu",
+    progress: Progress | None = None,
+) -> Capture:
+    """A capture whose photos are renders of `gaussians`.
+
+    Args:
+        cameras: by a name that is unique, in world units.
+        held_back: names of the test views; every eighth by default, none where there are fewer than eight.
+        background: (r, g, b) in [0, 1] behind the scene.
+        masks: by name, (H, W) bool, true where a pixel counts; all count where there is none.
+        engine: what renders, a name in `leansplat.engines.ENGINES`.
+        progress: told after each view.
+    """
+    if held_back is None:
+        held_back = sorted(every_eighth(list(cameras))) if len(cameras) >= 8 else []
+    scene = engines.named(engine).renderer(gaussians)
+    train: list[View] = []
+    test: list[View] = []
+    for number, (name, camera) in enumerate(cameras.items(), 1):
+        image = scene.render(camera, background).image
+        view = View(name, camera, as_photo(image), (masks or {}).get(name))
+        (test if name in held_back else train).append(view)
+        if progress is not None:
+            progress(number, len(cameras), {})
+    red, green, blue = map(float, background)
+    return Capture("its own renders", tuple(train), tuple(test), None, (red, green, blue))
+
+
+def as_photo(image: Tensor) -> Tensor:
+    """(H, W, 3) uint8 of a render (H, W, 3), rounded to the nearest level."""
+    return (image.detach().cpu().clamp(0, 1) * _LEVELS).round().to(torch.uint8).contiguous()
