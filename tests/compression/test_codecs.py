@@ -42,7 +42,7 @@ import numpy as np
 from leansplat import formats
 from leansplat.compression import Codec, codec
 from leansplat.compression.format_quantiser import FileQuantiser, RowQuantiser
-from leansplat.formats import ply
+from leansplat.formats import PLY
 from leansplat.arrays import TENSOR_NAMES, AnyScene, GaussianArrays
 """
 

@@ -25,6 +25,7 @@ from leansplat.engines.shared import SharedGaussians
 from leansplat.formats import sog, spz
 from leansplat.formats.fidelity import report_rows
 from leansplat.formats.format import Format
+from leansplat.formats.options import SpzOptions
 from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, Origin
 from leansplat.training.config import TrainingConfig
 
@@ -155,9 +156,9 @@ class SpzQuantiser(RowQuantiser):
         options: of the file, whose bits count where there are no steps; the usual ones by default.
     """
 
-    def __init__(self, sh_steps: np.ndarray | None = None, options: spz.SpzOptions | None = None) -> None:
+    def __init__(self, sh_steps: np.ndarray | None = None, options: SpzOptions | None = None) -> None:
         super().__init__(spz)
-        self._sh_steps, self._options = sh_steps, options or spz.SpzOptions()
+        self._sh_steps, self._options = sh_steps, options or SpzOptions()
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
         if self._sh_steps is not None:

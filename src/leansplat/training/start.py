@@ -17,7 +17,8 @@ from leansplat import engines, formats
 from leansplat.engines.engine import Moments
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
-from leansplat.formats import inria_checkpoint, with_torch
+from leansplat.formats import inria_checkpoint
+from leansplat.formats.known import INRIA_CHECKPOINT
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.origin import settled
@@ -81,7 +82,7 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
             ),
         )
     file = formats.scene_path(path)
-    if file.suffix.lower() in with_torch.INRIA_CHECKPOINT.suffixes:
+    if file.suffix.lower() in INRIA_CHECKPOINT.suffixes:
         return _from_3dgs(file, seed, engine)
     return _fresh(formats.read(file), extent, seed, engine, str(path))
 

@@ -14,7 +14,8 @@ from leansplat.compression.codecs.registry import Codec, codec
 from leansplat.compression.format_quantiser import FileQuantiser, SpzQuantiser
 from leansplat.compression.harmonics import check_loss, coarsest_steps, color_weights
 from leansplat.compression.preparation import Prepared, Subject
-from leansplat.formats import SpzOptions, spz
+from leansplat.formats import SpzOptions
+from leansplat.formats.options import SpzVersion
 from leansplat.formats.spz.container import unpack
 from leansplat.gaussians import Gaussians
 
@@ -41,7 +42,7 @@ class SpzCodec(Codec):
     """Bits of harmonics, 1 to 8, of degree 1 and of those above, the same for all Gaussians; by default each has as
     many as `sh_loss` allows, without a capture 5 and 4."""
 
-    version: spz.Version = SpzOptions.version
+    version: SpzVersion = SpzOptions.version
     """Of the format: 3 opens in every viewer of SPZ, 4 is a little smaller."""
 
     def __post_init__(self) -> None:

@@ -15,12 +15,10 @@ import numpy as np
 from leansplat.activation import logit_of, opacity_of, unit
 from leansplat.arrays import TENSOR_NAMES, AnyScene, GaussianArrays, blocks, median, unfilled
 from leansplat.formats import reach
+from leansplat.formats.options import USUAL_SH_BITS
 
 LARGEST_POSITION = 2**23 - 1
 """Largest 24-bit integer; the smallest is one further from zero."""
-
-USUAL_SH_BITS = (5, 4)
-"""Of spherical harmonics, for degree 1 and for those above, in the reference."""
 
 _USUAL_BITS = 12
 _STEPS_IN_A_SIZE = 16
