@@ -1,8 +1,8 @@
 """Scene files: `read` one into `Gaussians`, `write` one from them; `read_arrays` needs no PyTorch.
 
-Each format is a module, described in `known`; this registry picks one, for reading by the file's first bytes and then by
-its suffix, for writing by the suffix alone. To add a format, write its module, describe it and put it in `FORMATS`; where
-two recognise the same bytes or suffix, the more particular one comes first.
+Each format is a module, described in `known`; this registry picks one, for reading by the file's first bytes and then
+by its suffix, for writing by the suffix alone. To add a format, write its module, describe it and put it in `FORMATS`;
+where two recognise the same bytes or suffix, the more particular one comes first.
 """
 
 from __future__ import annotations
