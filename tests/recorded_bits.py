@@ -84,7 +84,9 @@ def _digests(folder: Path) -> dict[str, str]:
         made[f"train, {name}"] = _of([getattr(scene, tensor) for tensor in TENSOR_NAMES])
         made[f"train, {name}, scene.ply"] = _of_file(folder / name / "scene.ply")
     for source in ("fresh", "stale"):
-        settings = TrimmingConfig(keep=0.5, rounds=2, every=10, finetune=15, gradient_source=source)
+        settings = TrimmingConfig(
+            keep=0.5, criterion="gradient", rounds=2, every=10, finetune=15, gradient_source=source
+        )
         trimmed = trim(folder / "published", capture, settings, folder / source).gaussians
         made[f"trim, {source}"] = _of([getattr(trimmed, tensor) for tensor in TENSOR_NAMES])
     for suffix in (".npz", ".sog", ".spz", ".compressed.ply"):

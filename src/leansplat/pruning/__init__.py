@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from leansplat.pruning.config import TrimmingConfig
     from leansplat.pruning.criteria import CRITERIA, criterion
     from leansplat.pruning.evidence import Evidence
-    from leansplat.pruning.trimmer import TrimmingResult, trim
+    from leansplat.pruning.rounds import prune_to
+    from leansplat.pruning.trimmer import TrimmingResult, trim, trim_state
 
-__all__ = ["CRITERIA", "Evidence", "TrimmingConfig", "TrimmingResult", "criterion", "trim"]
+__all__ = ["CRITERIA", "Evidence", "TrimmingConfig", "TrimmingResult", "criterion", "prune_to", "trim", "trim_state"]
 
 _WHERE = {
     "CRITERIA": "criteria",
@@ -22,7 +23,9 @@ _WHERE = {
     "TrimmingConfig": "config",
     "TrimmingResult": "trimmer",
     "criterion": "criteria",
+    "prune_to": "rounds",
     "trim": "trimmer",
+    "trim_state": "trimmer",
 }
 
 
