@@ -26,11 +26,11 @@ from leansplat.scoring import view_scores
 
 _VIEWS = 8
 _LEAST_WEIGHT = 0.05
-_FINER = 0.5
+FINER = 0.5
 """Octaves from one size, or width of steps, that is tried to the next."""
 
-_OCTAVES = 8
-"""Of widths of steps in a byte."""
+WIDEST_STEPS = 8
+"""Octaves of widths of steps in a byte."""
 
 Loss = Callable[[Gaussians], float]
 """What a scene loses against the one it was made from, in dB."""
@@ -84,7 +84,7 @@ def smallest_palette(gaussians: Gaussians, weights: np.ndarray, loss: Loss, most
         shared = torch.from_numpy(books.palette_values()[sog.palette_labels(shN, books)])
         if loss(replace(gaussians, shN=shared)) <= most:
             return int(size)
-        size *= 2**_FINER
+        size *= 2**FINER
     return usual
 
 
@@ -96,13 +96,24 @@ def coarsest_steps(gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: 
         loss: of a scene against `gaussians`.
     """
     shN = gaussians.shN.numpy()
-    narrower = np.log2(weights.max() / weights)[:, None, None] / 2
-    steps = np.ones_like(narrower)
-    octaves: float = _OCTAVES
-    while shN.size and octaves > -narrower.max():
-        steps = np.exp2(np.clip(np.rint(octaves + narrower), 0, _OCTAVES)).astype(np.float32)
+    finest = -np.log2(weights.max() / weights.min()) / 2
+    steps = np.ones((len(weights), 1, 1), np.float32)
+    octaves: float = WIDEST_STEPS
+    while shN.size and octaves > finest:
+        steps = steps_of(weights, octaves)
         rounded = spz.sh_values(spz.sh_codes(shN, steps))
         if loss(replace(gaussians, shN=torch.from_numpy(rounded))) <= most:
             break
-        octaves -= _FINER
+        octaves -= FINER
     return steps
+
+
+def steps_of(weights: np.ndarray, octaves: float) -> np.ndarray:
+    """(N, 1, 1) float32 steps for an SPZ file's bytes, 1 to 256, wider for what shows less.
+
+    Args:
+        weights: (N,) as `color_weights` gives them.
+        octaves: of the steps of the Gaussian that shows most, up to 8; below 0 it has the finest, and so have others.
+    """
+    wider = np.log2(weights.max() / weights)[:, None, None] / 2
+    return np.exp2(np.clip(np.rint(octaves + wider), 0, WIDEST_STEPS)).astype(np.float32)

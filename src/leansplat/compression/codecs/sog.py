@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from leansplat import formats
 from leansplat.compression.codecs.registry import Codec, codec
 from leansplat.compression.format_quantiser import FileQuantiser, SogQuantiser
-from leansplat.compression.harmonics import check_loss, color_weights, smallest_palette
+from leansplat.compression.harmonics import FINER, check_loss, color_weights, smallest_palette
 from leansplat.compression.parts import bytes_of_members
 from leansplat.compression.preparation import Prepared, Subject
 from leansplat.formats import SogOptions
+from leansplat.formats.sog import SMALLEST_PALETTE, usual_palette_size
 from leansplat.gaussians import Gaussians
 
 
@@ -50,6 +51,15 @@ class SogCodec(Codec):
         steps = subject.fine_tuning.steps
         quantiser = SogQuantiser(steps=steps, weights=weights, palette_size=size, seed=seed)
         return Prepared(gaussians, quantiser, {"palette_size": size})
+
+    def grades(self, count: int) -> tuple[Codec, ...]:
+        if self.palette_size is not None:
+            return (self,)
+        sizes, usual, size = [], usual_palette_size(count), float(SMALLEST_PALETTE)
+        while size < usual:
+            sizes.append(int(size))
+            size *= 2**FINER
+        return tuple(replace(self, palette_size=size) for size in (*sizes, usual))
 
     def write(self, gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> None:
         formats.write(gaussians, path, overwrite=overwrite, options=SogOptions(palette_size=self.palette_size))
