@@ -18,7 +18,16 @@ from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import Format, Written, losses, refuse_nonfinite
 from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, Version, pack, unpack
-from leansplat.formats.spz.encoding import USUAL_SH_BITS, Encoded, arranged, decode, encode, sh_codes, sh_values
+from leansplat.formats.spz.encoding import (
+    USUAL_SH_BITS,
+    Encoded,
+    arranged,
+    decode,
+    encode,
+    sh_codes,
+    sh_values,
+    widths_of_bits,
+)
 from leansplat.formats.spz.options import SpzOptions
 
 __all__ = [
@@ -35,6 +44,7 @@ __all__ = [
     "recognises",
     "sh_codes",
     "sh_values",
+    "widths_of_bits",
     "write",
     "write_encoded",
 ]
