@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.options import (
     Background,
     Bytes,
@@ -26,7 +25,7 @@ from leansplat.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from leansplat.shrinking import ShrinkingResult
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,15 @@ from leansplat.formats.format import Written, losses, refuse_nonfinite
 from leansplat.formats.known import SPZ
 from leansplat.formats.options import SpzOptions, SpzVersion
 from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, pack, unpack
-from leansplat.formats.spz.encoding import Encoded, arranged, decode, encode, sh_codes, sh_values
+from leansplat.formats.spz.encoding import (
+    Encoded,
+    arranged,
+    decode,
+    encode,
+    sh_codes,
+    sh_values,
+    widths_of_bits,
+)
 
 __all__ = [
     "FORMAT",
@@ -33,6 +41,7 @@ __all__ = [
     "recognises",
     "sh_codes",
     "sh_values",
+    "widths_of_bits",
     "write",
     "write_encoded",
 ]
