@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +92,28 @@ def test_splat_transform_reads_each_level_as_leansplat_does(written: Path, tmp_p
         assert torch.allclose(getattr(theirs, name), getattr(ours, name), atol=1e-5), name
     assert torch.allclose(theirs.opacities.sigmoid(), ours.opacities.sigmoid(), atol=1e-5)
     assert angles(theirs.quats, ours.quats).max() < 0.05
+
+
+def test_playcanvas_finds_every_leaf_and_file_of_each_level(written: Path) -> None:
+    """By the engine's own class for such a manifest; what it draws needs a browser, see benchmarks/viewers.py."""
+    folder = splat_transform.COMMAND.parents[3] / "playcanvas/build/playcanvas/src/scene/gsplat-unified"
+    if shutil.which("node") is None or not folder.exists():
+        pytest.skip("node or PlayCanvas's engine is not installed: run make node")
+    script = """
+        import { readFileSync } from "fs";
+        const [engine, manifest] = process.argv.slice(1);
+        const { GSplatOctree } = await import(engine);
+        const octree = new GSplatOctree(manifest, JSON.parse(readFileSync(manifest)));
+        const counts = Array(octree.lodLevels).fill(0);
+        octree.nodes.forEach(node => node.lods.forEach((lod, level) => counts[level] += lod.count));
+        console.log(JSON.stringify({ leaves: octree.nodes.length, counts, files: octree.files }));
+    """
+    command = ["node", "--input-type=module", "-e", script, str(folder / "gsplat-octree.js"), str(written)]
+    found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    assert found["leaves"] == len(leaves(written))
+    assert found["counts"] == [2500, 700, 90]
+    assert all(Path(file["url"]).exists() for file in found["files"])
+    assert sorted({file["lodLevel"] for file in found["files"]}) == [0, 1, 2]
 
 
 def test_leaves_share_out_the_rows_of_every_file(written: Path) -> None:
