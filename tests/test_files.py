@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from leansplat.errors import InputError
-from leansplat.files import clear_abandoned, replacing, write_json
+from leansplat.files import clear_abandoned, replacing, replacing_folder, write_json
 
 
 def names(folder):
@@ -167,11 +167,63 @@ def test_only_what_a_killed_writer_left_is_cleared(tmp_path):
     for path in (abandoned, *others):
         path.write_bytes(b"half")
     (tmp_path / ".leansplat-fedcba9876543210.tmp").mkdir()
+    (tmp_path / ".leansplat-fedcba9876543210.tmp" / "half").write_bytes(b"half")
     with replacing(tmp_path / "a") as handle:
         handle.write(b"whole")
         clear_abandoned(tmp_path)
         assert not abandoned.exists()
         assert all(path.exists() for path in others)
     assert (tmp_path / "a").read_bytes() == b"whole"
-    assert len(names(tmp_path)) == 5
+    assert len(names(tmp_path)) == 4
     clear_abandoned(tmp_path / "nowhere")
+
+
+def test_a_folder_appears_whole_when_the_block_ends(tmp_path):
+    with replacing_folder(tmp_path / "web", owned_by="index") as folder:
+        (folder / "index").write_bytes(b"new")
+        assert not (tmp_path / "web").exists()
+        clear_abandoned(tmp_path)  # it is being written, so it stays
+        assert (folder / "index").exists()
+    assert (tmp_path / "web" / "index").read_bytes() == b"new"
+    assert names(tmp_path) == ["web"]
+
+
+def test_a_folder_is_replaced_only_by_its_own_kind_and_only_when_asked(tmp_path):
+    target = tmp_path / "web"
+    target.mkdir()  # an empty one is as good as none
+    with replacing_folder(target, owned_by="index") as folder:
+        (folder / "index").write_bytes(b"old")
+        (folder / "more").write_bytes(b"old")
+    with pytest.raises(InputError, match="already exists"), replacing_folder(target, owned_by="index"):
+        pytest.fail("the block must not run")
+    with (
+        pytest.raises(InputError, match="something else"),
+        replacing_folder(target, owned_by="contents", overwrite=True),
+    ):
+        pytest.fail("the block must not run")
+    with replacing_folder(target, owned_by="index", overwrite=True) as folder:
+        (folder / "index").write_bytes(b"new")
+    assert names(target) == ["index"]
+    assert names(tmp_path) == ["web"]
+
+
+def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
+    with replacing_folder(tmp_path / "web", owned_by="index") as folder:
+        (folder / "index").write_bytes(b"old")
+
+    def write_half():
+        with replacing_folder(tmp_path / "web", owned_by="index", overwrite=True) as folder:
+            (folder / "index").write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert (tmp_path / "web" / "index").read_bytes() == b"old"
+    assert names(tmp_path) == ["web"]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("nowhere/web", "folder around it does not exist"), ("file", "a file")])
+def test_a_folder_that_cannot_be_is_refused_in_one_sentence(tmp_path, name, expected):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match=expected), replacing_folder(tmp_path / name, owned_by="index"):
+        pytest.fail("the block must not run")

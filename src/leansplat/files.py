@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,6 +72,59 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
     _sync_folder(target.parent)
 
 
+@contextmanager
+def replacing_folder(path: str | os.PathLike[str], *, owned_by: str, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill that becomes `path` when the block ends, and leaves nothing behind when it raises.
+
+    Where there was one before, there is none for an instant, and never half a one.
+
+    Args:
+        path: the folder to write; the folder around it must exist.
+        owned_by: name of a file that a folder must hold to be replaced, so that nothing else is ever deleted.
+        overwrite: whether such a folder may be replaced; an empty one always may.
+
+    Raises:
+        InputError: something else is at `path`, or `overwrite` is false, or nothing can be written there.
+    """
+    target = Path(os.path.realpath(path))
+    _check_folder(path, target, owned_by, overwrite)
+    temporary = target.parent / f".leansplat-{os.urandom(8).hex()}.tmp"
+    locked = None
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder you may write to.") from error
+    try:
+        if os.name != "nt":  # where no folder can be opened
+            locked = os.open(temporary, os.O_RDONLY)
+            with suppress(OSError):
+                try_lock(locked)  # see `clear_abandoned`
+        yield temporary
+        _check_folder(path, target, owned_by, overwrite)  # something may have appeared there while the block ran
+        if target.exists():
+            before = target.parent / f".leansplat-{os.urandom(8).hex()}.tmp"
+            os.replace(target, before)
+            try:
+                os.replace(temporary, target)
+            except OSError:
+                os.replace(before, target)
+                raise
+            shutil.rmtree(before, ignore_errors=True)
+        else:
+            os.replace(temporary, target)
+    except OSError as error:
+        if error.errno in _DISK_FULL | _DISK_LOST:
+            raise InputError(
+                f"{path} cannot be written ({error.strerror}); check its disk and the space left."
+            ) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if locked is not None:
+            os.close(locked)
+    _sync_folder(target.parent)
+
+
 def write_json(path: str | os.PathLike[str], value: Any, *, overwrite: bool = False) -> None:
     """Write `value` as indented JSON in UTF-8, with a final newline.
 
@@ -86,18 +140,27 @@ def write_json(path: str | os.PathLike[str], value: Any, *, overwrite: bool = Fa
 
 
 def clear_abandoned(folder: str | os.PathLike[str]) -> None:
-    """Delete what writers that were killed left in `folder`: temporary files of `replacing` that nobody has open.
+    """Delete what writers that were killed left in `folder`: what `replacing` and `replacing_folder` write to for now.
 
-    Whoever writes such a file has it locked, on this machine or another one.
+    Whoever writes such a file or folder has it locked, on this machine or another one.
     """
     with suppress(OSError):  # no folder, or no right to: then there is nothing to tidy
         for path in Path(folder).iterdir():
-            if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            if _TEMPORARY.fullmatch(path.name) and not path.is_symlink() and (path.is_file() or path.is_dir()):
                 with suppress(OSError):
                     _delete_unless_locked(path)
 
 
 def _delete_unless_locked(path: Path) -> None:
+    if path.is_dir():
+        if os.name != "nt":  # where no folder can be locked, so that there is no telling
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                if try_lock(descriptor):
+                    shutil.rmtree(path)
+            finally:
+                os.close(descriptor)
+        return
     if os.name == "nt":
         path.unlink()  # fails while it is open
         return
@@ -114,6 +177,21 @@ def _check_target(path: str | os.PathLike[str], target: Path, overwrite: bool) -
     if target.exists() and not target.is_file():
         raise InputError(f"{path} is not a regular file; choose another name.")
     if target.exists() and not overwrite:
+        raise InputError(f"{path} already exists; pass --overwrite (overwrite=True) or choose another name.")
+
+
+def _check_folder(path: str | os.PathLike[str], target: Path, owned_by: str, overwrite: bool) -> None:
+    if not target.parent.is_dir():
+        raise InputError(f"{path} cannot be written because the folder around it does not exist; create it first.")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InputError(f"{path} is a file; name a folder to write.")
+    if not any(target.iterdir()):
+        return
+    if not (target / owned_by).is_file():
+        raise InputError(f"{path} is a folder of something else, without a {owned_by}; choose another name.")
+    if not overwrite:
         raise InputError(f"{path} already exists; pass --overwrite (overwrite=True) or choose another name.")
 
 

@@ -91,8 +91,8 @@ def test_the_command_line_converts_a_level(scenes: Path, tmp_path: Path, capsys,
         assert json.loads(capsys.readouterr().out)["gaussians"] == count
 
 
-def test_levels_of_detail_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(SceneFileError, match="only reads"):
+def test_one_scene_alone_is_not_written_as_levels(tmp_path: Path) -> None:
+    with pytest.raises(SceneFileError, match="made of several scenes by `leansplat shrink --ladder`"):
         formats.write(FINE, tmp_path / "lod-meta.json")
     assert list(tmp_path.iterdir()) == []
 

@@ -21,6 +21,7 @@ from leansplat.captures.capture import Capture
 from leansplat.engines.sensitivity import Sensitivity
 from leansplat.errors import InputError
 from leansplat.formats import sog, spz
+from leansplat.formats.options import USUAL_SH_BITS
 from leansplat.gaussians import Gaussians
 from leansplat.scoring import view_scores
 
@@ -131,7 +132,7 @@ def coarsest_steps(
     if not shN.size:
         return np.ones((len(weights), 1, 1), np.float32)
     if most is None:
-        most = max(lost(spz.widths_of_bits(spz.USUAL_SH_BITS, shN.shape[1])), 0) + affordable_loss(steps)
+        most = max(lost(spz.widths_of_bits(USUAL_SH_BITS, shN.shape[1])), 0) + affordable_loss(steps)
     at = _first(len(octaves), lambda at: lost(steps_of(weights, octaves[at])) <= most)
     return steps_of(weights, octaves[at]) if at < len(octaves) else np.ones((len(weights), 1, 1), np.float32)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ from leansplat.formats.known import (
     SPZ,
     STREAMED_SOG,
 )
+from leansplat.formats.options import LevelOptions as LevelOptions
 from leansplat.formats.options import SogOptions as SogOptions
 from leansplat.formats.options import SpzOptions as SpzOptions
 from leansplat.origin import described, settled, warn_of_steps
@@ -179,6 +181,37 @@ def write(
 
     fidelity.report(gaussians, written, path)
     return len(written.order)
+
+
+def write_levels(
+    scenes: Sequence[AnyScene],
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    options: LevelOptions | None = None,
+) -> Path:
+    """Write levels of detail as a folder with a lod-meta.json, which viewers stream; it appears whole or not at all.
+
+    Each Gaussian is in the leaf of space that its centre is in, whatever its place in a finer level is. Warnings of the
+    `leansplat` logger say what `write` would say of each SOG scene in it.
+
+    Args:
+        scenes: the same scene at one size or more, the finest first, each of fewer Gaussians than the one before.
+        folder: a name that is free, or with `overwrite` that of such a folder.
+        options: how space is cut up, and of SOG; the usual ones by default.
+
+    Returns:
+        The lod-meta.json, whose levels `read(path, level=...)` reads.
+
+    Raises:
+        InputError: there is no level, or one that is not smaller than the one before; or the folder is something else.
+        SceneFileError: a parameter is NaN or infinite.
+    """
+    from leansplat.formats import levels
+
+    path = levels.write(scenes, Path(folder), overwrite=overwrite, options=options or LevelOptions())
+    say_losses(scenes[0], path)
+    return path
 
 
 def say_losses(gaussians: AnyScene, path: Path) -> None:

@@ -79,7 +79,13 @@ INRIA_CHECKPOINT = Format(
     write=_refuse_checkpoint,
 )
 
-STREAMED_SOG = Format(name="SOG in levels", suffixes=("lod-meta.json",), **_of("streamed_sog", "files"))
+STREAMED_SOG = Format(
+    name="SOG in levels",
+    suffixes=("lod-meta.json",),
+    loses=losses,
+    notes_origin=True,
+    **_of("streamed_sog", "files"),
+)
 
 SOG = Format(
     name="SOG",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from leansplat.errors import InputError
@@ -57,3 +57,32 @@ class SpzOptions:
         if not all(1 <= bits <= 8 for bits in self.sh_bits):
             first, others = self.sh_bits
             raise InputError(f"an .spz has 1 to 8 bits for spherical harmonics, not {first} and {others}")
+
+
+@dataclass(frozen=True)
+class LevelOptions:
+    """How levels of detail are cut up and written.
+
+    Raises:
+        InputError: a value is outside the range its description gives.
+    """
+
+    chunk_gaussians: int = 512 * 1024
+    """Most Gaussians of a leaf, and about how many of a level lie together in a folder; 1 and up."""
+
+    chunk_extent: float | None = None
+    """How long a leaf may be at its longest, in world units above 0; by default a quarter of the radius within which
+    nine tenths of the scene's opacity lie."""
+
+    chunk_min_gaussians: int = 8 * 1024
+    """With so few Gaussians a leaf may be as long as it is; 1 and up."""
+
+    sog: SogOptions = field(default_factory=SogOptions)
+    """Of each folder."""
+
+    def __post_init__(self) -> None:
+        for name in ("chunk_gaussians", "chunk_min_gaussians"):
+            if getattr(self, name) < 1:
+                raise InputError(f"setting {name} is {getattr(self, name)}; give 1 or more")
+        if self.chunk_extent is not None and not self.chunk_extent > 0:
+            raise InputError(f"setting chunk_extent is {self.chunk_extent}; give a length above 0")

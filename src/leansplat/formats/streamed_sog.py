@@ -1,4 +1,4 @@
-"""SOG in levels of detail (`lod-meta.json`), from which PlayCanvas's viewers stream what they need: read only.
+"""SOG in levels of detail (`lod-meta.json`), from which PlayCanvas's viewers stream what they need.
 
 The scene lies in many SOG scenes beside the file, each of one level; 0 is the finest. A tree divides space, and its
 leaves say which rows of which of them fill their part at each level. One level of all leaves is a whole scene, and the
@@ -62,8 +62,11 @@ def read(path: Path, *, drop_nonfinite: bool = False, level: int = 0) -> Gaussia
 
 
 def write(gaussians: GaussianArrays, path: Path, *, overwrite: bool = False) -> NoReturn:
-    """Refuse: levels of detail are not made here."""
-    raise SceneFileError(f"{path} would be SOG in levels of detail, which leansplat only reads; write a .sog instead.")
+    """Refuse: levels are several scenes, see `levels`."""
+    raise SceneFileError(
+        f"{path} would be SOG in levels of detail, which is made of several scenes by `leansplat shrink --ladder` "
+        "(leansplat.formats.write_levels); write a .sog instead."
+    )
 
 
 def recognises(head: bytes) -> bool:

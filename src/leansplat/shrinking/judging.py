@@ -77,7 +77,9 @@ class Loss:
 
     def described(self) -> str:
         """In a few words, such as "36.2 dB from the scene as given (worst view 33.1 dB), SSIM 0.981"."""
-        words = f"{self.own.psnr:.1f} dB from the scene as given (worst view {self.worst:.1f} dB), SSIM {self.own.ssim:.3f}"
+        words = (
+            f"{self.own.psnr:.1f} dB from the scene as given (worst view {self.worst:.1f} dB), SSIM {self.own.ssim:.3f}"
+        )
         if self.photos is not None:
             return f"{words}; on photos {self.photos.psnr:.2f} dB, {self.drop:+.2f} dB lost"
         return words
