@@ -19,7 +19,7 @@ from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
-from leansplat.pruning import TrimmingConfig, trim, trim_state, trimmer
+from leansplat.pruning import TrimmingConfig, trim, trimmer
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence
 from leansplat.pruning.schedule import EASED, PAPERS
@@ -175,25 +175,32 @@ def test_spacing_removes_more_in_the_first_rounds_and_ends_at_the_same_count(tra
     assert kept[0.5][-1] == kept[1.0][-1] == round(0.2 * start)
 
 
-def test_a_state_can_be_trimmed_on_and_says_which_gaussians_are_left(trained: Path) -> None:
-    """Two trimmings of one state, none of whose protected Gaussians goes; rates are those of the recipe afterwards."""
-    start = start_from(trained, CAPTURE.extent, 0)
-    state = start.state()
-    before, first = state.gaussians(), state.step
-    scores = CRITERIA["gaussianpop"](Evidence(state.model, CAPTURE.train, CAPTURE.background))[0]
-    protected = torch.zeros(len(before), dtype=torch.bool)
-    protected[scores.argsort()[:10]] = True  # what would go first
-    config = TrimmingConfig(keep=0.6, rounds=2, every=1, finetune=0, position_rate=1e-3)
-    rows = trim_state(state, start.training, CAPTURE, config, protected=protected)
-    assert len(rows) == state.count == round(0.6 * len(before))
-    assert int(protected[rows].sum()) == 10
-    assert state.step == first + 2
-    again = trim_state(state, start.training, CAPTURE, config, protected=protected[rows])
-    assert state.count == len(again) == round(0.6 * len(rows))
-    moved = (state.gaussians().means - before[rows[again]].means).norm(dim=1)
-    assert float(moved.max()) < 1e-3 * CAPTURE.extent
-    rates = cast(CpuModel, state.model).learning_rates
-    assert float(rates[OPACITIES][0]) == pytest.approx(start.training.opacity_rate)
+def test_protected_gaussians_stay_and_frozen_ones_stay_as_they_are(trained: Path, tmp_path: Path) -> None:
+    """Of a scene in any order, over two trimmings, of which the second goes on from the first."""
+    scene = formats.read(trained)
+    scene = scene[torch.randperm(len(scene), generator=torch.Generator().manual_seed(1))]
+    model = start_from(scene, CAPTURE.extent, 0).state().model
+    scores = CRITERIA["gaussianpop"](Evidence(model, CAPTURE.train, CAPTURE.background))[0]
+    worst = start_from(scene, CAPTURE.extent, 0).rows[scores.argsort()[:20]]  # what would go first
+    protected, frozen = (torch.zeros(len(scene), dtype=torch.bool) for _ in range(2))
+    protected[worst], frozen[worst[:10]] = True, True
+    config = TrimmingConfig(keep=0.6, rounds=2, every=2, finetune=2)
+    first = trim(scene, CAPTURE, config, tmp_path / "first", protected=protected, frozen=frozen)
+    rows = first.rows
+    assert rows is not None
+    assert len(rows) == len(first.gaussians) == round(0.6 * len(scene))
+    second = trim(tmp_path / "first", CAPTURE, config, protected=protected[rows], frozen=frozen[rows])
+    assert second.rows is not None
+    rows = rows[second.rows]
+    assert int(protected[rows].sum()) == 20
+    assert_same(second.gaussians[frozen[rows]], scene[rows[frozen[rows]]])
+    assert not torch.equal(second.gaussians.sh0[~frozen[rows]], scene[rows[~frozen[rows]]].sh0)
+
+
+def test_fewer_than_are_protected_cannot_be_left(trained: Path) -> None:
+    protected = torch.ones(len(formats.read(trained)), dtype=torch.bool)
+    with pytest.raises(InputError, match="protected"):
+        trim(trained, CAPTURE, TrimmingConfig(keep=0.5, **SHORT), protected=protected)
 
 
 def test_a_trimming_that_was_killed_and_resumed_ends_with_the_same_bits(trained: Path, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from leansplat.pruning.criteria import CRITERIA, criterion
     from leansplat.pruning.evidence import Evidence
     from leansplat.pruning.rounds import prune_to
-    from leansplat.pruning.trimmer import TrimmingResult, trim, trim_state
+    from leansplat.pruning.trimmer import TrimmingResult, trim
 
-__all__ = ["CRITERIA", "Evidence", "TrimmingConfig", "TrimmingResult", "criterion", "prune_to", "trim", "trim_state"]
+__all__ = ["CRITERIA", "Evidence", "TrimmingConfig", "TrimmingResult", "criterion", "prune_to", "trim"]
 
 _WHERE = {
     "CRITERIA": "criteria",
@@ -25,7 +25,6 @@ _WHERE = {
     "criterion": "criteria",
     "prune_to": "rounds",
     "trim": "trimmer",
-    "trim_state": "trimmer",
 }
 
 

@@ -11,15 +11,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from leansplat.captures.capture import Capture
 from leansplat.errors import InputError
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.progress import Progress
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.rounds import check_protected, prune
@@ -31,7 +30,9 @@ from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.schedule import rates
 from leansplat.training.session import Part, open_session
+from leansplat.training.start import Start
 from leansplat.training.state import TrainingState, training_step
+from leansplat.training.strategies import Lineage
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class TrimmingResult:
         gaussians: the scene.
         seconds: time spent, over all sittings, without loading and evaluating.
         run: its run folder, None where nothing was written.
+        rows: (M,) int64, which of the Gaussians that were given these are; those of a run are given as in its last
+            checkpoint. None where an earlier version began the work.
     """
 
     gaussians: Gaussians
     seconds: float
     run: Run | None
+    rows: Tensor | None
 
 
 @alone_at_work
@@ -57,6 +61,8 @@ def trim(
     run: str | os.PathLike[str] | None = None,
     *,
     engine: str | None = None,
+    protected: Tensor | None = None,
+    frozen: Tensor | None = None,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -72,13 +78,16 @@ def trim(
         run: folder to make a run in, which keeps log, checkpoints and the scene. Without it nothing is written.
         engine: what trains, a name in `leansplat.engines.ENGINES`: by default "cpu", or what the run began
             with. It need not be the one that the scene was trained with.
+        protected: (N,) bool, Gaussians of the scene given that stay whatever they are worth.
+        frozen: (N,) bool, those that stay as they are.
         settings: further ones to record in the run's config.json, as JSON: where the capture is, its downscale.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
         progress: see `leansplat.progress.Progress`.
 
     Raises:
-        InputError: the scene cannot be used, or no `config` says how far to go.
+        InputError: the scene cannot be used, or no `config` says how far to go, or more Gaussians are protected than
+            are to be left.
         CaptureError: the capture has no training views.
         RunError: the run folder is in use, or does not fit what is to be resumed.
 
@@ -96,54 +105,57 @@ def trim(
         resume=resume,
         overwrite=overwrite,
     )
-    config, checkpoint = session.settings(TrimmingConfig), session.resumed()
+    config, checkpoint, start = session.settings(TrimmingConfig), session.resumed(), session.start
+    untouched = _Untouched.of(start, protected, frozen)
     if checkpoint is not None:
         state, training, notes = checkpoint.state, checkpoint.config, checkpoint.notes
-        trimming = _Trimming(session.capture, config, state, training, notes, session.run)
+        trimming = _Trimming(session.capture, config, state, training, notes, session.run, untouched)
     else:
-        start = session.start
-        trimming = _Trimming.begin(session.capture, config, start.state(), start.training, session.run)
+        training = start.training.adjusted(Lineage)
+        trimming = _Trimming.begin(session.capture, config, start.state(), training, session.run, untouched)
     trimming.finish(progress)
     gaussians, state = trimming.state.gaussians(), trimming.state
     session.finish(gaussians, state.step, state.seconds)
-    return TrimmingResult(gaussians, state.seconds, session.run)
-
-
-def trim_state(
-    state: TrainingState,
-    training: TrainingConfig,
-    capture: Capture,
-    config: TrimmingConfig,
-    *,
-    protected: Tensor | None = None,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Trim a training where it stands, in place, and write nothing: `trim` for work that goes on with the state.
-
-    The state keeps its optimiser; its learning rates are afterwards those of the recipe again.
-
-    Args:
-        state: N Gaussians, trained to the end of their schedule.
-        training: the recipe to fine-tune with.
-        config: how far and how; its `seed` plays no part, since the state has its own generator.
-        protected: (N,) bool, Gaussians that stay whatever they are worth.
-        progress: see `leansplat.progress.Progress`.
-
-    Returns:
-        (M,) int64, the rows that are left, as they were numbered before, in rising order.
-
-    Raises:
-        InputError: more Gaussians are protected than are to be left.
-    """
-    trimming = _Trimming.begin(capture, config, state, training, protected=protected)
-    trimming.finish(progress)
-    for name, rate in rates(training).items():
-        state.model.set_rate(name, rate)
-    return trimming.rows
+    rows = start.rows[trimming.rows] if Lineage.name in state.memory else None
+    return TrimmingResult(gaussians, state.seconds, session.run, rows)
 
 
 def _no_config() -> TrimmingConfig:
     raise InputError("trimming needs a config that says how far to go, such as TrimmingConfig(keep=0.25)")
+
+
+@dataclass(frozen=True)
+class _Untouched:
+    """Gaussians that pruning or training keep their hands off.
+
+    Args:
+        given: the scene of N Gaussians that the work began with.
+        protected, frozen: (N,) bool, or None where there are none: those that stay, and those that stay as they are.
+    """
+
+    given: Gaussians
+    protected: Tensor | None
+    frozen: Tensor | None
+
+    @classmethod
+    def of(cls, start: Start, protected: Tensor | None, frozen: Tensor | None) -> _Untouched | None:
+        """What (N,) bool of the scene given say of a start; None where they say nothing."""
+        if protected is None and frozen is None:
+            return None
+        masks = (None if mask is None else mask[start.rows] for mask in (protected, frozen))
+        return cls(start.gaussians, *masks)
+
+    def protects(self, rows: Tensor) -> Tensor | None:
+        """(M,) bool: which of the Gaussians that were `rows` (M,) stay."""
+        return None if self.protected is None else self.protected[rows]
+
+    def restore(self, state: TrainingState, rows: Tensor) -> None:
+        """Give those that stay as they are their values back."""
+        if self.frozen is None:
+            return
+        places = self.frozen[rows].nonzero()[:, 0]
+        for name in TENSOR_NAMES if len(places) else ():
+            state.model.write(name, places, getattr(self.given, name)[rows[places]])
 
 
 @dataclass
@@ -154,8 +166,6 @@ class _Trimming:
         state, training: the scene and the recipe it is fine-tuned with.
         notes: what a checkpoint has to remember besides: the step and the number of Gaussians at the start.
         run: gets log and checkpoints; None for neither.
-        rows: which of the Gaussians at the start, or since the work was resumed, are left.
-        protected: (N,) bool, those of the Gaussians as they are now that stay; None for none.
     """
 
     capture: Capture
@@ -164,11 +174,7 @@ class _Trimming:
     training: TrainingConfig
     notes: Mapping[str, Any]
     run: Run | None = None
-    rows: Tensor = field(init=False)
-    protected: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        self.rows = torch.arange(self.state.count)
+    untouched: _Untouched | None = None
 
     @classmethod
     def begin(
@@ -177,14 +183,14 @@ class _Trimming:
         config: TrimmingConfig,
         state: TrainingState,
         training: TrainingConfig,
-        run: Run | None = None,
-        *,
-        protected: Tensor | None = None,
+        run: Run | None,
+        untouched: _Untouched | None,
     ) -> _Trimming:
         """At the start: the first round has been done."""
         began = time.perf_counter()
         notes = {"first_step": state.step, "first_count": state.count}
-        trimming = cls(capture, config, state, training, notes, run, protected=protected)
+        state.memory[Lineage.name] = Lineage().memory(state.count)  # that of an earlier trimming ends here
+        trimming = cls(capture, config, state, training, notes, run, untouched)
         has_gradients = bool((state.statistics.views_seen > 0).any())
         kept = "kept" if state.model.facts.steps > 0 else "fresh"
         trimming._log("started", gaussians=state.count, optimizer=kept)
@@ -197,6 +203,11 @@ class _Trimming:
         trimming._prune(1)
         state.seconds = time.perf_counter() - began
         return trimming
+
+    @property
+    def rows(self) -> Tensor:
+        """(M,) which of the Gaussians at the start are left."""
+        return self.state.memory[Lineage.name]["row"].cpu()
 
     def finish(self, progress: Progress | None) -> None:
         """All steps that are left."""
@@ -220,6 +231,8 @@ class _Trimming:
         view = capture.train[state.next_view(len(capture.train))]
         factor = config.schedule.position_factor(share)
         loss = training_step(state, view, self.training, capture.background, position_factor=factor)
+        if self.untouched is not None:
+            self.untouched.restore(state, self.rows)
         done = state.step - self.notes["first_step"]
         if done % config.every == 0 and done // config.every < config.rounds:
             self._prune(done // config.every + 1)
@@ -231,11 +244,12 @@ class _Trimming:
             return
         state, config, first = self.state, self.config, self.notes["first_count"]
         before, quality_before, quantile = state.count, self._quality(), config.quantile
+        protected = None if self.untouched is None else self.untouched.protects(self.rows)
         if quantile is not None:
             asked: dict[str, float] = {"gamma": quantile}
         else:
             target = config.count if config.count is not None else max(1, round((config.keep or 1.0) * first))
-            check_protected(self.protected, target)
+            check_protected(protected, target)
             spacing = config.schedule.spacing
             count = count_after_round(first, min(first, target), number, config.rounds, spacing)
             asked = {"count": count}
@@ -245,13 +259,10 @@ class _Trimming:
             lambda levels: keep_by_count(levels, count) if quantile is None else keep_by_quantile(levels, quantile),
             config.criterion,
             config.unseen,
-            protected=self.protected,
+            protected=protected,
             statistics=state.statistics if config.gradient_source == "stale" else None,
             ssim_weight=self.training.ssim_weight,
         )
-        self.rows = self.rows[pruned.kept]
-        if self.protected is not None:
-            self.protected = self.protected[pruned.kept]
         self._log(
             "round",
             round=number,
