@@ -409,12 +409,12 @@ class _Search:
         engine: str,
         progress: Progress | None,
         *,
-        sample: int = SAMPLE,
+        sample: int | None = None,
         seed: int = 0,
     ) -> None:
         self._subject = Subject(gaussians, capture, FineTuningConfig(steps=steps, seed=seed), progress, engine)
         self._ranks = _ranks(worth)
-        self._size, self._sample, self._engine = size, sample, engines.named(engine)
+        self._size, self._sample, self._engine = size, sample or SAMPLE, engines.named(engine)
         count = min(_VIEWS, len(capture.train))
         self._views = [capture.train[number * len(capture.train) // count] for number in range(count)]
 
