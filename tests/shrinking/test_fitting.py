@@ -137,9 +137,7 @@ def test_harmonics_get_bytes_where_they_show() -> None:
 def test_what_fine_tuning_wins_back_is_not_paid_for() -> None:
     """Where nothing is left of one kind of loss, all bytes go against the other."""
     kinds = {"pruning": Shares(pruning=0, coarseness=1), "coarseness": Shares(pruning=1, coarseness=0)}
-    found = {
-        name: choose(SCENE, WORTH, CAPTURE, SogCodec(), 25_000, shares=shares) for name, shares in kinds.items()
-    }
+    found = {name: choose(SCENE, WORTH, CAPTURE, SogCodec(), 25_000, shares=shares) for name, shares in kinds.items()}
     assert found["pruning"].count < found["coarseness"].count
     assert found["pruning"].codec.palette_size > found["coarseness"].codec.palette_size
 

@@ -42,8 +42,8 @@ _PALETTE_RATE = 4
 """Learning rate of a palette's entries in that of harmonics: an entry hears many Gaussians, so it errs less."""
 
 _ROTATION_STEP = 4
-"""Of a SOG file's rotations that are trained, in steps of its bytes: coarser ones compress better, and training makes up
-for them."""
+"""Of a SOG file's rotations, in steps of its bytes: coarser ones compress better, and training makes up for them. They
+are as fine as can be where there is none."""
 
 _SHARE_OF_REFITS = 0.8
 """Of fine-tuning, after which codebooks rest, so that what is written was trained with."""
