@@ -55,8 +55,8 @@ class CompressionResult:
         plain_bytes: its size.
         seconds: time spent fine-tuning, over all sittings.
         codec: the kind of file, with its options.
-        written: what the file is: fine-tuned; or, where that lost on the training views, encoded only, as `plain` or
-            with the usual options of this kind of file.
+        written: what the file is: fine-tuned; or, without steps or where they lost on the training views, encoded only,
+            as `plain` or as `codec` does without a capture.
     """
 
     gaussians: Gaussians
@@ -67,7 +67,7 @@ class CompressionResult:
     plain_bytes: int
     seconds: float
     codec: Codec
-    written: Written = "fine-tuned"
+    written: Written
 
 
 @alone_at_work
@@ -166,15 +166,13 @@ def compress(
             progress=progress,
             begun=write_plain,
         )
-        files: dict[Written, _File] = {"plain": _File.of(plain, original)}
+        encoding, usual = codec.quantiser(0), Path(temporary) / f"usual{codec.suffix}"
+        encoding.write(encoding.begin(kept_degrees(original.finite_equivalent(), config)), usual)
+        files: dict[Written, _File] = {"plain": _File.of(plain, original), "usual": _File.of(usual, original)}
         if config.fine_tuning.steps:
-            for name in ("fine-tuned", "usual"):
-                (Path(temporary) / name).mkdir()
-            trained, usual = (Path(temporary) / name / path.name for name in ("fine-tuned", "usual"))
+            trained = Path(temporary) / f"tuned{codec.suffix}"
             quantiser.write(tuned.latents, trained)
-            encoding = type(codec)().quantiser(0)
-            encoding.write(encoding.begin(kept_degrees(original.finite_equivalent(), config)), usual)
-            files = {"fine-tuned": _File.of(trained, original), **files, "usual": _File.of(usual, original)}
+            files = {"fine-tuned": _File.of(trained, original), **files}
         written = _best(files, loss_on_photos(original, capture, session.engine), path)
         best = files[written]
         with replacing(path, overwrite=overwrite) as handle, open(best.path, "rb") as content:
@@ -210,17 +208,16 @@ class _File:
 
 
 def _best(files: Mapping[Written, _File], loss: Loss, path: Path) -> Written:
-    """Which of the files loses least on the training views, of those that are no larger than the fine-tuned one."""
-    if "fine-tuned" not in files:
-        return "plain"
-    most = max(files["fine-tuned"].bytes, files["plain"].bytes)
+    """Which of the files loses least on the training views, of those that are no larger than the first or "plain"."""
+    first = next(iter(files))
+    most = max(files[first].bytes, files["plain"].bytes)
     lost = {name: loss(file.gaussians) for name, file in files.items() if file.bytes <= most}
-    best = min(lost, key=lambda name: lost[name])  # of equals the first, which is the fine-tuned one
-    if best != "fine-tuned":
+    best = min(lost, key=lambda name: lost[name])  # of equals the first
+    if first == "fine-tuned" and best != first:
         _log.warning(
             "%s: fine-tuning lost %.2f dB of PSNR on the training views, merely encoding %.2f dB, so the file is only "
             "encoded; give more steps, or none",
-            *(path, lost["fine-tuned"], lost[best]),
+            *(path, lost[first], lost[best]),
         )
     return best
 
@@ -292,4 +289,4 @@ def _encode(
     with _refused_by_name(path):
         codec.write(rounded, path, overwrite=overwrite)
     read, size = _read(path, original), formats.scene_bytes(path)
-    return CompressionResult(read, path, size, original, read, size, 0.0, codec)
+    return CompressionResult(read, path, size, original, read, size, 0.0, codec, "plain")

@@ -43,7 +43,8 @@ _PALETTE_RATE = 4
 """Learning rate of a palette's entries in that of harmonics: an entry hears many Gaussians, so it errs less."""
 
 _ROTATION_STEP = 4
-"""Of a SOG file's rotations, in steps of its bytes: coarser ones compress better, and training makes up for them."""
+"""Of a SOG file's rotations, in steps of its bytes: coarser ones compress better, and training makes up for them. They
+are as fine as can be where there is none."""
 
 _SHARE_OF_REFITS = 0.8
 """Of fine-tuning, after which codebooks rest, so that what is written was trained with."""
@@ -228,6 +229,7 @@ class SogQuantiser(RowQuantiser):
     ) -> None:
         super().__init__(sog)
         self._last_refit = int(_SHARE_OF_REFITS * steps)
+        self._rotation_step = _ROTATION_STEP if steps else 1
         self._weights, self._palette_size, self._seed = weights, palette_size, seed
         self._codebooks = _NO_CODEBOOKS
         self._labels = np.zeros(0, np.uint16)
@@ -291,5 +293,5 @@ class SogQuantiser(RowQuantiser):
             replace(self._codebooks, palette=palette),
             labels=self._labels,
             order=np.arange(count),
-            rotation_step=_ROTATION_STEP,
+            rotation_step=self._rotation_step,
         )

@@ -74,7 +74,7 @@ def check_loss(name: str, most: float | None) -> None:
 
 def affordable_loss(steps: int) -> float:
     """What coarser harmonics may cost before so many steps of fine-tuning win it back, in dB: as measured, 1.5 for
-    5,000, and hardly anything for a few hundred (benchmarks/coarse_harmonics.py)."""
+    5,000, and hardly anything for a few hundred (benchmarks/short_tuning.py)."""
     return _AFFORDABLE * min(1.0, steps / _STEPS_FOR_IT)
 
 

@@ -13,7 +13,6 @@ What training moves afterwards changes a file by a percent or two, so it begins 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -71,9 +70,8 @@ class Shares:
 
     @classmethod
     def after(cls, steps: int) -> Shares:
-        """After so many steps: as measured by benchmarks/rate_choice.py."""
-        done = math.log1p(steps / 20)
-        return cls(1 / (1 + done) ** 2, 1 / (1 + 0.5 * done))
+        """After so many steps: curves through what benchmarks/rate_choice.py measured."""
+        return cls((1 + steps / 12) ** -0.68, (1 + steps / 30) ** -0.4)
 
 
 @dataclass(frozen=True)
@@ -409,12 +407,12 @@ class _Search:
         engine: str,
         progress: Progress | None,
         *,
-        sample: int = SAMPLE,
+        sample: int | None = None,
         seed: int = 0,
     ) -> None:
         self._subject = Subject(gaussians, capture, FineTuningConfig(steps=steps, seed=seed), progress, engine)
         self._ranks = _ranks(worth)
-        self._size, self._sample, self._engine = size, sample, engines.named(engine)
+        self._size, self._sample, self._engine = size, sample or SAMPLE, engines.named(engine)
         count = min(_VIEWS, len(capture.train))
         self._views = [capture.train[number * len(capture.train) // count] for number in range(count)]
 
