@@ -23,7 +23,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,13 @@ RULES: dict[str, dict[str, Any]] = {
     "gaussianpop": POP,
     **{f"gaussianpop, {name}": {**POP, name: value} for name, value in EASED._asdict().items()},
     **{f"default without {name}": {name: value} for name, value in PAPERS._asdict().items()},
+    "default, rate 8": {"rate": 8.0},
+    "default, 20 rounds": {"rounds": 20, "every": 25},
 }
-"""Settings of each row. The parts of the pace are tried at one count only."""
+"""Settings of each row."""
 WHOLE = ("default", "paper", "gaussianpop")
-"""Rows of every count."""
+"""Rows of every capture and count; the others are tried where `TRIED`."""
+TRIED = (("fox", "tumbler"), 0.1)
 
 
 def capture_of(name: str, captures: Path) -> Capture:
@@ -85,14 +89,22 @@ def base_of(name: str, capture: Capture, bases: Path) -> Path | None:
     return folder if (folder / "scene.ply").exists() else None
 
 
-def jobs() -> Iterator[tuple[str, str, TrimmingConfig | None]]:
-    """Rule, percentage kept, and settings of each row, the most telling ones first; None for the base as it is."""
-    yield "base", "100", None
+def jobs() -> Iterator[tuple[str, str, str, TrimmingConfig | None]]:
+    """Capture, rule, percentage kept and settings of each row, the most telling first; None for the base itself."""
+
+    def trimmings(rules: Iterable[str], names: Iterable[str], keep: float) -> Iterator[tuple[str, str, str, Any]]:
+        for rule, name in product(rules, names):
+            yield name, rule, f"{100 * keep:g}", TrimmingConfig(keep=keep, **{**LENGTHS, **RULES[rule]})
+
     for keep in KEPT:
-        for rule in RULES if keep == KEPT[0] else WHOLE:
-            yield rule, f"{100 * keep:g}", TrimmingConfig(keep=keep, **RULES[rule], **LENGTHS)
-    yield "control", "100", TrimmingConfig(control=True, criterion="gradient", **LENGTHS)
-    yield "control at the default pace", "100", TrimmingConfig(control=True, **LENGTHS)
+        yield from trimmings(("default", "paper"), CAPTURES, keep)
+    controls = {"control": {"criterion": "gradient"}, "control at the default pace": {}}
+    for rule, settings in controls.items():
+        yield from ((name, rule, "100", TrimmingConfig(control=True, **settings, **LENGTHS)) for name in CAPTURES)
+    yield from ((name, "base", "100", None) for name in CAPTURES)
+    for keep in KEPT:
+        yield from trimmings(("gaussianpop",), CAPTURES, keep)
+    yield from trimmings((rule for rule in RULES if rule not in WHOLE), *TRIED)
 
 
 def measure(base: Path, capture: Capture, config: TrimmingConfig | None, label: str) -> dict[str, Any]:
@@ -142,16 +154,14 @@ def main() -> None:
     done: dict[str, Any] = {"command": "python benchmarks/trimming_defaults.py --bases BASES", "rows": {}}
     if RESULT.exists():
         done = json.loads(RESULT.read_text(encoding="utf-8"))
-    wanted = [
-        (name, rule, percent, config)
-        for rule, percent, config in jobs()
-        for name in CAPTURES
-        if asked_for(f"{name}/{rule}/{percent}", arguments.only) and f"{name}/{rule}/{percent}" not in done["rows"]
-    ]
     loaded: dict[str, Capture] = {}
-    for name, rule, percent, config in [] if arguments.table else wanted:
+    for name, rule, percent, config in () if arguments.table else jobs():
         row = f"{name}/{rule}/{percent}"
-        capture = loaded.setdefault(name, capture_of(name, arguments.captures)) if name not in loaded else loaded[name]
+        if row in done["rows"] or not asked_for(row, arguments.only):
+            continue
+        if name not in loaded:
+            loaded[name] = capture_of(name, arguments.captures)
+        capture = loaded[name]
         base = base_of(name, capture, arguments.bases)
         if base is None:
             continue
@@ -159,7 +169,10 @@ def main() -> None:
         done["rows"][row] = found
         done["cores"] = os.cpu_count()
         write_json(RESULT, done, overwrite=True)
-        print(f"{row:<44}{found['gaussians']:>9,}{found['psnr']:>8.2f}{found['ssim']:>8.4f}{found['lpips']:>8.4f}")
+        print(
+            f"{row:<44}{found['gaussians']:>9,}{found['psnr']:>8.2f}{found['ssim']:>8.4f}{found['lpips']:>8.4f}",
+            flush=True,
+        )
     print(table(done["rows"]))
 
 

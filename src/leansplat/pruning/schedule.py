@@ -32,5 +32,5 @@ class Schedule(NamedTuple):
 PAPERS = Schedule(spacing=1.0, position_rate=1.0, rate=1.0, final_rate=1.0)
 """That of Trimming the Fat."""
 
-EASED = Schedule(spacing=0.5, position_rate=30.0, rate=2.0, final_rate=0.02)
+EASED = Schedule(spacing=0.5, position_rate=100.0, rate=3.0, final_rate=0.02)
 """What does best over the captures of benchmarks/trimming_defaults.py."""
