@@ -154,12 +154,12 @@ def test_positions_start_faster_and_all_rates_fall_by_default(trained: Path, mon
         return loss
 
     monkeypatch.setattr(trimmer, "training_step", recording)
-    config = TrimmingConfig(keep=0.5, position_rate=8.0, final_rate=0.25, rounds=2, every=2, finetune=4)
+    config = TrimmingConfig(keep=0.5, position_rate=8.0, rate=2.0, final_rate=0.25, rounds=2, every=2, finetune=4)
     trim(formats.read(trained), CAPTURE, config)
     recipe, done = TrainingConfig(), [step / 8 for step in range(8)]
     final = recipe.position_rate_final * CAPTURE.extent
     assert [each["means"] for each in seen] == pytest.approx([final * 8 ** (1 - share) for share in done], rel=1e-5)
-    falling = [0.25 + 0.75 * (0.5 + 0.5 * math.cos(math.pi * share)) for share in done]
+    falling = [0.25 + 1.75 * (0.5 + 0.5 * math.cos(math.pi * share)) for share in done]
     assert [each["opacities"] for each in seen] == pytest.approx([recipe.opacity_rate * each for each in falling])
 
 
@@ -315,7 +315,8 @@ def test_a_run_never_replaces_the_scene_it_starts_from(trained: Path, where: str
         ({"target_sparsity": 1.0}, "target_sparsity"),
         ({"keep": 0.5, "spacing": 0.0}, "spacing"),
         ({"keep": 0.5, "position_rate": -1.0}, "position_rate"),
-        ({"keep": 0.5, "final_rate": 1.5}, "final_rate"),
+        ({"keep": 0.5, "rate": 0.0}, "rate"),
+        ({"keep": 0.5, "final_rate": -0.1}, "final_rate"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(settings: dict, words: str) -> None:
@@ -340,7 +341,7 @@ def test_the_papers_rule_goes_at_the_papers_pace_and_is_what_its_own_aims_mean()
 
 def test_a_run_of_an_older_version_goes_on_at_the_pace_it_began_with() -> None:
     settings = TrimmingConfig(keep=0.25).to_json()
-    for name in ("spacing", "position_rate", "final_rate"):
+    for name in PAPERS._fields:
         del settings[name]
     assert TrimmingConfig.from_json(settings) == TrimmingConfig(keep=0.25, **PAPERS._asdict())
 

@@ -120,11 +120,19 @@ class Trim:
             help_behavior_hint=_PAPERS.format(f"{EASED.position_rate:g}"),
         ),
     ] = None
+    rate: Annotated[
+        float | None,
+        arg(
+            metavar="FACTOR",
+            help="All other learning rates at the start, in units of those of training.",
+            help_behavior_hint=_PAPERS.format(f"{EASED.rate:g}"),
+        ),
+    ] = None
     final_rate: Annotated[
         float | None,
         arg(
-            metavar="SHARE",
-            help="Share of all other learning rates that is left at the end, to which they fall.",
+            metavar="FACTOR",
+            help="All other learning rates at the end, in the same units.",
             help_behavior_hint=_PAPERS.format(f"{EASED.final_rate:g}"),
         ),
     ] = None

@@ -26,7 +26,7 @@ class TrimmingConfig(Config):
     """How a scene is trimmed. How far has no default; for the rest the defaults are what does best at equal counts.
 
     The paper is what `criterion` "gradient" does: with it, and with its comparison "opacity", the schedule too is by
-    default the paper's. Defaults that depend on other settings (`criterion` and the three of the schedule) are filled
+    default the paper's. Defaults that depend on other settings (`criterion` and the four of the schedule) are filled
     in when a config is made.
 
     Exactly one of `keep`, `count`, `gamma`, `target_sparsity` and `control` says how far to go.
@@ -95,9 +95,11 @@ class TrimmingConfig(Config):
     """Learning rate of `means` at the first step, in units of the rate at the end of training, above 0; it falls
     exponentially to that."""
 
+    rate: float | None = None
+    """Learning rates of all other attributes at the first step, in units of those of training, above 0."""
+
     final_rate: float | None = None
-    """Share of the learning rates of all other attributes that is left at the last step, 0 to 1; they fall along a
-    cosine."""
+    """The same at the last step, 0 or more; they go from one to the other along a cosine."""
 
     seed: int = 0
     """Seed of the order of the views."""
@@ -126,12 +128,12 @@ class TrimmingConfig(Config):
             if value is not None and value > MOST_STEPS:
                 raise InputError(f"setting {name} is above {MOST_STEPS:,}; give less")
         check_seed(self.seed)
-        for name in ("spacing", "position_rate"):
+        for name in ("spacing", "position_rate", "rate"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1e6:
                 raise InputError(f"setting {name} is {value}; give a number above 0 and at most a million")
-        if self.final_rate is not None and not 0 <= self.final_rate <= 1:
-            raise InputError(f"setting final_rate is {self.final_rate}; give a share from 0 to 1")
+        if self.final_rate is not None and not 0 <= self.final_rate <= 1e6:
+            raise InputError(f"setting final_rate is {self.final_rate}; give a number from 0 to a million")
         if not self.criterion:
             papers = self.quantile is not None or self.gradient_source == "stale"
             object.__setattr__(self, "criterion", "gradient" if papers else GAUSSIANPOP)
@@ -149,7 +151,7 @@ class TrimmingConfig(Config):
 
     @property
     def schedule(self) -> Schedule:
-        """`spacing`, `position_rate` and `final_rate`."""
+        """`spacing`, `position_rate`, `rate` and `final_rate`."""
         return Schedule(*(getattr(self, name) for name in Schedule._fields))
 
     @classmethod

@@ -1,8 +1,8 @@
 """`Schedule`: how trimming goes down, in Gaussians from round to round and in learning rates from step to step.
 
-The paper keeps the same share in every round and trains at the rates that training ended with. Those position rates are
-too low for what is left to move into the gaps, and constant rates leave every parameter in the noise of the last few
-views. So positions start faster, most Gaussians go in the first rounds, and all rates fall towards the end.
+The paper keeps the same share in every round and trains at the rates that training ended with. Those are too low for
+what is left to grow and move into the gaps, positions' most of all, and constant rates leave every parameter in the
+noise of the last few views. So most Gaussians go in the first rounds, and rates start higher and end lower.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ class Schedule(NamedTuple):
 
     spacing: float
     position_rate: float
+    rate: float
     final_rate: float
 
     def position_factor(self, done: float) -> float:
@@ -25,11 +26,11 @@ class Schedule(NamedTuple):
 
     def rate_factor(self, done: float) -> float:
         """What the learning rates of all other attributes are multiplied by."""
-        return cosine(done, self.final_rate)
+        return self.rate * cosine(done, self.final_rate / self.rate)
 
 
-PAPERS = Schedule(spacing=1.0, position_rate=1.0, final_rate=1.0)
+PAPERS = Schedule(spacing=1.0, position_rate=1.0, rate=1.0, final_rate=1.0)
 """That of Trimming the Fat."""
 
-EASED = Schedule(spacing=0.5, position_rate=30.0, final_rate=0.02)
+EASED = Schedule(spacing=0.5, position_rate=100.0, rate=3.0, final_rate=0.02)
 """What does best over the captures of benchmarks/trimming_defaults.py."""
