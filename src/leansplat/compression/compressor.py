@@ -114,7 +114,7 @@ def compress(
     """
     path = Path(path)
     fitting = _fitting(path, codec)
-    _check_output(scene, path, overwrite=overwrite)
+    check_output(scene, path, overwrite=overwrite)
     if capture is None:
         config = config or CompressionConfig()
         if config.drop_unseen or run is not None:
@@ -265,7 +265,7 @@ def _refused_by_name(path: Path) -> Iterator[None]:
         raise SceneFileError(f"{path} cannot hold this scene: {error}; choose another format") from error
 
 
-def _check_output(scene: Gaussians | str | os.PathLike[str], path: Path, *, overwrite: bool) -> None:
+def check_output(scene: Gaussians | str | os.PathLike[str], path: Path, *, overwrite: bool) -> None:
     """Refuse what could not be written, before any work."""
     if path.exists() and not overwrite:
         raise InputError(f"{path} already exists; pass --overwrite (overwrite=True) or choose another name.")

@@ -20,7 +20,6 @@ from leansplat import engines
 from leansplat.captures.capture import Capture, View
 from leansplat.evaluation import LpipsNet, load_lpips
 from leansplat.gaussians import Gaussians
-from leansplat.metrics.lpips import Lpips
 from leansplat.scoring import Quality, mean_score, view_scores
 from leansplat.shrinking.targets import Target
 
@@ -34,12 +33,13 @@ class Invisible:
 
     Args:
         psnr: in dB, mean over the views.
-        worst: PSNR in dB of any single view.
+        most: PSNR in dB of nine tenths of the views. A tenth may be worse: a view far from all that a scene was trained
+            with shows fragments, and of fragments nobody can say what is missing.
         ssim: mean over the views.
     """
 
     psnr: float = 36.0
-    worst: float = 32.0
+    most: float = 32.0
     ssim: float = 0.97
 
 
@@ -53,6 +53,7 @@ class Loss:
     Args:
         own: mean scores against renders of the scene as it was given.
         worst: the lowest PSNR of a view against these.
+        most: the PSNR that nine tenths of the views have at least.
         photos: mean scores against photos; None without photos.
         drop: PSNR lost, in dB; see the module.
         lpips_rise: LPIPS gained against photos, or the distance from the scene given; None where it was not measured.
@@ -60,6 +61,7 @@ class Loss:
 
     own: Quality
     worst: float
+    most: float
     photos: Quality | None
     drop: float
     lpips_rise: float | None
@@ -70,7 +72,7 @@ class Loss:
             return True
         if target.max_drop is None and target.max_lpips_rise is None:
             psnr, ssim = self.own.psnr or 0.0, self.own.ssim or 0.0
-            return psnr >= INVISIBLE.psnr and self.worst >= INVISIBLE.worst and ssim >= INVISIBLE.ssim
+            return psnr >= INVISIBLE.psnr and self.most >= INVISIBLE.most and ssim >= INVISIBLE.ssim
         drops = target.max_drop is None or self.drop <= target.max_drop
         rises = target.max_lpips_rise is None or (self.lpips_rise or 0.0) <= target.max_lpips_rise
         return drops and rises
@@ -89,6 +91,7 @@ class Loss:
         return {
             "own": _quality(self.own),
             "worst": _finite(self.worst),
+            "most": _finite(self.most),
             "photos": None if self.photos is None else _quality(self.photos),
             "drop": _finite(self.drop),
             "lpips_rise": self.lpips_rise,
@@ -102,10 +105,7 @@ class Judge:
         given: the scene as it was given.
         teacher: its own renders, of which the test views judge; all views where there are none.
         photos: the capture whose test views judge besides.
-        lpips: network to measure LPIPS with, or None to leave it out.
-
-    Raises:
-        InputError: the weights of LPIPS are not there.
+        lpips: network to measure LPIPS with, or None to leave it out; `without_lpips` says why it is not measured.
     """
 
     def __init__(
@@ -121,11 +121,7 @@ class Judge:
         self._background = teacher.background
         self._own: Sequence[View] = teacher.test or teacher.train
         self._photos: Sequence[View] = () if photos is None else photos.test
-        self._network: Lpips | None = None
-        if lpips is not None:
-            self._network, reason = load_lpips(lpips, self._own)
-            if reason is not None:
-                self._network = None
+        self._network, self.without_lpips = load_lpips(lpips, (*self._own, *self._photos))
         self._before = self._on_photos(given)
 
     def loss(self, scene: Gaussians) -> Loss:
@@ -145,7 +141,8 @@ class Judge:
             errors = [10 ** (-score.psnr / 10) for score in scores]
             drop = statistics.fmean(10 * math.log10(1 + error / _NOISE_OF_PHOTOS) for error in errors)
             rise = own.lpips
-        return Loss(own, min(score.psnr for score in scores), photos, drop, rise)
+        each = sorted(score.psnr for score in scores)
+        return Loss(own, each[0], each[len(each) // 10], photos, drop, rise)
 
     def _on_photos(self, scene: Gaussians) -> Quality | None:
         if not self._photos:
