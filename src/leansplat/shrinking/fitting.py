@@ -50,6 +50,9 @@ _HEADROOM = 1.01
 _CLOSE = 0.005
 """Of the size, by which an encoding may miss it before the count is corrected."""
 
+_BYTES_A_GAUSSIAN = 12
+"""A first guess of what one takes; in most files it is more."""
+
 _CORRECTIONS = 6
 _VIEWS = 8
 _STRIDES = (4, 2, 1)
@@ -169,7 +172,7 @@ def choose(
         """Grades that leave room come after those that fill the size, finer first; last those too large for it."""
         if at not in tried:
             near = min(tried, key=lambda other: abs(other - at), default=None)
-            tried[at] = search.tried(*grades[at], None if near is None else tried[near].count)
+            tried[at] = search.tried(*grades[at], size // _BYTES_A_GAUSSIAN if near is None else tried[near].count)
         found = tried[at]
         if found.bytes > size * (1 + 2 * _CLOSE):
             return 2, at
@@ -420,9 +423,9 @@ class _Search:
     def _images(self) -> list[Tensor]:
         return self._rendered(self._subject.gaussians)
 
-    def tried(self, codec: Codec, sh_degree: int, near: int | None) -> Tried:
+    def tried(self, codec: Codec, sh_degree: int, near: int) -> Tried:
         """A grade with as many Gaussians as fit."""
-        count, taken, begun = self.fitting(codec, sh_degree, near or len(self._ranks), self._size)
+        count, taken, begun = self.fitting(codec, sh_degree, near, self._size)
         kept = np.flatnonzero(self._ranks < count)
         scene = self._subject.gaussians[torch.from_numpy(kept)]
         before = self._rendered(scene)
@@ -442,7 +445,7 @@ class _Search:
 
     def fitting(self, codec: Codec, sh_degree: int, near: int, target: float) -> tuple[int, float, _Begun]:
         """How many Gaussians a file of `target` bytes has, at most, what one of so many takes, and their coding."""
-        count = min(near, len(self._ranks))
+        count = min(max(near, 1), len(self._ranks))
         begun = self.begin(codec, sh_degree, count)
         known: list[tuple[int, float]] = [(count, begun.bytes(count))]
         for _ in range(_CORRECTIONS):
