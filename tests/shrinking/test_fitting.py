@@ -57,7 +57,7 @@ def written(suffix: str, size: int, folder: Path, scene: Gaussians = SCENE, step
     return path
 
 
-@pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply", ".ply", ".splat", ".glb"])
+@pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply", ".npz", ".ply", ".splat", ".glb"])
 def test_a_file_takes_97_to_100_percent_of_what_was_asked(suffix: str, tmp_path: Path) -> None:
     for number, share in enumerate((0.8, 0.35)):
         folder = tmp_path / str(number)
