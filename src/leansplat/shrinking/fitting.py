@@ -13,6 +13,8 @@ What training moves afterwards changes a file by a percent or two, so it begins 
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,17 +25,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leansplat import engines
+from leansplat import engines, formats
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.codecs import Codec
 from leansplat.compression.config import FineTuningConfig
 from leansplat.compression.format_quantiser import FileQuantiser
+from leansplat.compression.harmonics import loss_on_photos
 from leansplat.compression.preparation import Prepared, Subject
 from leansplat.errors import InputError
-from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.files import replacing
+from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians
 from leansplat.ordering import morton_order
 from leansplat.progress import Progress
 from leansplat.shrinking.sizes import format_bytes
+
+_log = logging.getLogger("leansplat")
 
 LEAST_SHARE = 0.97
 """Of the size that was asked for, that a file has at least."""
@@ -127,6 +133,22 @@ class Choice:
         return self.bytes >= LEAST_SHARE * self.size
 
 
+@dataclass(frozen=True)
+class Written:
+    """A file that was written.
+
+    Args:
+        path, bytes: the file.
+        gaussians: the scene that a reader of it gets.
+        fine_tuned: whether it is what was fine-tuned.
+    """
+
+    path: Path
+    bytes: int
+    gaussians: Gaussians
+    fine_tuned: bool
+
+
 def worth_of(gaussians: Gaussians, capture: Capture, engine: str = "cpu") -> Tensor:
     """(N,) float32: how much the training views change without each Gaussian (criterion "gaussianpop")."""
     model = engines.named(engine).begin(gaussians, {})
@@ -174,9 +196,9 @@ def choose(
             near = min(tried, key=lambda other: abs(other - at), default=None)
             tried[at] = search.tried(*grades[at], size // _BYTES_A_GAUSSIAN if near is None else tried[near].count)
         found = tried[at]
-        if found.bytes > size * (1 + 2 * _CLOSE):
+        if found.count == 1 and found.bytes > size:
             return 2, at
-        if found.bytes < LEAST_SHARE * size and at < len(grades) - 1:
+        if found.count == len(gaussians) and found.bytes < LEAST_SHARE * size and at < len(grades) - 1:
             return 1, -at
         return 0, found.error(shares)
 
@@ -286,6 +308,51 @@ def write_within(
             quantiser, latents = quantiser.select(latents, torch.from_numpy(ranks < low))
     quantiser.write(latents, path, overwrite=overwrite)
     return path.stat().st_size
+
+
+def write_best(
+    ready: Prepared,
+    latents: Mapping[str, Tensor],
+    path: Path,
+    size: int,
+    capture: Capture,
+    *,
+    engine: str = "cpu",
+    overwrite: bool = False,
+) -> Written:
+    """Write a file of at most `size` bytes of what was fine-tuned; or of what it began with, where that is better.
+
+    Judged on training views. A warning of the `leansplat` logger says where fine-tuning lost.
+
+    Args:
+        ready: as `prepare` made it; latents: what fine-tuning made of it.
+
+    Raises:
+        InputError: as `write_within` does.
+    """
+    loss = loss_on_photos(ready.gaussians, capture, engine)
+    with TemporaryDirectory() as folder:
+        lost: dict[bool, float] = {}
+        files: dict[bool, tuple[Path, Gaussians]] = {}
+        for is_tuned in (True, False):
+            latents = latents if is_tuned else ready.quantiser.begin(ready.gaussians)
+            worth = worth_of(decoded(ready.quantiser, latents), capture, engine)
+            file = Path(folder) / f"{is_tuned}-{path.name}"
+            write_within(ready.quantiser, latents, file, size, worth)
+            scene = formats.read(file)  # which may have no place for the origin
+            files[is_tuned] = file, replace(scene, origin=ready.gaussians.origin) if scene.origin == WORLD else scene
+            lost[is_tuned] = loss(files[is_tuned][1])
+        tuned = lost[True] <= lost[False]
+        if not tuned:
+            _log.warning(
+                "%s: fine-tuning lost %.2f dB of PSNR on the training views, merely encoding %.2f dB, so the file is "
+                "only encoded; give more steps, or none",
+                *(path, lost[True], lost[False]),
+            )
+        file, scene = files[tuned]
+        with replacing(path, overwrite=overwrite) as handle, open(file, "rb") as content:
+            shutil.copyfileobj(content, handle)
+    return Written(path, path.stat().st_size, scene, tuned)
 
 
 def decoded(quantiser: FileQuantiser, latents: Mapping[str, Tensor]) -> Gaussians:
