@@ -9,8 +9,8 @@ that no photo is needed to judge. fox_opensplat.ply comes from another tool, wit
 "shares" measures what fine-tuning leaves of the squared error by pruning at once and by coarse numbers, which
 `leansplat.shrinking.fitting.Shares` puts into two curves. "choices" makes .sog files of three sizes by the balance that
 is measured on the scene, and by fixed choices: the most Gaussians with the smallest palette, the most without
-harmonics, and the usual palette with as many Gaussians as then fit; as they are, and after a short tuning through the
-file. "sizes" asks for further sizes in three formats.
+harmonics, a palette of 1,024, and the usual palette with as many Gaussians as then fit; as they are, and after a short
+tuning through the file. "sizes" asks for further sizes in three formats.
 
 It prints a line a result and adds it to benchmarks/results/rate_choice.json, where what is there is not made again.
 """
@@ -41,9 +41,11 @@ from leansplat.files import write_json
 from leansplat.formats.sog import SMALLEST_PALETTE, usual_palette_size
 from leansplat.gaussians import Gaussians
 from leansplat.scoring import mean_score, view_scores
-from leansplat.shrinking.fitting import Choice, choose, decoded, prepare, worth_of, write_within
+from leansplat.shrinking.coded import decoded
+from leansplat.shrinking.fitting import Choice, choose, prepare
 from leansplat.shrinking.plain import PlyCodec, codec_for
 from leansplat.shrinking.teacher import teacher_capture
+from leansplat.shrinking.within import worth_of, write_within
 from leansplat.simd.threads import set_thread_count
 
 RESULT = Path(__file__).parent / "results" / "rate_choice.json"
@@ -168,7 +170,7 @@ def made(case: Case, choice: Choice, suffix: str, steps: int) -> dict[str, Any]:
     }
 
 
-def choices(case: Case) -> Iterator[dict[str, Any]]:
+def choices(case: Case, there: set[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
     degree = case.scene.sh_degree
     for size in SIZES[case.name]:
         guess = size // 15
@@ -176,24 +178,31 @@ def choices(case: Case) -> Iterator[dict[str, Any]]:
         fixed = {
             "most, smallest palette": Choice(guess, degree, SogCodec(palette_size=SMALLEST_PALETTE), size, size),
             "most, no harmonics": Choice(guess, 0, SogCodec(palette_size=SMALLEST_PALETTE), size, size),
+            "a palette of 1,024": Choice(guess, degree, SogCodec(palette_size=1024), size, size),
             "usual palette": Choice(guess // 2, degree, SogCodec(palette_size=usual), size, size),
         }
         for steps in (0, TUNING):
-            began = time.process_time()
-            balance = choose(case.scene, case.worth, case.capture, SogCodec(), size, steps=steps)
-            seconds = time.process_time() - began
-            tried = [
-                {
-                    "palette_size": each.codec.to_json()["palette_size"] if each.sh_degree else 0,
-                    "gaussians": each.count,
-                    "pruning": each.pruning,
-                    "coarseness": each.coarseness,
-                }
-                for each in balance.tried
-            ]
-            yield {"how": "balance", **made(case, balance, ".sog", steps), "seconds": seconds, "tried": tried}
+            if ("balance", size, steps) not in there:
+                yield balanced(case, size, steps)
             for how, choice in fixed.items():
-                yield {"how": how, **made(case, choice, ".sog", steps)}
+                if (how, size, steps) not in there:
+                    yield {"how": how, **made(case, choice, ".sog", steps)}
+
+
+def balanced(case: Case, size: int, steps: int) -> dict[str, Any]:
+    began = time.process_time()
+    balance = choose(case.scene, case.worth, case.capture, SogCodec(), size, steps=steps)
+    seconds = time.process_time() - began
+    tried = [
+        {
+            "palette_size": each.codec.to_json()["palette_size"] if each.sh_degree else 0,
+            "gaussians": each.count,
+            "pruning": each.pruning,
+            "coarseness": each.coarseness,
+        }
+        for each in balance.tried
+    ]
+    return {"how": "balance", **made(case, balance, ".sog", steps), "seconds": seconds, "tried": tried}
 
 
 def sizes(case: Case) -> Iterator[dict[str, Any]]:
@@ -202,7 +211,7 @@ def sizes(case: Case) -> Iterator[dict[str, Any]]:
         yield made(case, choice, suffix, TUNING)
 
 
-PARTS = {"shares": shares, "choices": choices, "sizes": sizes}
+PARTS = ("shares", "choices", "sizes")
 
 
 def main() -> None:
@@ -210,23 +219,24 @@ def main() -> None:
     parser.add_argument("--bases", type=Path, required=True, help="folder with a run folder for each trained scene")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with captures and scenes")
     parser.add_argument("--only", nargs="+", choices=tuple(SIZES), default=tuple(SIZES))
-    parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=tuple(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     if arguments.threads is not None:
         set_thread_count(arguments.threads)
     found = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {"command": COMMAND}
     for name in arguments.only:
-        missing = [part for part in arguments.parts if name not in found.get(part, {})]
-        if not missing:
-            continue
         case = Case.of(name, arguments.bases, arguments.data)
-        for part in missing:
-            rows = []
-            for row in PARTS[part](case):
+        for part in arguments.parts:
+            rows = found.setdefault(part, {}).setdefault(name, [])
+            there = {(row["how"], row["size"], row["steps"]) for row in rows if "how" in row}
+            if rows and part != "choices":
+                continue
+            for row in choices(case, there) if part == "choices" else (shares if part == "shares" else sizes)(case):
                 rows.append(row)
                 print(name, part, json.dumps({key: value for key, value in row.items() if key != "tried"}), flush=True)
-            found.setdefault(part, {})[name] = rows
+                if part == "choices":
+                    write_json(RESULT, found, overwrite=True)
             write_json(RESULT, found, overwrite=True)
     summarise(found)
 

@@ -18,18 +18,11 @@ from leansplat.compression.preparation import Prepared
 from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
 from leansplat.shrinking import fitting
-from leansplat.shrinking.fitting import (
-    LEAST_SHARE,
-    Shares,
-    choose,
-    decoded,
-    prepare,
-    worth_of,
-    write_best,
-    write_within,
-)
+from leansplat.shrinking.coded import decoded
+from leansplat.shrinking.fitting import LEAST_SHARE, Shares, choose, prepare
 from leansplat.shrinking.plain import codec_for
 from leansplat.shrinking.teacher import teacher_capture
+from leansplat.shrinking.within import worth_of, write_best, write_within
 
 
 def scene_of(count: int, *, harmonics: float = 0.3, sh_degree: int = 2) -> Gaussians:
