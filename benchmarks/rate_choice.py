@@ -1,7 +1,7 @@
 """What a byte is best spent on: more Gaussians or finer ones; and whether files have the size that was asked for.
 
     leansplat train CAPTURE -o BASES/NAME --iterations 10000      # once for fox, chair and tumbler
-    python benchmarks/rate_choice.py --bases BASES --data ../shared/data
+    python benchmarks/rate_choice.py --bases BASES --data data
 
 Every scene teaches by its own renders from the cameras of its photos (every eighth held back) at a reduced size, so
 that no photo is needed to judge. fox_opensplat.ply comes from another tool, with its cameras. Three parts:
@@ -49,7 +49,7 @@ from leansplat.shrinking.within import worth_of, write_within
 from leansplat.simd.threads import set_thread_count
 
 RESULT = Path(__file__).parent / "results" / "rate_choice.json"
-COMMAND = "python benchmarks/rate_choice.py --bases BASES --data ../shared/data"
+COMMAND = "python benchmarks/rate_choice.py --bases BASES --data data"
 
 CAPTURES = {"fox": ("fox", 4, 2), "tumbler": ("tumbler", 4, 1), "chair": ("chair_blender", 1, 2)}
 """Folder of the photos by the name of the scene, their downscale, and that of their cameras once more."""
@@ -217,7 +217,7 @@ PARTS = ("shares", "choices", "sizes")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bases", type=Path, required=True, help="folder with a run folder for each trained scene")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with captures and scenes")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with captures and scenes")
     parser.add_argument("--only", nargs="+", choices=tuple(SIZES), default=tuple(SIZES))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--threads", type=int)

@@ -1,7 +1,7 @@
 """What `compress` makes of few steps: never worse than merely encoding.
 
     leansplat train CAPTURE -o BASES/NAME --iterations 10000      # once for chair and fox
-    python benchmarks/short_tuning.py --bases BASES --data ../shared/data
+    python benchmarks/short_tuning.py --bases BASES --data data
 
 "encoded" is what `leansplat compress` makes without a capture. "before" lets harmonics cost 1.5 dB whatever the steps
 and writes what comes out, as version 0.1 did. "now" is `leansplat compress` with its defaults: harmonics may cost what
@@ -30,7 +30,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.simd.threads import set_thread_count
 
 RESULT = Path(__file__).parent / "results" / "short_tuning.json"
-COMMAND = "python benchmarks/short_tuning.py --bases BASES --data ../shared/data"
+COMMAND = "python benchmarks/short_tuning.py --bases BASES --data data"
 CAPTURES = {"chair": ("chair_blender", 1, (1.0, 1.0, 1.0)), "fox": ("fox", 8, (0.0, 0.0, 0.0))}
 """Folder of the photos by the name of the scene, their downscale, and their background."""
 
@@ -70,7 +70,7 @@ def measured(scene: Gaussians, capture: Capture, how: str, steps: int, suffix: s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bases", type=Path, required=True, help="folder with a run folder for each trained scene")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with captures")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with captures")
     parser.add_argument("--only", nargs="+", choices=tuple(CAPTURES), default=tuple(CAPTURES))
     parser.add_argument("--suffixes", nargs="+", choices=tuple(BEFORE), default=tuple(BEFORE))
     parser.add_argument("--threads", type=int)
