@@ -178,11 +178,12 @@ class SpzQuantiser(RowQuantiser):
 
     def __init__(self, sh_steps: np.ndarray | None = None, options: SpzOptions | None = None) -> None:
         super().__init__(spz)
-        self._sh_steps, self._options = sh_steps, options or SpzOptions()
+        self._given_steps, self._options = sh_steps, options or SpzOptions()
+        self._sh_steps = sh_steps  # row by row those of the latents, once it has begun
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
-        if self._sh_steps is not None:
-            self._sh_steps = self._sh_steps[order.numpy()]
+        if self._given_steps is not None:
+            self._sh_steps = self._given_steps[order.numpy()]
         return super()._begin(gaussians, order)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -6,18 +6,15 @@ are, which shows what is lost with the others, and of the same as the file says 
 Fine-tuning wins most of the first back and less of the second, so the two squared errors are weighed by what is left of
 each after so many steps (`Shares`); the grade with the least sum is chosen.
 
-Sizes are found by encoding, but never more than `SAMPLE` Gaussians at a time: runs of neighbours stand for the others.
-What training moves afterwards changes a file by a percent or two, so it begins with a little too much, and
-`write_within` leaves the least worthy out.
+Sizes are found by encoding (`coded`), but never more than `SAMPLE` Gaussians at a time. What training moves afterwards
+changes a file by a percent or two, so it begins with a little too much, for `within` to make exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -27,12 +24,11 @@ from leansplat import engines
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.codecs import Codec
 from leansplat.compression.config import FineTuningConfig
-from leansplat.compression.format_quantiser import FileQuantiser
 from leansplat.compression.preparation import Prepared, Subject
 from leansplat.errors import InputError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.ordering import morton_order
 from leansplat.progress import Progress
+from leansplat.shrinking.coded import CLOSE, Coded, interpolated, ranks, sampled
 from leansplat.shrinking.sizes import format_bytes
 
 LEAST_SHARE = 0.97
@@ -41,14 +37,11 @@ LEAST_SHARE = 0.97
 SAMPLE = 2**17
 """Gaussians that are encoded at a time while sizes are compared."""
 
-_RUNS = 16
-"""Runs of neighbours that a sample is made of."""
-
 _HEADROOM = 1.01
 """Of the size, what a file has before fine-tuning."""
 
-_CLOSE = 0.005
-"""Of the size, by which an encoding may miss it before the count is corrected."""
+_BYTES_A_GAUSSIAN = 12
+"""A first guess of what one takes; in most files it is more."""
 
 _CORRECTIONS = 6
 _VIEWS = 8
@@ -124,12 +117,6 @@ class Choice:
         return self.bytes >= LEAST_SHARE * self.size
 
 
-def worth_of(gaussians: Gaussians, capture: Capture, engine: str = "cpu") -> Tensor:
-    """(N,) float32: how much the training views change without each Gaussian (criterion "gaussianpop")."""
-    model = engines.named(engine).begin(gaussians, {})
-    return model.removal_effects(capture.train, capture.background).change.cpu()
-
-
 def choose(
     gaussians: Gaussians,
     worth: Tensor,
@@ -169,11 +156,11 @@ def choose(
         """Grades that leave room come after those that fill the size, finer first; last those too large for it."""
         if at not in tried:
             near = min(tried, key=lambda other: abs(other - at), default=None)
-            tried[at] = search.tried(*grades[at], None if near is None else tried[near].count)
+            tried[at] = search.tried(*grades[at], size // _BYTES_A_GAUSSIAN if near is None else tried[near].count)
         found = tried[at]
-        if found.bytes > size * (1 + 2 * _CLOSE):
+        if found.count == 1 and found.bytes > size:
             return 2, at
-        if found.bytes < LEAST_SHARE * size and at < len(grades) - 1:
+        if found.count == len(gaussians) and found.bytes < LEAST_SHARE * size and at < len(grades) - 1:
             return 1, -at
         return 0, found.error(shares)
 
@@ -223,72 +210,11 @@ def prepare(
         choice: as `choose` made it.
     """
     search = _Search(gaussians, worth, capture, choice.size, steps, engine, progress, sample=len(gaussians), seed=seed)
-    target = choice.size * (_HEADROOM if steps else 1 + _CLOSE)
+    target = choice.size * (_HEADROOM if steps else 1 + CLOSE)
     count, _, begun = search.fitting(choice.codec, choice.sh_degree, choice.count, target)
     if count == begun.count:
         return begun.prepared
     return search.begin(choice.codec, choice.sh_degree, count).prepared
-
-
-def write_within(
-    quantiser: FileQuantiser,
-    latents: Mapping[str, Tensor],
-    path: Path,
-    size: int,
-    worth: Tensor,
-    *,
-    overwrite: bool = False,
-) -> int:
-    """Write a file of at most `size` bytes, without the least worthy Gaussians where there are too many.
-
-    Args:
-        quantiser, latents: as fine-tuning left them.
-        worth: (M,) of each row of the latents, the higher the more it matters.
-
-    Returns:
-        The bytes of the file.
-
-    Raises:
-        InputError: not even one Gaussian fits; or as `leansplat.files.replacing` does.
-    """
-    ranks = _ranks(worth)
-    with TemporaryDirectory() as folder:
-        trial = Path(folder) / path.name
-
-        def file_of(count: int) -> int:
-            part, kept = quantiser.select(latents, torch.from_numpy(ranks < count))
-            part.write(kept, trial, overwrite=True)
-            return trial.stat().st_size
-
-        quantiser.write(latents, trial, overwrite=True)
-        fits, count = 0, len(ranks)
-        known: list[tuple[int, float]] = [(count, trial.stat().st_size)]
-        if known[0][1] > size:
-            low, high = 0, count  # `low` Gaussians fit, `high` do not
-            for _ in range(4 * _CORRECTIONS):
-                if high - low <= 1 or (fits and fits >= size * (1 - 2 * _CLOSE)):
-                    break
-                count = min(max(_interpolated(known, size * (1 - _CLOSE)), low + 1), high - 1)
-                taken = file_of(count)
-                known.append((count, taken))
-                if taken <= size:
-                    low, fits = count, taken
-                else:
-                    high = count
-            if low == 0:
-                raise InputError(
-                    f"{path} cannot be as small as {format_bytes(size)}: a file of a single Gaussian takes "
-                    f"{format_bytes(taken)}; give a larger size"
-                )
-            quantiser, latents = quantiser.select(latents, torch.from_numpy(ranks < low))
-    quantiser.write(latents, path, overwrite=overwrite)
-    return path.stat().st_size
-
-
-def decoded(quantiser: FileQuantiser, latents: Mapping[str, Tensor]) -> Gaussians:
-    """The scene that a reader of the file gets, row by row that of the latents."""
-    with torch.no_grad():
-        return quantiser.render_parameters(latents).copied().detach()
 
 
 def _grades(codec: Codec, gaussians: Gaussians) -> list[tuple[Codec, int]]:
@@ -300,31 +226,6 @@ def _grades(codec: Codec, gaussians: Gaussians) -> list[tuple[Codec, int]]:
     return [(grades[0], 0), *((grade, degree) for grade in grades)]
 
 
-def _ranks(worth: Tensor) -> np.ndarray:
-    """(N,) int64: 0 for the most worthy; of equals, for the first."""
-    ranks: np.ndarray = np.empty(len(worth), np.int64)
-    ranks[np.argsort(-worth.numpy(), kind="stable")] = np.arange(len(worth))
-    return ranks
-
-
-def _interpolated(known: Sequence[tuple[int, float]], target: float) -> int:
-    """The count whose file would take `target` bytes, by a line through the two nearest that are known."""
-    known = sorted(known, key=lambda pair: abs(pair[1] - target))[:2]
-    count, taken = known[0]
-    if len(known) == 1 or known[1][1] == taken:
-        return round(count * target / taken)
-    slope = (known[1][1] - taken) / (known[1][0] - count)
-    return round(count + (target - taken) / slope) if slope > 0 else round(count * target / taken)
-
-
-def _sampled(means: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """About `count` of some rows of a scene, whose centres are (N, 3): runs of neighbours from all over it."""
-    order = morton_order(means)
-    starts = np.linspace(0, len(rows), _RUNS, endpoint=False, dtype=np.int64)
-    runs = (starts[:, None] + np.arange(count // _RUNS)).ravel()
-    return np.sort(rows[order[runs]])
-
-
 def _replaced(scene: Gaussians, rows: Tensor, others: Gaussians) -> Gaussians:
     """The scene with other Gaussians in some rows."""
     others = others.with_sh_degree(scene.sh_degree)
@@ -332,66 +233,6 @@ def _replaced(scene: Gaussians, rows: Tensor, others: Gaussians) -> Gaussians:
     for name, values in changed.items():
         values[rows] = getattr(others, name)
     return replace(scene, **changed)
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """The most worthy of a scene, or a sample of them, as a grade codes them.
-
-    Args:
-        count: how many these are.
-        rows: (S,) which of the scene are in the sample.
-        ranks: (S,) their ranks.
-        prepared, latents: their coding.
-        suffix: of their file.
-    """
-
-    count: int
-    rows: np.ndarray
-    ranks: np.ndarray
-    prepared: Prepared
-    latents: Mapping[str, Tensor]
-    suffix: str
-
-    def bytes(self, count: int) -> float:
-        """What a file of `count` of them takes: of a sample, by the line through two files of it."""
-        if len(self.rows) < self.count:
-            return self._taken + self._slope * (count - len(self.rows))
-        return self._taken if count == self.count else self._file_of(self._ranks < count)
-
-    def decoded(self) -> tuple[np.ndarray, Gaussians]:
-        """Rows of the scene, and what a reader of a file gets for them."""
-        visible = self._order < len(self.rows)
-        scene = decoded(self.prepared.quantiser, self.latents)[torch.from_numpy(visible)]
-        return self.rows[self._order[visible]], scene
-
-    @property
-    def _order(self) -> np.ndarray:
-        return self.prepared.quantiser.order
-
-    @cached_property
-    def _ranks(self) -> np.ndarray:
-        """(M,) of each row of the latents; invisible ones are there to stay."""
-        return np.where(self._order < len(self.ranks), self.ranks[self._order % len(self.ranks)], -1)
-
-    @cached_property
-    def _taken(self) -> int:
-        return self._file_of(np.ones(len(self._order), bool))
-
-    @cached_property
-    def _slope(self) -> float:
-        """Bytes that a further Gaussian takes."""
-        half = len(self._order) // 2
-        return (self._taken - self._file_of(np.arange(len(self._order)) < half)) / (len(self._order) - half)
-
-    def _file_of(self, kept: np.ndarray) -> int:
-        quantiser, latents = self.prepared.quantiser, self.latents
-        if not kept.all():
-            quantiser, latents = quantiser.select(latents, torch.from_numpy(kept))
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / f"trial{self.suffix}"
-            quantiser.write(latents, path, overwrite=True)
-            return path.stat().st_size
 
 
 class _Search:
@@ -411,7 +252,7 @@ class _Search:
         seed: int = 0,
     ) -> None:
         self._subject = Subject(gaussians, capture, FineTuningConfig(steps=steps, seed=seed), progress, engine)
-        self._ranks = _ranks(worth)
+        self._ranks = ranks(worth)
         self._size, self._sample, self._engine = size, sample or SAMPLE, engines.named(engine)
         count = min(_VIEWS, len(capture.train))
         self._views = [capture.train[number * len(capture.train) // count] for number in range(count)]
@@ -420,9 +261,9 @@ class _Search:
     def _images(self) -> list[Tensor]:
         return self._rendered(self._subject.gaussians)
 
-    def tried(self, codec: Codec, sh_degree: int, near: int | None) -> Tried:
+    def tried(self, codec: Codec, sh_degree: int, near: int) -> Tried:
         """A grade with as many Gaussians as fit."""
-        count, taken, begun = self.fitting(codec, sh_degree, near or len(self._ranks), self._size)
+        count, taken, begun = self.fitting(codec, sh_degree, near, self._size)
         kept = np.flatnonzero(self._ranks < count)
         scene = self._subject.gaussians[torch.from_numpy(kept)]
         before = self._rendered(scene)
@@ -440,18 +281,18 @@ class _Search:
             _error(after, before, self._views) / share,
         )
 
-    def fitting(self, codec: Codec, sh_degree: int, near: int, target: float) -> tuple[int, float, _Begun]:
+    def fitting(self, codec: Codec, sh_degree: int, near: int, target: float) -> tuple[int, float, Coded]:
         """How many Gaussians a file of `target` bytes has, at most, what one of so many takes, and their coding."""
-        count = min(near, len(self._ranks))
+        count = min(max(near, 1), len(self._ranks))
         begun = self.begin(codec, sh_degree, count)
         known: list[tuple[int, float]] = [(count, begun.bytes(count))]
         for _ in range(_CORRECTIONS):
             taken = known[-1][1]
-            if abs(taken - target) <= _CLOSE * target or (taken < target and count == len(self._ranks)):
+            if abs(taken - target) <= CLOSE * target or (taken < target and count == len(self._ranks)):
                 break
             if taken > target and count == 1:
                 break
-            guess = _interpolated(known, target) if len(known) > 1 else round(count * target / taken)
+            guess = interpolated(known, target) if len(known) > 1 else round(count * target / taken)
             guess = min(max(guess, count // 8, 1), len(self._ranks))
             if guess == count:
                 break
@@ -461,14 +302,14 @@ class _Search:
             known.append((count, begun.bytes(count)))
         return count, known[-1][1], begun
 
-    def begin(self, codec: Codec, sh_degree: int, count: int) -> _Begun:
+    def begin(self, codec: Codec, sh_degree: int, count: int) -> Coded:
         rows = np.flatnonzero(self._ranks < count)
         if count > self._sample:
-            rows = _sampled(self._subject.gaussians.means[torch.from_numpy(rows)].numpy(), rows, self._sample)
+            rows = sampled(self._subject.gaussians.means[torch.from_numpy(rows)].numpy(), rows, self._sample)
         part = self._subject[torch.from_numpy(rows)]
         prepared = codec.prepare(replace(part, gaussians=part.gaussians.with_sh_degree(sh_degree)))
         latents = prepared.quantiser.begin(prepared.gaussians)
-        return _Begun(count, rows, self._ranks[rows], prepared, latents, codec.suffix)
+        return Coded(count, rows, self._ranks[rows], prepared, latents, codec.suffix)
 
     def _rendered(self, gaussians: Gaussians) -> list[Tensor]:
         scene, background = self._engine.renderer(gaussians), self._subject.capture.background
