@@ -106,5 +106,5 @@ def test_photos_that_are_too_long_are_loaded_smaller_with_a_word(
 
 
 def test_a_file_of_cameras_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="none.json"):
+    with pytest.raises(CaptureError, match=r"none\.json"):
         find_source(SCENE, SCENE, cameras=tmp_path / "none.json")

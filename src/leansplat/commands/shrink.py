@@ -148,6 +148,7 @@ class Shrink:
                 downscale=self.downscale,
                 protect=self.protect,
                 only=self.only,
+                show_cameras=self.show_cameras,
                 engine=self.engine or "cpu",
                 resume=self.resume,
                 overwrite=self.overwrite,

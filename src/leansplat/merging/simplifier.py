@@ -215,7 +215,7 @@ class _Thinning:
         centres = rows[members, :COVARIANCE]
         first, second = (members[side] for side in neighbours(centres))
         sh0, shN = (getattr(self.scene, name).reshape(len(rows), -1) for name in ("sh0", "shN"))
-        costs = np.empty(len(first), np.float32)
+        costs: np.ndarray = np.empty(len(first), np.float32)
         pair_costs(rows, sh0, shN, worth.change, worth.exposure, first, second, costs)
         if removing:
             first, second = np.concatenate([first, members]), np.concatenate([second, members])

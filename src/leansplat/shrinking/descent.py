@@ -21,8 +21,8 @@ from leansplat.gaussians import Gaussians
 from leansplat.merging import simplify
 from leansplat.progress import Progress
 from leansplat.pruning import TrimmingConfig, trim
-from leansplat.shrinking.fitting import worth_of
 from leansplat.shrinking.regions import Freedom
+from leansplat.shrinking.within import worth_of
 
 _ROUNDS = 10
 _SHARE_OF_ROUNDS = 1 / 3

@@ -38,7 +38,7 @@ from leansplat.progress import Progress
 from leansplat.provenance import Color
 from leansplat.shrinking.config import USUAL_STEPS, ShrinkingConfig
 from leansplat.shrinking.descent import Descent, Stage
-from leansplat.shrinking.fitting import LEAST_SHARE, choose, worth_of
+from leansplat.shrinking.fitting import LEAST_SHARE, choose
 from leansplat.shrinking.judging import Judge, Loss
 from leansplat.shrinking.pace import steps_within
 from leansplat.shrinking.plain import PLAIN, codec_for
@@ -48,6 +48,8 @@ from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.sources import Source, find_source
 from leansplat.shrinking.targets import Target
 from leansplat.shrinking.teacher import teacher_capture
+from leansplat.shrinking.within import worth_of
+from leansplat.viewpoints import contact_sheet
 
 _SHARE_OF_ENCODING = 0.35
 """Of the steps, that go to training through the rounding of the file, where there is one."""
@@ -112,6 +114,7 @@ def shrink(
     codec: Codec | None = None,
     protect: Sequence[str] = (),
     only: Sequence[str] = (),
+    show_cameras: str | os.PathLike[str] | None = None,
     lpips: LpipsNet | None = None,
     engine: str = "cpu",
     resume: bool = False,
@@ -134,6 +137,7 @@ def shrink(
         codec: the kind of file with its options; by default the one of the suffix.
         protect: regions whose Gaussians are never removed, as `regions.parse_region` takes them.
         only: regions outside of which all Gaussians stay as they are, likewise.
+        show_cameras: a PNG to draw the views into that the scene is shrunk by, with plans of where they are.
         lpips: network to measure LPIPS with, or None to leave it out; "vgg" where the target is one of LPIPS.
         engine: what renders and trains, a name in `leansplat.engines.ENGINES`.
         resume: go on in `run` where an earlier work was interrupted.
@@ -182,6 +186,17 @@ def shrink(
         engine=engine,
         progress=progress,
     )
+    if show_cameras is not None:
+        sureness = None if source.sureness is None else list(source.sureness.values())
+        contact_sheet(
+            given,
+            source.cameras,
+            show_cameras,
+            sureness=sureness,
+            background=source.background,
+            engine=engine,
+            overwrite=overwrite,
+        )
     teacher = teacher_capture(
         given,
         source.cameras,

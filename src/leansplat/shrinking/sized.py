@@ -20,7 +20,8 @@ from leansplat.compression.format_quantiser import FileQuantiser
 from leansplat.compression.preparation import Prepared, Subject
 from leansplat.engines.shared import SharedGaussians
 from leansplat.gaussians import Gaussians
-from leansplat.shrinking.fitting import Choice, prepare, worth_of, write_within
+from leansplat.shrinking.fitting import Choice, prepare
+from leansplat.shrinking.within import worth_of, write_within
 from leansplat.training.config import TrainingConfig
 
 _WORTH = "worth"
