@@ -44,7 +44,7 @@ def main() -> None:
         trained = train(capture, TrainingConfig(), arguments.runs / "trained", progress=progress)
     training = time.perf_counter() - started
     with ProgressBar("trim", sys.stderr) as progress:
-        config = TrimmingConfig(keep=0.25)
+        config = TrimmingConfig(keep=0.25, criterion="gradient")
         trimmed = trim(arguments.runs / "trained", capture, config, arguments.runs / "gradient_25", progress=progress)
     total = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -49,7 +49,7 @@ def jobs() -> dict[str, TrimmingConfig]:
     for keep in (0.25, 0.1, 0.05, 0.5):
         for criterion in ("gradient", "opacity"):
             named[f"{criterion} {keep:.0%}"] = TrimmingConfig(keep=keep, criterion=criterion)
-    return {**named, "control": TrimmingConfig(control=True)}
+    return {**named, "control": TrimmingConfig(control=True, criterion="gradient")}
 
 
 def folder_of(runs: Path, name: str) -> Path:

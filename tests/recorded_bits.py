@@ -20,7 +20,7 @@ from llvmlite import binding
 from support.tiny import tiny_capture
 from torch import Tensor
 
-from leansplat.compression import CompressionConfig, NpzCodec, compress
+from leansplat.compression import CompressedPlyCodec, CompressionConfig, NpzCodec, SogCodec, SpzCodec, compress
 from leansplat.compression.config import FineTuningConfig, TableConfig
 from leansplat.gaussians import TENSOR_NAMES
 from leansplat.pruning import TrimmingConfig, trim
@@ -84,13 +84,15 @@ def _digests(folder: Path) -> dict[str, str]:
         made[f"train, {name}"] = _of([getattr(scene, tensor) for tensor in TENSOR_NAMES])
         made[f"train, {name}, scene.ply"] = _of_file(folder / name / "scene.ply")
     for source in ("fresh", "stale"):
-        settings = TrimmingConfig(keep=0.5, rounds=2, every=10, finetune=15, gradient_source=source)
+        settings = TrimmingConfig(
+            keep=0.5, criterion="gradient", rounds=2, every=10, finetune=15, gradient_source=source
+        )
         trimmed = trim(folder / "published", capture, settings, folder / source).gaussians
         made[f"trim, {source}"] = _of([getattr(trimmed, tensor) for tensor in TENSOR_NAMES])
-    for suffix in (".npz", ".sog", ".spz", ".compressed.ply"):
-        path = folder / f"small{suffix}"
-        compress(folder / "fresh", capture, path, COMPRESSION, codec=TABLES if suffix == ".npz" else None)
-        made[f"compress, {suffix}"] = _of_file(path)
+    for codec in (TABLES, SogCodec(sh_loss=1.5), SpzCodec(sh_loss=1.5), CompressedPlyCodec()):
+        path = folder / f"small{codec.suffix}"
+        compress(folder / "fresh", capture, path, COMPRESSION, codec=codec)
+        made[f"compress, {codec.suffix}"] = _of_file(path)
     return made
 
 

@@ -96,7 +96,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     _use_threads(getattr(command, "threads", None))
     answer = command.run()
     print(json.dumps(answer.values, allow_nan=False) if command.json else answer.text)
-    return 0
+    return _fail(answer.failed, 1) if answer.failed else 0
 
 
 def _use_threads(count: int | None) -> None:

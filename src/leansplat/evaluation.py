@@ -113,7 +113,7 @@ def evaluate(
     warn_if_apart(gaussians.means, gaussians.origin, [view.camera for view in (*capture.train, *capture.test)])
     warn_of_empty_views(gaussians, views, capture.background, split)
     renderer = engines.named("cpu").renderer(gaussians)
-    network, reason = _load_lpips(lpips, views)
+    network, reason = load_lpips(lpips, views)
     scores = view_scores(renderer, views, capture.background, network, progress)
     speed = frames_per_second(renderer, views, capture.background) if fps else None
     mean = mean_score(scores)
@@ -155,7 +155,7 @@ def frames_per_second(scene: Renderer, views: Sequence[View], background: Backgr
     return len(views) / statistics.median(durations[1:])
 
 
-def _load_lpips(net: LpipsNet | None, views: Sequence[View]) -> tuple[Lpips | None, str | None]:
+def load_lpips(net: LpipsNet | None, views: Sequence[View]) -> tuple[Lpips | None, str | None]:
     """LPIPS if it can be measured on all views, else the reason why not."""
     if net is None:
         return None, "LPIPS was not asked for"

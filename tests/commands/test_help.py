@@ -37,7 +37,7 @@ def test_defaults_are_shown_as_one_would_type_them(command: list[str], capsys) -
 
 def test_the_criterion_of_trimming_is_explained_and_has_a_default(capsys) -> None:
     shown = help_of(capsys, "trim")
-    assert re.search(r"--criterion CRITERION\s.*\bgradient: .*\(default: gradient\)", shown, re.DOTALL)
+    assert re.search(r"--criterion CRITERION\s.*\bgradient: .*\(default: gaussianpop,", shown, re.DOTALL)
 
 
 @pytest.mark.parametrize("command", [[], ["paper"], *EVERY], ids=" ".join)

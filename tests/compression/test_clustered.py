@@ -51,6 +51,21 @@ def test_what_is_rendered_is_what_the_file_decodes_to(shared: bool) -> None:
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_part_of_what_was_trained_keeps_its_colours_and_shapes(shared: bool) -> None:
+    quantiser = ClusteredQuantiser(*(tables() if shared else ()))
+    latents = moved(quantiser.begin(SCENE))
+    whole = quantiser.render_parameters(latents).copied()
+    rows = torch.arange(len(SCENE)) % 3 > 0
+    part, kept = quantiser.select(latents, rows)
+    found = part.render_parameters(kept).copied()
+    for name in TENSOR_NAMES:
+        assert torch.equal(getattr(found, name), getattr(whole, name)[rows]), name
+    decoded = decode(part.encode(kept))
+    assert len(decoded) == len(found)
+    assert torch.equal(quantiser.render_parameters(latents).copied().sh0, whole.sh0)
+
+
 def test_training_starts_from_the_scene_with_its_shared_rows() -> None:
     colors, shapes = tables()
     quantiser = ClusteredQuantiser(colors, shapes)

@@ -28,6 +28,7 @@ from leansplat.compression import (
     report,
 )
 from leansplat.compression.config import TableConfig
+from leansplat.compression.preparation import subject
 from leansplat.errors import InputError, RunError
 from leansplat.formats import FORMATS, SpzOptions
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
@@ -42,7 +43,7 @@ import numpy as np
 from leansplat import formats
 from leansplat.compression import Codec, codec
 from leansplat.compression.format_quantiser import FileQuantiser, RowQuantiser
-from leansplat.formats import ply
+from leansplat.formats import PLY
 from leansplat.arrays import TENSOR_NAMES, AnyScene, GaussianArrays
 """
 
@@ -152,6 +153,7 @@ TABLE = TableConfig(steps=1, batch=2, keep_above=0.5, size=3, decay=0.25)
         NpzCodec(TABLE, TABLE),
         SogCodec(sh_loss=0.0, palette_size=7),
         SpzCodec(sh_loss=2.0, sh_bits=(8, 1), version=4),
+        SpzCodec(sh_octaves=-1.5),
     ],
 )
 def test_options_survive_json_and_unknown_ones_are_named(codec: Codec) -> None:
@@ -179,6 +181,8 @@ def test_unknown_settings_of_tables_are_named() -> None:
         (SogCodec, {"sh_loss": -1.0}),
         (SpzCodec, {"sh_loss": float("inf")}),
         (SpzCodec, {"version": 2}),
+        (SpzCodec, {"sh_octaves": 9.0}),
+        (SpzCodec, {"sh_octaves": -9.0}),
         (SpzCodec, {"sh_bits": "5 4"}),
     ],
 )
@@ -208,3 +212,22 @@ def test_nothing_is_asked_of_the_photos_that_a_codec_does_not_need(tmp_path: Pat
     assert told == []
     compress(blobs(), CAPTURE, tmp_path / "a.npz", config(0), progress=lambda *done: told.append(done[:2]))
     assert (len(CAPTURE.train), len(CAPTURE.train)) in told
+
+
+def test_grades_go_from_the_smallest_file_to_the_largest(tmp_path: Path) -> None:
+    """Each is a codec of its own, which is what it is when it is named."""
+    random = torch.Generator().manual_seed(1)
+    scene = replace(blobs(600), shN=0.5 * torch.randn(600, 8, 3, generator=random))
+    for kind in (SogCodec, SpzCodec):
+        grades = kind().grades(600)
+        assert len(grades) > 4
+        sizes = []
+        for grade in grades[:: len(grades) // 4]:
+            ready = grade.prepare(subject(scene, CAPTURE, config(0), None))
+            path = tmp_path / f"{len(sizes)}{kind.suffix}"
+            ready.quantiser.write(ready.quantiser.begin(ready.gaussians), path)
+            sizes.append(path.stat().st_size)
+            assert grade.grades(600) == (grade,)
+        assert sizes == sorted(sizes)
+        assert sizes[-1] > 1.5 * sizes[0]
+    assert all(len(kind().grades(600)) == 1 for kind in CODECS.values() if kind not in (SogCodec, SpzCodec))

@@ -16,6 +16,7 @@ from leansplat.captures.capture import Capture, View
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.compression import CompressionConfig, FineTuningConfig, NpzCodec, SogCodec, SpzCodec, compress, report
 from leansplat.compression.config import TableConfig
+from leansplat.compression.preparation import subject
 from leansplat.engines.cpu import render
 from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.evaluation import evaluate
@@ -83,18 +84,22 @@ def test_fine_tuning_recovers_what_sog_costs(tmp_path: Path) -> None:
     assert found.compressed.psnr > found.plain.psnr + 0.7
 
 
+def shown_with_harmonics(count: int = 400) -> tuple[Gaussians, Capture]:
+    """A scene whose colours depend on the direction, and photos of it, as noisy as to be 30 dB from it."""
+    scene = replace(blobs(count), shN=0.2 * torch.randn(count, 8, 3, generator=torch.Generator().manual_seed(1)))
+    noise = torch.Generator().manual_seed(2)
+    images = [render(scene, camera).image for camera in ring_of_cameras(8)]
+    images = [(image + 0.03 * torch.randn(image.shape, generator=noise)).clamp(0, 1) for image in images]
+    views = [
+        View(f"{k}.png", camera, (255 * image).round().byte())
+        for k, (camera, image) in enumerate(zip(ring_of_cameras(8), images, strict=True))
+    ]
+    return scene, Capture("blobs", tuple(views), (), None, (0.0, 0.0, 0.0))
+
+
 def test_a_loss_that_is_allowed_makes_files_smaller_and_is_kept_to(tmp_path: Path) -> None:
     """The photos are of the very scene, so that harmonics have all to lose."""
-    scene = replace(blobs(400), shN=0.2 * torch.randn(400, 8, 3, generator=torch.Generator().manual_seed(1)))
-    cameras = ring_of_cameras(8)
-    noise = torch.Generator().manual_seed(2)
-    images = [render(scene, camera).image for camera in cameras]
-    photos = [(image + 0.03 * torch.randn(image.shape, generator=noise)).clamp(0, 1) for image in images]
-    views = [
-        View(f"{k}.png", camera, (255 * photo).round().byte())
-        for k, (camera, photo) in enumerate(zip(cameras, photos, strict=True))
-    ]
-    capture = Capture("blobs", tuple(views), (), None, (0.0, 0.0, 0.0))
+    scene, capture = shown_with_harmonics()
     before = evaluate(scene, capture, lpips=None, fps=False, split="train").psnr
     config = CompressionConfig(fine_tuning=FineTuningConfig(steps=0))
     for suffix, codec in ((".sog", SogCodec), (".spz", SpzCodec)):
@@ -108,6 +113,55 @@ def test_a_loss_that_is_allowed_makes_files_smaller_and_is_kept_to(tmp_path: Pat
         assert sizes[0] > sizes[1] > sizes[2], suffix
         events = open_run(tmp_path / f"1.0-run{suffix}").events()
         assert any("palette_size" in event or "sh_steps" in event for event in events)
+
+
+@pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply"])
+def test_fine_tuning_that_does_harm_is_not_written(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene, capture = shown_with_harmonics()
+    harmful = FineTuningConfig(steps=3, position_rate=0.1, final_rate=1)
+    path = tmp_path / f"out{suffix}"
+    result = compress(scene, capture, path, CompressionConfig(fine_tuning=harmful), tmp_path / "run")
+    assert result.written == "plain"
+    assert path.read_bytes() == (tmp_path / "run" / f"plain{suffix}").read_bytes()
+    assert_same_bits(result.gaussians, formats.read(path))
+    assert result.bytes == path.stat().st_size
+    assert len([record for record in caplog.records if "the file is only encoded" in record.message]) == 1
+    caplog.clear()
+    helpful = CompressionConfig(fine_tuning=FineTuningConfig(steps=60))
+    result = compress(scene, capture, path, helpful, overwrite=True)
+    assert result.written == "fine-tuned"
+    assert path.read_bytes() != (tmp_path / "run" / f"plain{suffix}").read_bytes()
+    assert not [record for record in caplog.records if "only encoded" in record.message]
+
+
+@pytest.mark.parametrize("suffix", [".sog", ".spz"])
+def test_however_few_the_steps_a_file_is_no_worse_than_merely_encoding_and_no_larger(
+    tmp_path: Path, suffix: str
+) -> None:
+    scene, capture = shown_with_harmonics()
+    encoded = compress(scene, None, tmp_path / f"encoded{suffix}")
+    least = evaluate(encoded.gaussians, capture, lpips=None, fps=False, split="train").psnr
+    for steps in (0, 10, 60):
+        config = CompressionConfig(fine_tuning=FineTuningConfig(steps=steps))
+        result = compress(scene, capture, tmp_path / f"{steps}{suffix}", config)
+        reached = evaluate(result.gaussians, capture, lpips=None, fps=False, split="train").psnr
+        assert reached > least - 0.05, steps
+        assert result.plain_bytes <= 1.1 * encoded.bytes, steps  # other weights for what shows give other codes
+
+
+def test_harmonics_may_cost_more_the_longer_they_are_tuned(tmp_path: Path) -> None:
+    scene, capture = shown_with_harmonics()
+    sizes = {}
+    for kind in (SogCodec, SpzCodec):
+        for steps in (0, 1000, 5000):
+            config = CompressionConfig(fine_tuning=FineTuningConfig(steps=steps))
+            ready = kind().prepare(subject(scene, capture, config, None))
+            path = tmp_path / f"{steps}{kind.suffix}"
+            ready.quantiser.write(ready.quantiser.begin(ready.gaussians), path)
+            sizes[kind, steps] = path.stat().st_size
+        assert sizes[kind, 0] >= sizes[kind, 1000] > sizes[kind, 5000]
 
 
 def test_a_compression_that_was_killed_and_resumed_gives_the_same_file(trained: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from leansplat.paper.plan import (
 from leansplat.paper.sources import Source
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.criteria import CRITERIA
+from leansplat.pruning.schedule import PAPERS
 from leansplat.training.config import TrainingConfig
 from leansplat.training.strategies import Densification, FaintPruning, LearnedMask
 
@@ -77,6 +78,13 @@ def test_every_criterion_is_compared_at_three_counts() -> None:
     assert {f"{name}-keep-{kept}" for name in CRITERIA for kept in (25, 10, 5)} == set(found) - {BASE}
 
 
+def test_every_trimming_of_the_paper_goes_at_the_papers_pace() -> None:
+    jobs = [job for job in make_plan([FOX]).jobs if job.kind == "trim"]
+    assert {trimming_config(job, 7 if job.count_of else None).schedule for job in jobs} == {PAPERS}
+    criteria = make_plan([FOX], ["criteria"]).jobs
+    assert {trimming_config(job).schedule for job in criteria if job.kind == "trim"} == {PAPERS}
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.001])
 def test_every_job_makes_a_config_of_as_many_steps_as_it_says(scale: float) -> None:
     for job in make_plan([FOX], scale=scale).jobs:
@@ -99,8 +107,8 @@ def test_unscaled_jobs_are_the_papers() -> None:
     assert trimming_config(jobs["gradient-0.45"]) == TrimmingConfig(gamma=0.45, seed=1)
     assert trimming_config(jobs["opacity-0.1"]) == TrimmingConfig(gamma=0.1, criterion="opacity", seed=1)
     assert trimming_config(jobs["stale-0.45"]) == TrimmingConfig(gamma=0.45, gradient_source="stale", seed=1)
-    assert trimming_config(jobs[CONTROL]) == TrimmingConfig(control=True, seed=1)
-    once = TrimmingConfig(count=7, rounds=1, every=1, finetune=30_000, seed=1)
+    assert trimming_config(jobs[CONTROL]) == TrimmingConfig(control=True, criterion="gradient", seed=1)
+    once = TrimmingConfig(count=7, criterion="gradient", rounds=1, every=1, finetune=30_000, seed=1)
     assert trimming_config(jobs["one-shot-gradient-0.6"], 7) == once
     faint = FaintPruning(start=15_000, until=25_000, every=100, opacity=0.05)
     assert training_config(jobs["no-prior-0.05"]) == replace(published, strategies=(Densification(), faint))

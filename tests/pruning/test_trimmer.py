@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
 from support.tiny import tiny_capture
 
 from leansplat import engines, formats
+from leansplat.engines.cpu.model import CpuModel
+from leansplat.engines.cpu.packed import OPACITIES
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, concatenate
-from leansplat.pruning import TrimmingConfig, trim
+from leansplat.pruning import TrimmingConfig, trim, trimmer
 from leansplat.pruning.criteria import CRITERIA
+from leansplat.pruning.evidence import Evidence
+from leansplat.pruning.schedule import EASED, PAPERS
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.start import start_from
+from leansplat.training.state import TrainingState, training_step
 from leansplat.training.strategies import Densification
 
 CAPTURE = tiny_capture()
@@ -93,7 +100,8 @@ def test_what_low_opacity_and_gradient_share_goes_first(trained: Path) -> None:
     start = start_from(scene, CAPTURE.extent, 0)
     statistics = start.state().model.gather_statistics(CAPTURE.train, CAPTURE.background, 0.2)
     ordered = start.state().gaussians()
-    left = trim(scene, CAPTURE, TrimmingConfig(keep=0.5, rounds=1, every=1, finetune=0)).gaussians
+    config = TrimmingConfig(keep=0.5, criterion="gradient", rounds=1, every=1, finetune=0)
+    left = trim(scene, CAPTURE, config).gaussians
     assert len(left) == round(0.5 * len(scene))
     gone = torch.ones(len(ordered), dtype=torch.bool)
     for opacity in left.opacities:  # one step moved them a little: match by nearest value
@@ -124,15 +132,75 @@ def test_the_control_trains_as_long_and_removes_nothing(trained: Path, tmp_path:
     assert last - start == config.iterations == 3 * 4 + 8
 
 
-def test_fine_tuning_leaves_the_position_rate_at_its_final_value(trained: Path) -> None:
+def test_the_papers_fine_tuning_leaves_the_position_rate_at_its_final_value(trained: Path) -> None:
     """From a scene file: positions move by at most the final rate a step (Adam's step is bounded by it)."""
     scene = formats.read(trained)
-    config = TrimmingConfig(control=True, rounds=1, every=5, finetune=0)
+    config = TrimmingConfig(control=True, criterion="gradient", rounds=1, every=5, finetune=0)
     moved = (
         trim(scene, CAPTURE, config).gaussians.means - start_from(scene, CAPTURE.extent, 0).state().gaussians().means
     )
     final = TrainingConfig().position_rate_final * CAPTURE.extent
     assert 0 < float(moved.abs().max()) <= 5 * final * 3.2  # with cold moments one step can reach sqrt(10) rates
+
+
+def test_positions_start_faster_and_all_rates_fall_by_default(trained: Path, monkeypatch) -> None:
+    """The rates that each step is made with, against the two formulas."""
+    seen: list[dict[str, float]] = []
+
+    def recording(state: TrainingState, *arguments: Any, **options: Any) -> float:
+        loss = training_step(state, *arguments, **options)
+        rates = cast(CpuModel, state.model).learning_rates
+        seen.append({"means": float(rates[0]), "opacities": float(rates[OPACITIES][0])})
+        return loss
+
+    monkeypatch.setattr(trimmer, "training_step", recording)
+    config = TrimmingConfig(keep=0.5, position_rate=8.0, rate=2.0, final_rate=0.25, rounds=2, every=2, finetune=4)
+    trim(formats.read(trained), CAPTURE, config)
+    recipe, done = TrainingConfig(), [step / 8 for step in range(8)]
+    final = recipe.position_rate_final * CAPTURE.extent
+    assert [each["means"] for each in seen] == pytest.approx([final * 8 ** (1 - share) for share in done], rel=1e-5)
+    falling = [0.25 + 1.75 * (0.5 + 0.5 * math.cos(math.pi * share)) for share in done]
+    assert [each["opacities"] for each in seen] == pytest.approx([recipe.opacity_rate * each for each in falling])
+
+
+def test_spacing_removes_more_in_the_first_rounds_and_ends_at_the_same_count(trained: Path, tmp_path: Path) -> None:
+    kept = {}
+    for spacing in (1.0, 0.5):
+        folder = tmp_path / str(spacing)
+        trim(trained, CAPTURE, TrimmingConfig(keep=0.2, spacing=spacing, **SHORT), folder)
+        kept[spacing] = [event["kept"] for event in rounds_of(folder)]
+    start = len(formats.read(trained))
+    assert kept[0.5] == pytest.approx([start * 0.2 ** math.sqrt(number / 3) for number in (1, 2, 3)], abs=0.51)
+    assert kept[0.5][0] < kept[1.0][0]
+    assert kept[0.5][-1] == kept[1.0][-1] == round(0.2 * start)
+
+
+def test_protected_gaussians_stay_and_frozen_ones_stay_as_they_are(trained: Path, tmp_path: Path) -> None:
+    """Of a scene in any order, over two trimmings, of which the second goes on from the first."""
+    scene = formats.read(trained)
+    scene = scene[torch.randperm(len(scene), generator=torch.Generator().manual_seed(1))]
+    model = start_from(scene, CAPTURE.extent, 0).state().model
+    scores = CRITERIA["gaussianpop"](Evidence(model, CAPTURE.train, CAPTURE.background))[0]
+    worst = start_from(scene, CAPTURE.extent, 0).rows[scores.argsort()[:20]]  # what would go first
+    protected, frozen = (torch.zeros(len(scene), dtype=torch.bool) for _ in range(2))
+    protected[worst], frozen[worst[:10]] = True, True
+    config = TrimmingConfig(keep=0.6, rounds=2, every=2, finetune=2)
+    first = trim(scene, CAPTURE, config, tmp_path / "first", protected=protected, frozen=frozen)
+    rows = first.rows
+    assert rows is not None
+    assert len(rows) == len(first.gaussians) == round(0.6 * len(scene))
+    second = trim(tmp_path / "first", CAPTURE, config, protected=protected[rows], frozen=frozen[rows])
+    assert second.rows is not None
+    rows = rows[second.rows]
+    assert int(protected[rows].sum()) == 20
+    assert_same(second.gaussians[frozen[rows]], scene[rows[frozen[rows]]])
+    assert not torch.equal(second.gaussians.sh0[~frozen[rows]], scene[rows[~frozen[rows]]].sh0)
+
+
+def test_fewer_than_are_protected_cannot_be_left(trained: Path) -> None:
+    protected = torch.ones(len(formats.read(trained)), dtype=torch.bool)
+    with pytest.raises(InputError, match="protected"):
+        trim(trained, CAPTURE, TrimmingConfig(keep=0.5, **SHORT), protected=protected)
 
 
 def test_a_trimming_that_was_killed_and_resumed_ends_with_the_same_bits(trained: Path, tmp_path: Path) -> None:
@@ -245,6 +313,10 @@ def test_a_run_never_replaces_the_scene_it_starts_from(trained: Path, where: str
         ({"keep": 0.5, "rounds": 0}, "rounds"),
         ({"keep": 0.5, "criterion": "size"}, "criterion"),
         ({"target_sparsity": 1.0}, "target_sparsity"),
+        ({"keep": 0.5, "spacing": 0.0}, "spacing"),
+        ({"keep": 0.5, "position_rate": -1.0}, "position_rate"),
+        ({"keep": 0.5, "rate": 0.0}, "rate"),
+        ({"keep": 0.5, "final_rate": -0.1}, "final_rate"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(settings: dict, words: str) -> None:
@@ -255,6 +327,23 @@ def test_settings_out_of_range_are_refused_by_name(settings: dict, words: str) -
 def test_settings_survive_json() -> None:
     config = TrimmingConfig(keep=0.25, criterion="opacity", seed=3)
     assert TrimmingConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_the_papers_rule_goes_at_the_papers_pace_and_is_what_its_own_aims_mean() -> None:
+    for paper in ({"keep": 0.5, "criterion": "gradient"}, {"gamma": 0.4}, {"target_sparsity": 0.5}):
+        config = TrimmingConfig(**paper)
+        assert (config.criterion, config.schedule, config.rounds) == ("gradient", PAPERS, 10)
+    assert TrimmingConfig(keep=0.5, gradient_source="stale").criterion == "gradient"
+    assert TrimmingConfig(keep=0.5, criterion="gradient", spacing=0.5).schedule == PAPERS._replace(spacing=0.5)
+    default = TrimmingConfig(keep=0.5)
+    assert (default.criterion, default.schedule) == ("gaussianpop", EASED)
+
+
+def test_a_run_of_an_older_version_goes_on_at_the_pace_it_began_with() -> None:
+    settings = TrimmingConfig(keep=0.25).to_json()
+    for name in PAPERS._fields:
+        del settings[name]
+    assert TrimmingConfig.from_json(settings) == TrimmingConfig(keep=0.25, **PAPERS._asdict())
 
 
 def test_settings_of_an_older_version_mean_what_they_did_then() -> None:

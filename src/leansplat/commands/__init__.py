@@ -16,6 +16,7 @@ from leansplat.commands.answer import Command
 
 COMMANDS = {
     "demo": "Demo",
+    "shrink": "Shrink",
     "train": "Train",
     "trim": "Trim",
     "compress": "Compress",

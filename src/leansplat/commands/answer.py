@@ -19,10 +19,12 @@ class Answer:
     Args:
         text: for people; printed without `--json`.
         values: for programs; printed as one JSON object with `--json`.
+        failed: a sentence on what was asked for and could not be had, though there is an answer; the exit code is 1.
     """
 
     text: str
     values: dict[str, Any]
+    failed: str = ""
 
 
 class Command(Protocol):

@@ -62,7 +62,7 @@ class Compress:
             help="PSNR in dB that training photos may lose to coarser spherical harmonics in a .sog or .spz. This is "
             "before fine-tuning, which wins most of it back. Harmonics that hardly show become coarsest; 0 keeps all "
             "of them fine.",
-            help_behavior_hint="(default: 1.5)",
+            help_behavior_hint="(default: as --steps win back, 1.5 of 5000)",
         ),
     ] = None
     palette_size: Annotated[

@@ -29,11 +29,14 @@ from leansplat.commands.options import (
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
 from leansplat.pruning.criteria import CRITERIA
+from leansplat.pruning.schedule import EASED
 
 _CRITERIA_HELP = "Criterion by which Gaussians are judged. " + " ".join(
     f"{name}: {text[:1].lower()}{text.splitlines()[0][1:]}"
     for name, text in ((name, function.__doc__ or " ") for name, function in CRITERIA.items())
 )
+
+_PAPERS = "(default: {}; 1 with the paper's criteria, gradient and opacity)"
 
 _ONE_CRITERION = PrimitiveConstructorSpec(
     nargs=1,
@@ -79,7 +82,14 @@ class Trim:
             "fact; --keep is exact.",
         ),
     ] = None
-    criterion: Annotated[str, _ONE_CRITERION, arg(help=_CRITERIA_HELP)] = "gradient"
+    criterion: Annotated[
+        str,
+        _ONE_CRITERION,
+        arg(
+            help=_CRITERIA_HELP,
+            help_behavior_hint="(default: gaussianpop, or gradient with --gamma, --target-sparsity or stale gradients)",
+        ),
+    ] = ""
     gradient_source: Annotated[
         Literal["fresh", "stale"],
         arg(
@@ -93,6 +103,39 @@ class Trim:
     """Number of training steps after each round."""
     finetune: Annotated[int, arg(metavar="N")] = 10_000
     """Number of further training steps at the end."""
+    spacing: Annotated[
+        float | None,
+        arg(
+            metavar="POWER",
+            help="Where most Gaussians go: 1 keeps the same share in every round, less removes more in the first ones.",
+            help_behavior_hint=_PAPERS.format(f"{EASED.spacing:g}"),
+        ),
+    ] = None
+    position_rate: Annotated[
+        float | None,
+        arg(
+            metavar="FACTOR",
+            help="Learning rate of positions at the start, in units of the one that training ended with, to which it "
+            "falls.",
+            help_behavior_hint=_PAPERS.format(f"{EASED.position_rate:g}"),
+        ),
+    ] = None
+    rate: Annotated[
+        float | None,
+        arg(
+            metavar="FACTOR",
+            help="All other learning rates at the start, in units of those of training.",
+            help_behavior_hint=_PAPERS.format(f"{EASED.rate:g}"),
+        ),
+    ] = None
+    final_rate: Annotated[
+        float | None,
+        arg(
+            metavar="FACTOR",
+            help="All other learning rates at the end, in the same units.",
+            help_behavior_hint=_PAPERS.format(f"{EASED.final_rate:g}"),
+        ),
+    ] = None
     control: Flag = False
     """Train as long but prune nothing, to see what the extra training alone gives."""
     unseen: Annotated[

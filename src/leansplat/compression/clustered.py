@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,10 +48,12 @@ class ClusteredQuantiser:
         self._antialiased = False
         self._origin: Origin = WORLD
         self._ranges = _ranges({})
+        self.order: np.ndarray = np.zeros(0, np.int64)
 
     def begin(self, gaussians: Gaussians) -> dict[str, Tensor]:
         self._antialiased, self._origin = gaussians.antialiased, gaussians.origin
         count = len(gaussians)
+        self.order = np.arange(count)
         sizes = log_size(gaussians.scales)[:, None]
         colors = torch.cat([gaussians.sh0, gaussians.shN], dim=1)
         quats, scales = torch.nn.functional.normalize(gaussians.quats, dim=1), gaussians.scales - sizes
@@ -106,6 +110,19 @@ class ClusteredQuantiser:
 
     def write(self, latents: Mapping[str, Tensor], path: Path, *, overwrite: bool = False) -> None:
         c3dgs_npz.pack(self.encode(latents), path, overwrite=overwrite)
+
+    def select(self, latents: Mapping[str, Tensor], rows: Tensor) -> tuple[ClusteredQuantiser, dict[str, Tensor]]:
+        part, own = copy(self), {"means", "opacities", "sizes"}
+        part.order = self.order[rows.numpy()] if len(self.order) else self.order
+        if self._feature_indices is None:
+            own |= {"sh0", "shN"}
+        else:
+            part._feature_indices = self._feature_indices[rows]
+        if self._gaussian_indices is None:
+            own |= {"quats", "shapes"}
+        else:
+            part._gaussian_indices = self._gaussian_indices[rows]
+        return part, {name: latent[rows] if name in own else latent for name, latent in latents.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         origin = torch.tensor(self._origin, dtype=torch.float64)

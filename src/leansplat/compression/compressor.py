@@ -8,13 +8,15 @@ result is what a reader makes of it.
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -23,13 +25,18 @@ from leansplat.captures.capture import Capture
 from leansplat.compression.codecs import Codec, codec_of
 from leansplat.compression.config import CompressionConfig
 from leansplat.compression.fine_tuning import fine_tune
+from leansplat.compression.harmonics import Loss, loss_on_photos
 from leansplat.compression.preparation import kept_degrees, subject
 from leansplat.errors import InputError, RunError, SceneFileError
-from leansplat.files import clear_abandoned
+from leansplat.files import clear_abandoned, replacing
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.progress import Progress
 from leansplat.runs import Run, alone_at_work
 from leansplat.training.session import Part, open_session
+
+_log = logging.getLogger("leansplat")
+
+Written = Literal["fine-tuned", "plain", "usual"]
 
 _ONCE_TOGETHER = ("colors", "shapes", "sh_loss", "palette_size")
 """Options of codecs that config.json had among all other settings of a compression, up to version 0.1."""
@@ -48,6 +55,8 @@ class CompressionResult:
         plain_bytes: its size.
         seconds: time spent fine-tuning, over all sittings.
         codec: the kind of file, with its options.
+        written: what the file is: fine-tuned; or, without steps or where they lost on the training views, encoded only,
+            as `plain` or as `codec` does without a capture.
     """
 
     gaussians: Gaussians
@@ -58,6 +67,7 @@ class CompressionResult:
     plain_bytes: int
     seconds: float
     codec: Codec
+    written: Written
 
 
 @alone_at_work
@@ -76,6 +86,9 @@ def compress(
     progress: Progress | None = None,
 ) -> CompressionResult:
     """Compress a scene, fine-tuned on the training views of `capture`.
+
+    Where fine-tuning was too short to be worth it, a warning of the `leansplat` logger says so: the file is then the
+    best on the training views of those that merely encoding makes, in no more bytes.
 
     Args:
         scene: Gaussians, a scene file of any tool, or a run folder.
@@ -101,7 +114,7 @@ def compress(
     """
     path = Path(path)
     fitting = _fitting(path, codec)
-    _check_output(scene, path, overwrite=overwrite)
+    check_output(scene, path, overwrite=overwrite)
     if capture is None:
         config = config or CompressionConfig()
         if config.drop_unseen or run is not None:
@@ -153,20 +166,60 @@ def compress(
             progress=progress,
             begun=write_plain,
         )
-        quantiser.write(tuned.latents, path, overwrite=overwrite)
+        encoding, usual = codec.quantiser(0), Path(temporary) / f"usual{codec.suffix}"
+        encoding.write(encoding.begin(kept_degrees(original.finite_equivalent(), config)), usual)
+        files: dict[Written, _File] = {"plain": _File.of(plain, original), "usual": _File.of(usual, original)}
+        if config.fine_tuning.steps:
+            trained = Path(temporary) / f"tuned{codec.suffix}"
+            quantiser.write(tuned.latents, trained)
+            files = {"fine-tuned": _File.of(trained, original), **files}
+        written = _best(files, loss_on_photos(original, capture, session.engine), path)
+        best = files[written]
+        with replacing(path, overwrite=overwrite) as handle, open(best.path, "rb") as content:
+            shutil.copyfileobj(content, handle)
         formats.say_losses(original, path)
         result = CompressionResult(
-            gaussians=_read(path, original),
+            gaussians=best.gaussians,
             path=path,
-            bytes=formats.scene_bytes(path),
+            bytes=best.bytes,
             original=original,
-            plain=_read(plain, original),
-            plain_bytes=formats.scene_bytes(plain),
+            plain=files["plain"].gaussians,
+            plain_bytes=files["plain"].bytes,
             seconds=tuned.seconds,
             codec=codec,
+            written=written,
         )
-    session.log("finished", config.fine_tuning.steps, gaussians=len(result.gaussians), bytes=result.bytes)
+    steps = config.fine_tuning.steps
+    session.log("finished", steps, gaussians=len(result.gaussians), bytes=result.bytes, written=written)
     return result
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that may become the result, and the scene in it."""
+
+    path: Path
+    bytes: int
+    gaussians: Gaussians
+
+    @classmethod
+    def of(cls, path: Path, original: Gaussians) -> _File:
+        return cls(path, formats.scene_bytes(path), _read(path, original))
+
+
+def _best(files: Mapping[Written, _File], loss: Loss, path: Path) -> Written:
+    """Which of the files loses least on the training views, of those that are no larger than the first or "plain"."""
+    first = next(iter(files))
+    most = max(files[first].bytes, files["plain"].bytes)
+    lost = {name: loss(file.gaussians) for name, file in files.items() if file.bytes <= most}
+    best = min(lost, key=lambda name: lost[name])  # of equals the first
+    if first == "fine-tuned" and best != first:
+        _log.warning(
+            "%s: fine-tuning lost %.2f dB of PSNR on the training views, merely encoding %.2f dB, so the file is only "
+            "encoded; give more steps, or none",
+            *(path, lost[first], lost[best]),
+        )
+    return best
 
 
 def _read(path: Path, original: Gaussians) -> Gaussians:
@@ -212,7 +265,7 @@ def _refused_by_name(path: Path) -> Iterator[None]:
         raise SceneFileError(f"{path} cannot hold this scene: {error}; choose another format") from error
 
 
-def _check_output(scene: Gaussians | str | os.PathLike[str], path: Path, *, overwrite: bool) -> None:
+def check_output(scene: Gaussians | str | os.PathLike[str], path: Path, *, overwrite: bool) -> None:
     """Refuse what could not be written, before any work."""
     if path.exists() and not overwrite:
         raise InputError(f"{path} already exists; pass --overwrite (overwrite=True) or choose another name.")
@@ -236,4 +289,4 @@ def _encode(
     with _refused_by_name(path):
         codec.write(rounded, path, overwrite=overwrite)
     read, size = _read(path, original), formats.scene_bytes(path)
-    return CompressionResult(read, path, size, original, read, size, 0.0, codec)
+    return CompressionResult(read, path, size, original, read, size, 0.0, codec, "plain")

@@ -28,6 +28,7 @@ from leansplat.metrics.loss import photometric_loss
 from leansplat.progress import Progress
 from leansplat.runs import Run
 from leansplat.training import loop
+from leansplat.training.annealing import cosine
 from leansplat.training.config import TrainingConfig
 
 
@@ -131,7 +132,7 @@ def fine_tune(
     rates = {**quantiser.rates(recipe), "means": config.position_rate * capture.extent}
 
     def one_step() -> float:
-        left = _share_of_rates(state.step / config.steps, config.final_rate)
+        left = cosine(state.step / config.steps, config.final_rate)
         state.set_rates({name: left * rate for name, rate in rates.items()})
         view = capture.train[state.next_view(len(capture.train))]
         return _step(state, quantiser, renders, view, capture.background, recipe.ssim_weight)
@@ -147,11 +148,6 @@ def fine_tune(
         progress=progress,
     )
     return FineTuningResult({name: latent.detach() for name, latent in state.latents.items()}, state.seconds)
-
-
-def _share_of_rates(done: float, final: float) -> float:
-    """1 at the start, `final` when all is done, half a cosine in between (Loshchilov and Hutter 2017, Eq. 5)."""
-    return final + (1 - final) * (1 + math.cos(math.pi * done)) / 2
 
 
 def _step(

@@ -8,6 +8,7 @@ centres hardly move. The gradient goes straight through the rounding (Bengio et 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from leansplat.engines.shared import SharedGaussians
 from leansplat.formats import sog, spz
 from leansplat.formats.fidelity import report_rows
 from leansplat.formats.format import Format
+from leansplat.formats.options import SpzOptions
 from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians, Origin
 from leansplat.training.config import TrainingConfig
 
@@ -41,7 +43,8 @@ _PALETTE_RATE = 4
 """Learning rate of a palette's entries in that of harmonics: an entry hears many Gaussians, so it errs less."""
 
 _ROTATION_STEP = 4
-"""Of a SOG file's rotations, in steps of its bytes: coarser ones compress better, and training makes up for them."""
+"""Of a SOG file's rotations, in steps of its bytes: coarser ones compress better, and training makes up for them. They
+are as fine as can be where there is none."""
 
 _SHARE_OF_REFITS = 0.8
 """Of fine-tuning, after which codebooks rest, so that what is written was trained with."""
@@ -49,6 +52,18 @@ _SHARE_OF_REFITS = 0.8
 
 class FileQuantiser(Quantiser, Protocol):
     """A quantiser that can write the file it trains for."""
+
+    @property
+    def order(self) -> np.ndarray:
+        """(M,) int64: of which Gaussian of the scene that `begin` was given each row of the latents is. A number beyond
+        the scene stands for an invisible one. Not part of a checkpoint."""
+
+    def select(self, latents: Mapping[str, Tensor], rows: Tensor) -> tuple[FileQuantiser, dict[str, Tensor]]:
+        """A quantiser for a file of only some Gaussians, and its latents; this one stays as it is.
+
+        Args:
+            rows: (M,) bool, which of those that `render_parameters` gives.
+        """
 
     def write(self, latents: Mapping[str, Tensor], path: Path, *, overwrite: bool = False) -> None:
         """Write a file whose reader gets what `render_parameters` gives for these latents.
@@ -85,6 +100,7 @@ class RowQuantiser:
 
     def __init__(self, coding: Coding) -> None:
         self._coding = coding
+        self.order: np.ndarray = np.zeros(0, np.int64)
         self._antialiased = False
         self._origin: Origin = WORLD
         # Named so that another format's checkpoint is not taken for this one's.
@@ -96,7 +112,7 @@ class RowQuantiser:
         return self._begin(Gaussians.from_arrays(filled.arrays()), torch.from_numpy(order))
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
-        self._antialiased, self._origin = gaussians.antialiased, gaussians.origin
+        self._antialiased, self._origin, self.order = gaussians.antialiased, gaussians.origin, order.numpy()
         ordered = gaussians[order]
         return {name: getattr(ordered, name).detach().clone() for name in TENSOR_NAMES}
 
@@ -124,6 +140,11 @@ class RowQuantiser:
 
     def write(self, latents: Mapping[str, Tensor], path: Path, *, overwrite: bool = False) -> None:
         self._coding.write_encoded(self._encoded(latents), path, overwrite=overwrite)
+
+    def select(self, latents: Mapping[str, Tensor], rows: Tensor) -> tuple[RowQuantiser, dict[str, Tensor]]:
+        part = copy(self)
+        part.order = self.order[rows.numpy()] if len(self.order) else self.order
+        return part, {name: latents[name][rows] for name in TENSOR_NAMES}
 
     def _decoded(self, latents: Mapping[str, Tensor]) -> Gaussians:
         return Gaussians.from_arrays(self._coding.decode(self._encoded(latents)).arrays())
@@ -155,13 +176,14 @@ class SpzQuantiser(RowQuantiser):
         options: of the file, whose bits count where there are no steps; the usual ones by default.
     """
 
-    def __init__(self, sh_steps: np.ndarray | None = None, options: spz.SpzOptions | None = None) -> None:
+    def __init__(self, sh_steps: np.ndarray | None = None, options: SpzOptions | None = None) -> None:
         super().__init__(spz)
-        self._sh_steps, self._options = sh_steps, options or spz.SpzOptions()
+        self._given_steps, self._options = sh_steps, options or SpzOptions()
+        self._sh_steps = sh_steps  # row by row those of the latents, once it has begun
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
-        if self._sh_steps is not None:
-            self._sh_steps = self._sh_steps[order.numpy()]
+        if self._given_steps is not None:
+            self._sh_steps = self._given_steps[order.numpy()]
         return super()._begin(gaussians, order)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -171,6 +193,13 @@ class SpzQuantiser(RowQuantiser):
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         super().load(tensors)
         self._sh_steps = tensors["sh_steps"].numpy() if "sh_steps" in tensors else None
+
+    def select(self, latents: Mapping[str, Tensor], rows: Tensor) -> tuple[SpzQuantiser, dict[str, Tensor]]:
+        part, kept = super().select(latents, rows)
+        assert isinstance(part, SpzQuantiser)
+        if self._sh_steps is not None:
+            part._sh_steps = self._sh_steps[rows.numpy()]
+        return part, kept
 
     def _encoded(self, latents: Mapping[str, Tensor]) -> spz.Encoded:
         order, bits = np.arange(len(latents["means"])), self._options.sh_bits
@@ -201,6 +230,7 @@ class SogQuantiser(RowQuantiser):
     ) -> None:
         super().__init__(sog)
         self._last_refit = int(_SHARE_OF_REFITS * steps)
+        self._rotation_step = _ROTATION_STEP if steps else 1
         self._weights, self._palette_size, self._seed = weights, palette_size, seed
         self._codebooks = _NO_CODEBOOKS
         self._labels = np.zeros(0, np.uint16)
@@ -249,6 +279,12 @@ class SogQuantiser(RowQuantiser):
         self._labels = tensors["labels"].numpy().astype(np.uint16)
         self._mass = tensors["mass"].numpy()
 
+    def select(self, latents: Mapping[str, Tensor], rows: Tensor) -> tuple[SogQuantiser, dict[str, Tensor]]:
+        part, kept = super().select({**latents, "shN": latents["means"]}, rows)
+        assert isinstance(part, SogQuantiser)
+        part._labels = self._labels[rows.numpy()]
+        return part, {**kept, "shN": latents["shN"]}
+
     def _encoded(self, latents: Mapping[str, Tensor]) -> sog.Encoded:
         palette = nearest_codes(latents["shN"].detach().numpy(), self._codebooks.shN)
         count = len(self._labels)
@@ -258,5 +294,5 @@ class SogQuantiser(RowQuantiser):
             replace(self._codebooks, palette=palette),
             labels=self._labels,
             order=np.arange(count),
-            rotation_step=_ROTATION_STEP,
+            rotation_step=self._rotation_step,
         )

@@ -21,16 +21,20 @@ from leansplat.captures.capture import Capture
 from leansplat.engines.sensitivity import Sensitivity
 from leansplat.errors import InputError
 from leansplat.formats import sog, spz
+from leansplat.formats.options import USUAL_SH_BITS
 from leansplat.gaussians import Gaussians
 from leansplat.scoring import view_scores
 
 _VIEWS = 8
 _LEAST_WEIGHT = 0.05
-_FINER = 0.5
+FINER = 0.5
 """Octaves from one size, or width of steps, that is tried to the next."""
 
-_OCTAVES = 8
-"""Of widths of steps in a byte."""
+WIDEST_STEPS = 8
+"""Octaves of widths of steps in a byte."""
+
+_AFFORDABLE = 1.5
+_STEPS_FOR_IT = 5000
 
 Loss = Callable[[Gaussians], float]
 """What a scene loses against the one it was made from, in dB."""
@@ -58,51 +62,99 @@ def loss_on_photos(gaussians: Gaussians, capture: Capture, engine: str = "cpu") 
     return lambda scene: before - mean_psnr(scene)
 
 
-def check_loss(name: str, most: float) -> None:
-    """Refuse what a codec's option of this name cannot be, in dB.
+def check_loss(name: str, most: float | None) -> None:
+    """Refuse what a codec's option of this name cannot be, in dB; None is for it to decide.
 
     Raises:
         InputError: it is not a finite number, or negative.
     """
-    if not (math.isfinite(most) and most >= 0):
+    if most is not None and not (math.isfinite(most) and most >= 0):
         raise InputError(f"setting {name} is {most}; give a finite number that is not negative")
 
 
-def smallest_palette(gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: float, *, seed: int = 0) -> int:
+def affordable_loss(steps: int) -> float:
+    """What coarser harmonics may cost before so many steps of fine-tuning win it back, in dB: as measured, 1.5 for
+    5,000, and hardly anything for a few hundred (benchmarks/short_tuning.py)."""
+    return _AFFORDABLE * min(1.0, steps / _STEPS_FOR_IT)
+
+
+def palette_sizes(count: int) -> list[int]:
+    """Entries of palettes for a number of Gaussians, from the smallest to the usual, half an octave apart."""
+    sizes, usual, size = [], sog.usual_palette_size(count), float(sog.SMALLEST_PALETTE)
+    while size < usual:
+        sizes.append(int(size))
+        size *= 2**FINER
+    return [*sizes, usual]
+
+
+def smallest_palette(
+    gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: float | None, *, steps: int = 0, seed: int = 0
+) -> int:
     """Entries of the smallest SOG palette that loses no more than `most` dB; as many as is usual if each loses more.
 
     Args:
         weights: (N,) as `color_weights` gives them.
         loss: of a scene against `gaussians`.
+        most: None for what the usual palette loses and `affordable_loss(steps)`.
         seed: as `formats.sog.fit` takes it.
     """
     shN = gaussians.shN.numpy()
-    usual = sog.usual_palette_size(len(gaussians))
-    size = float(sog.SMALLEST_PALETTE)
-    while shN.size and size < usual:
-        books = sog.fit(gaussians, palette_size=int(size), weights=weights, seed=seed)
+
+    def lost(size: int) -> float:
+        books = sog.fit(gaussians, palette_size=size, weights=weights, seed=seed)
         shared = torch.from_numpy(books.palette_values()[sog.palette_labels(shN, books)])
-        if loss(replace(gaussians, shN=shared)) <= most:
-            return int(size)
-        size *= 2**_FINER
-    return usual
+        return loss(replace(gaussians, shN=shared))
+
+    sizes = palette_sizes(len(gaussians))
+    if not shN.size or len(sizes) == 1:
+        return sizes[-1]
+    if most is None:
+        most = max(lost(sizes[-1]), 0) + affordable_loss(steps)
+    return sizes[_first(len(sizes) - 1, lambda at: lost(sizes[at]) <= most)]
 
 
-def coarsest_steps(gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: float) -> np.ndarray:
+def coarsest_steps(
+    gaussians: Gaussians, weights: np.ndarray, loss: Loss, most: float | None, *, steps: int = 0
+) -> np.ndarray:
     """(N, 1, 1) the widest steps of an SPZ file's bytes that lose no more than `most` dB; the finest if each lose more.
 
     Args:
         weights: (N,) as `color_weights` gives them.
         loss: of a scene against `gaussians`.
+        most: None for what the usual bits lose and `affordable_loss(steps)`.
     """
     shN = gaussians.shN.numpy()
-    narrower = np.log2(weights.max() / weights)[:, None, None] / 2
-    steps = np.ones_like(narrower)
-    octaves: float = _OCTAVES
-    while shN.size and octaves > -narrower.max():
-        steps = np.exp2(np.clip(np.rint(octaves + narrower), 0, _OCTAVES)).astype(np.float32)
-        rounded = spz.sh_values(spz.sh_codes(shN, steps))
-        if loss(replace(gaussians, shN=torch.from_numpy(rounded))) <= most:
-            break
-        octaves -= _FINER
-    return steps
+
+    def lost(widths: np.ndarray) -> float:
+        return loss(replace(gaussians, shN=torch.from_numpy(spz.sh_values(spz.sh_codes(shN, widths)))))
+
+    octaves = np.arange(WIDEST_STEPS, -np.log2(weights.max() / weights.min()) / 2, -FINER)
+    if not shN.size:
+        return np.ones((len(weights), 1, 1), np.float32)
+    if most is None:
+        most = max(lost(spz.widths_of_bits(USUAL_SH_BITS, shN.shape[1])), 0) + affordable_loss(steps)
+    at = _first(len(octaves), lambda at: lost(steps_of(weights, octaves[at])) <= most)
+    return steps_of(weights, octaves[at]) if at < len(octaves) else np.ones((len(weights), 1, 1), np.float32)
+
+
+def _first(count: int, holds: Callable[[int], bool]) -> int:
+    """The first of so many numbers from which on something holds; `count` where it holds of none."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def steps_of(weights: np.ndarray, octaves: float) -> np.ndarray:
+    """(N, 1, 1) float32 steps for an SPZ file's bytes, 1 to 256, wider for what shows less.
+
+    Args:
+        weights: (N,) as `color_weights` gives them.
+        octaves: of the steps of the Gaussian that shows most, up to 8; below 0 it has the finest, and so have others.
+    """
+    wider = np.log2(weights.max() / weights)[:, None, None] / 2
+    return np.exp2(np.clip(np.rint(octaves + wider), 0, WIDEST_STEPS)).astype(np.float32)

@@ -34,6 +34,7 @@ class Subject:
         fine_tuning: how it is going to be trained; its seed is that of all that is drawn before, too.
         progress: to be told of what takes long.
         engine: what renders, a name in `leansplat.engines.ENGINES`.
+        part_of: the whole and which rows of it these are, where it is part of another.
     """
 
     gaussians: Gaussians
@@ -41,10 +42,14 @@ class Subject:
     fine_tuning: FineTuningConfig
     progress: Progress | None = None
     engine: str = "cpu"
+    part_of: tuple[Subject, Tensor] | None = None
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
-        """Of the images of the training views to each Gaussian."""
+        """Of the images of the training views to each Gaussian; of a part, as while the others were there."""
+        if self.part_of is not None:
+            whole, rows = self.part_of
+            return whole.sensitivity[rows]
         return engines.named(self.engine).sensitivity(
             self.gaussians,
             [view.camera for view in self.capture.train],
@@ -59,9 +64,7 @@ class Subject:
 
     def __getitem__(self, rows: Tensor) -> Subject:
         """The Gaussians at a mask (N,) or at indices (M,); the images depend on each as before."""
-        part = replace(self, gaussians=self.gaussians[rows])
-        vars(part)["sensitivity"] = self.sensitivity[rows]  # where `cached_property` looks
-        return part
+        return replace(self, gaussians=self.gaussians[rows], part_of=(self, rows))
 
 
 @dataclass(frozen=True)

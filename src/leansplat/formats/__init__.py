@@ -1,8 +1,8 @@
 """Scene files: `read` one into `Gaussians`, `write` one from them; `read_arrays` needs no PyTorch.
 
-Each format is a module with a `FORMAT`; this registry picks one, for reading by the file's first bytes and then by its
-suffix, for writing by the suffix alone. To add a format, write its module and put it in `FORMATS`; where two recognise
-the same bytes or suffix, the more particular one comes first.
+Each format is a module, described in `known`; this registry picks one, for reading by the file's first bytes and then
+by its suffix, for writing by the suffix alone. To add a format, write its module, describe it and put it in `FORMATS`;
+where two recognise the same bytes or suffix, the more particular one comes first.
 """
 
 from __future__ import annotations
@@ -15,21 +15,7 @@ from typing import TYPE_CHECKING
 
 from leansplat.arrays import WORLD, AnyScene, GaussianArrays
 from leansplat.errors import InputError, SceneFileError
-from leansplat.formats import (
-    compressed_ply,
-    fidelity,
-    gltf,
-    gsplat_checkpoint,
-    inria_folder,
-    levels,
-    nerfstudio_checkpoint,
-    ply,
-    sog,
-    splat,
-    spz,
-    streamed_sog,
-    with_torch,
-)
+from leansplat.formats import inria_folder
 from leansplat.formats.format import (
     HEAD_SIZE,
     Format,
@@ -40,9 +26,22 @@ from leansplat.formats.format import (
     warn_of_padding,
     warn_of_rotations,
 )
-from leansplat.formats.levels import LevelOptions as LevelOptions
-from leansplat.formats.sog.options import SogOptions as SogOptions
-from leansplat.formats.spz.options import SpzOptions as SpzOptions
+from leansplat.formats.known import (
+    C3DGS_NPZ,
+    COMPRESSED_PLY,
+    GLTF,
+    GSPLAT_CHECKPOINT,
+    INRIA_CHECKPOINT,
+    NERFSTUDIO_CHECKPOINT,
+    PLY,
+    SOG,
+    SPLAT,
+    SPZ,
+    STREAMED_SOG,
+)
+from leansplat.formats.options import LevelOptions as LevelOptions
+from leansplat.formats.options import SogOptions as SogOptions
+from leansplat.formats.options import SpzOptions as SpzOptions
 from leansplat.origin import described, settled, warn_of_steps
 from leansplat.summary import Summary, Tally, summarize
 
@@ -50,17 +49,17 @@ if TYPE_CHECKING:
     from leansplat.gaussians import Gaussians
 
 FORMATS: list[Format] = [
-    compressed_ply.FORMAT,
-    ply.FORMAT,
-    spz.FORMAT,
-    splat.FORMAT,
-    gltf.FORMAT,
-    gsplat_checkpoint.FORMAT,
-    nerfstudio_checkpoint.FORMAT,
-    with_torch.INRIA_CHECKPOINT,
-    streamed_sog.FORMAT,
-    sog.FORMAT,
-    with_torch.C3DGS_NPZ,
+    COMPRESSED_PLY,
+    PLY,
+    SPZ,
+    SPLAT,
+    GLTF,
+    GSPLAT_CHECKPOINT,
+    NERFSTUDIO_CHECKPOINT,
+    INRIA_CHECKPOINT,
+    STREAMED_SOG,
+    SOG,
+    C3DGS_NPZ,
 ]
 """Every format leansplat knows, in the order they are tried; a script can append one of its own."""
 
@@ -101,7 +100,9 @@ def read_arrays(
     """
     path = scene_path(path)
     found = _format_in(path)
-    if found is streamed_sog.FORMAT:
+    if found is STREAMED_SOG:
+        from leansplat.formats import streamed_sog
+
         gaussians = streamed_sog.read(path, drop_nonfinite=drop_nonfinite, level=level)
     elif level == 0:
         gaussians = found.read(path, drop_nonfinite=drop_nonfinite)
@@ -176,6 +177,8 @@ def write(
         if broken:
             _log.warning("%s: %d of %d Gaussians are NaN or infinite; nothing draws them", path, broken, len(gaussians))
         return len(gaussians)
+    from leansplat.formats import fidelity
+
     fidelity.report(gaussians, written, path)
     return len(written.order)
 
@@ -204,6 +207,8 @@ def write_levels(
         InputError: there is no level, or one that is not smaller than the one before; or the folder is something else.
         SceneFileError: a parameter is NaN or infinite.
     """
+    from leansplat.formats import levels
+
     path = levels.write(scenes, Path(folder), overwrite=overwrite, options=options or LevelOptions())
     say_losses(scenes[0], path)
     return path
@@ -280,13 +285,15 @@ def _format_in(path: Path) -> Format:
     """The format of a file by its content, and by its suffix where that leaves a choice or says nothing."""
     with opened(path) as handle:
         head = handle.read(HEAD_SIZE)
-    by_content = [known for known in FORMATS if known.recognises(head)]
     by_suffix = _with_suffix(path)
-    # Several formats may share magic bytes (gzip, zip); the suffix then decides, but never against the content.
-    both = [known for known in by_content if known in by_suffix]
-    for candidates in (both, by_content, by_suffix):
-        if candidates:
-            return candidates[0]
+    # Several formats may share magic bytes (gzip, zip); the suffix then decides, but never against the content. Those
+    # of the suffix are asked first, for most modules are then never imported.
+    for asked in ([known for known in FORMATS if known in by_suffix], FORMATS):
+        for known in asked:
+            if known.recognises(head):
+                return known
+    if by_suffix:
+        return by_suffix[0]
     raise SceneFileError(f"{path} is not a scene file of a known format; known are {_known()}.")
 
 

@@ -32,17 +32,16 @@ from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.chunks import AXES, CHUNK, arranged
 from leansplat.formats.format import (
-    Format,
     Written,
-    losses,
     opened,
     refuse_nonfinite,
     report_nonfinite,
     row_blocks,
 )
+from leansplat.formats.known import COMPRESSED_PLY
 from leansplat.formats.ply_body import row_type, vertex_readers
 from leansplat.formats.ply_comments import comment_lines, say_antialiased, say_origin
-from leansplat.formats.ply_header import LARGEST_HEADER, Element, Header, is_compressed, read_header
+from leansplat.formats.ply_header import LARGEST_HEADER, Element, Header, read_header
 
 _RANGES = tuple(
     f"{end}_{part}{axis}"
@@ -268,15 +267,7 @@ def write(gaussians: AnyScene, path: Path, *, overwrite: bool = False) -> Writte
     return Written(encoded.order, lambda rows: decode(encoded, rows))
 
 
-FORMAT = Format(
-    name="compressed PLY",
-    suffixes=(".compressed.ply",),
-    recognises=is_compressed,
-    read=read,
-    write=write,
-    loses=losses,
-    notes_origin=True,
-)
+FORMAT = COMPRESSED_PLY
 
 
 def _fractions(values: np.ndarray, ranges: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from leansplat.activation import color_of, log_of, logit_of, opacity_of, scale_o
 from leansplat.arrays import WORLD, AnyScene, GaussianArrays, blocks, concatenate, unfilled
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
-from leansplat.formats.format import Format, losses, refuse_nonfinite, report_nonfinite
+from leansplat.formats.format import refuse_nonfinite, report_nonfinite
 from leansplat.formats.gltf_document import (
     BINARY_CHUNK,
     CHUNK_HEADER,
@@ -166,11 +166,6 @@ def files(path: Path) -> tuple[Path, ...]:
     """The file and its buffers."""
     with opened_document(path) as document:
         return document.files
-
-
-FORMAT = Format(
-    name="glTF", suffixes=(".glb", ".gltf"), recognises=recognises, read=read, write=write, loses=losses, files=files
-)
 
 
 @dataclass(frozen=True)

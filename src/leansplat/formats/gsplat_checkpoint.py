@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from leansplat.arrays import TENSOR_NAMES, GaussianArrays, concatenate
 from leansplat.errors import SceneFileError
 from leansplat.formats import torch_file
-from leansplat.formats.format import Format, report_nonfinite
+from leansplat.formats.format import report_nonfinite
 from leansplat.formats.trainer_notes import has_line, say_frame_of_gsplat
 
 _RANK = re.compile(r"(.*_rank)(\d{1,6})(\.[^.]*)?")
@@ -69,9 +69,6 @@ def files(path: Path) -> tuple[Path, ...]:
 def recognises(head: bytes) -> bool:
     """Whether a file that starts with these bytes is by `torch.save` and soon names splats."""
     return torch_file.recognises(head) and torch_file.mentions(head, "splats")
-
-
-FORMAT = Format(name="gsplat checkpoint", suffixes=(".pt",), recognises=recognises, read=read, write=write, files=files)
 
 
 def _gaussians(content: Any, antialiased: bool) -> GaussianArrays:

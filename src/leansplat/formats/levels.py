@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,43 +22,14 @@ from leansplat.errors import InputError
 from leansplat.files import replacing, replacing_folder
 from leansplat.formats import fidelity, sog
 from leansplat.formats.format import Written, refuse_nonfinite
+from leansplat.formats.options import LevelOptions, SogOptions
 from leansplat.formats.sog.files import META
-from leansplat.formats.sog.options import SogOptions
 from leansplat.strays import distances
 
 NAME = "lod-meta.json"
 
 _LEAVES_ALONG = 4
 """Leaves along the radius of a scene: whoever stands in it then has near ones and far ones, whatever its units are."""
-
-
-@dataclass(frozen=True)
-class LevelOptions:
-    """How levels of detail are cut up and written.
-
-    Raises:
-        InputError: a value is outside the range its description gives.
-    """
-
-    chunk_gaussians: int = 512 * 1024
-    """Most Gaussians of a leaf, and about how many of a level lie together in a folder; 1 and up."""
-
-    chunk_extent: float | None = None
-    """How long a leaf may be at its longest, in world units above 0; by default a quarter of the radius within which
-    nine tenths of the scene's opacity lie."""
-
-    chunk_min_gaussians: int = 8 * 1024
-    """With so few Gaussians a leaf may be as long as it is; 1 and up."""
-
-    sog: SogOptions = field(default_factory=SogOptions)
-    """Of each folder."""
-
-    def __post_init__(self) -> None:
-        for name in ("chunk_gaussians", "chunk_min_gaussians"):
-            if getattr(self, name) < 1:
-                raise InputError(f"setting {name} is {getattr(self, name)}; give 1 or more")
-        if self.chunk_extent is not None and not self.chunk_extent > 0:
-            raise InputError(f"setting chunk_extent is {self.chunk_extent}; give a length above 0")
 
 
 _USUAL = LevelOptions()

@@ -18,7 +18,7 @@ from leansplat.activation import opacity_of, sh0_of
 from leansplat.arrays import GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.formats import torch_file
-from leansplat.formats.format import Format, report_nonfinite
+from leansplat.formats.format import report_nonfinite
 from leansplat.formats.trainer_notes import has_line, say_frame_of_nerfstudio
 
 _NAMES = ("means", "quats", "scales", "opacities", "features_dc", "features_rest")
@@ -47,9 +47,6 @@ def write(gaussians: GaussianArrays, path: Path, *, overwrite: bool = False) -> 
 def recognises(head: bytes) -> bool:
     """Whether a file that starts with these bytes is by `torch.save` and soon names a pipeline."""
     return torch_file.recognises(head) and torch_file.mentions(head, "pipeline")
-
-
-FORMAT = Format(name="nerfstudio checkpoint", suffixes=(".ckpt",), recognises=recognises, read=read, write=write)
 
 
 def _gaussians(content: Any, antialiased: bool) -> GaussianArrays:

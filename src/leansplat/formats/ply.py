@@ -22,7 +22,7 @@ import numpy as np
 from leansplat.arrays import TENSOR_NAMES, WORLD, AnyScene, GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
-from leansplat.formats.format import Format, opened, report_nonfinite
+from leansplat.formats.format import opened, report_nonfinite
 from leansplat.formats.ply_body import BLOCK_BYTES, Block, vertex_readers
 from leansplat.formats.ply_comments import comment_lines, say_antialiased, say_origin
 from leansplat.formats.ply_header import (
@@ -192,9 +192,6 @@ def world_positions(gaussians: GaussianArrays) -> np.ndarray:
 def recognises(head: bytes) -> bool:
     """Whether a file that starts with these bytes is a PLY file, and not of the compressed layout."""
     return head.startswith(MAGIC) and not is_compressed(head)
-
-
-FORMAT = Format(name="PLY", suffixes=(".ply",), recognises=recognises, read=read, write=write, stream=stream)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,7 @@ from leansplat.arrays import AnyScene, GaussianArrays, blocks, unfilled
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import (
-    Format,
     Written,
-    losses,
     opened,
     refuse_nonfinite,
     report_nonfinite,
@@ -136,16 +134,6 @@ def write(gaussians: AnyScene, path: Path, *, overwrite: bool = False) -> Writte
     encoded = encode(gaussians)
     pack(encoded, path, overwrite=overwrite)
     return Written(encoded.order, lambda rows: decode(encoded, rows))
-
-
-FORMAT = Format(
-    name="splat",
-    suffixes=(".splat",),
-    recognises=lambda head: False,
-    read=read,
-    write=write,
-    loses=lambda gaussians: losses(gaussians, sh_degree=0, antialiasing=False, comments=False, origin=False),
-)
 
 
 def _importance(gaussians: GaussianArrays) -> np.ndarray:

@@ -25,7 +25,7 @@ import numpy as np
 from leansplat.arrays import GaussianArrays, concatenate, empty
 from leansplat.errors import SceneFileError
 from leansplat.formats import sog
-from leansplat.formats.format import Format, losses, opened
+from leansplat.formats.format import opened
 from leansplat.formats.gltf_document import field, item, natural
 
 _NAME = "lod-meta.json"
@@ -82,18 +82,6 @@ def files(path: Path) -> tuple[Path, ...]:
         environment = _environment(content, path)
     found = [path, *(file for scene in scenes for file in sog.files(scene))]
     return tuple(dict.fromkeys([*found, *(sog.files(environment) if environment is not None else ())]))
-
-
-FORMAT = Format(
-    name="SOG in levels",
-    suffixes=(_NAME,),
-    recognises=recognises,
-    read=read,
-    write=write,
-    loses=losses,
-    files=files,
-    notes_origin=True,
-)
 
 
 @contextmanager

@@ -73,9 +73,17 @@ def training_config(job: Job) -> TrainingConfig:
     return TrainingConfig(seed=job.seed).scaled(job.settings["schedule"]).with_settings(settings)
 
 
+_PAPERS_TRIMMING = {"criterion": "gradient", "spacing": 1.0, "position_rate": 1.0, "rate": 1.0, "final_rate": 1.0}
+"""The paper's rule, and its pace for whatever else is compared: equal shares in all rounds, rates that stay."""
+
+
 def trimming_config(job: Job, count: int | None = None) -> TrimmingConfig:
-    """The settings of a trimming; `count` says how far to go where the job takes that from another one."""
-    return TrimmingConfig(seed=job.seed, count=count, **job.settings)
+    """The settings of a trimming, of which the job has only those that are not the paper's own.
+
+    Args:
+        count: how far to go, where the job takes that from another one.
+    """
+    return TrimmingConfig(seed=job.seed, count=count, **{**_PAPERS_TRIMMING, **job.settings})
 
 
 def compression_config(job: Job) -> CompressionConfig:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from leansplat.pruning.config import TrimmingConfig
     from leansplat.pruning.criteria import CRITERIA, criterion
     from leansplat.pruning.evidence import Evidence
+    from leansplat.pruning.rounds import prune_to
     from leansplat.pruning.trimmer import TrimmingResult, trim
 
-__all__ = ["CRITERIA", "Evidence", "TrimmingConfig", "TrimmingResult", "criterion", "trim"]
+__all__ = ["CRITERIA", "Evidence", "TrimmingConfig", "TrimmingResult", "criterion", "prune_to", "trim"]
 
 _WHERE = {
     "CRITERIA": "criteria",
@@ -22,6 +23,7 @@ _WHERE = {
     "TrimmingConfig": "config",
     "TrimmingResult": "trimmer",
     "criterion": "criteria",
+    "prune_to": "rounds",
     "trim": "trimmer",
 }
 

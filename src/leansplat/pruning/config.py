@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from leansplat.configs import Config
 from leansplat.errors import InputError
 from leansplat.pruning.criteria import CRITERIA
+from leansplat.pruning.schedule import EASED, PAPERS, Schedule
 from leansplat.seeds import check_seed
 from leansplat.training.lengths import MOST_STEPS
 
 GradientSource = Literal["fresh", "stale"]
 Unseen = Literal["opacity", "keep", "prune"]
 
+GAUSSIANPOP = "gaussianpop"
+PAPERS_CRITERIA = ("gradient", "opacity")
+"""The paper's rule and its comparison."""
+
 
 @dataclass(frozen=True)
 class TrimmingConfig(Config):
-    """How a scene is trimmed. The defaults are the paper's, apart from how far, which has none.
+    """How a scene is trimmed. How far has no default; for the rest the defaults are what does best at equal counts.
+
+    The paper is what `criterion` "gradient" does: with it, and with its comparison "opacity", the schedule too is by
+    default the paper's. Defaults that depend on other settings (`criterion` and the four of the schedule) are filled
+    in when a config is made.
 
     Exactly one of `keep`, `count`, `gamma`, `target_sparsity` and `control` says how far to go.
 
@@ -49,10 +59,12 @@ class TrimmingConfig(Config):
     control: bool = False
     """Train as long but remove nothing: what the extra training alone gives."""
 
-    criterion: str = "gradient"
+    criterion: str = ""
     """What a Gaussian is judged by: a name in `leansplat.pruning.criteria.CRITERIA`.
 
-    "gradient" is the paper's Eq. 5, low in opacity and in gradient; "opacity" its comparison.
+    By default "gaussianpop", how much the images change without it. With what is the paper's, `gamma`,
+    `target_sparsity` and stale gradients, it is "gradient": Eq. 5, low in opacity and in gradient. "opacity" is the
+    paper's comparison.
     """
 
     gradient_source: GradientSource = "fresh"
@@ -74,6 +86,20 @@ class TrimmingConfig(Config):
 
     finetune: int = 10_000
     """Steps after the steps of the last round."""
+
+    spacing: float | None = None
+    """Power of the share of the rounds that are done, above 0, in how many Gaussians are left after each; see
+    `selection.count_after_round`. 1 keeps the same share in every round, less removes more in the first ones."""
+
+    position_rate: float | None = None
+    """Learning rate of `means` at the first step, in units of the rate at the end of training, above 0; it falls
+    exponentially to that."""
+
+    rate: float | None = None
+    """Learning rates of all other attributes at the first step, in units of those of training, above 0."""
+
+    final_rate: float | None = None
+    """The same at the last step, 0 or more; they go from one to the other along a cosine."""
 
     seed: int = 0
     """Seed of the order of the views."""
@@ -102,13 +128,38 @@ class TrimmingConfig(Config):
             if value is not None and value > MOST_STEPS:
                 raise InputError(f"setting {name} is above {MOST_STEPS:,}; give less")
         check_seed(self.seed)
+        for name in ("spacing", "position_rate", "rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= 1e6:
+                raise InputError(f"setting {name} is {value}; give a number above 0 and at most a million")
+        if self.final_rate is not None and not 0 <= self.final_rate <= 1e6:
+            raise InputError(f"setting final_rate is {self.final_rate}; give a number from 0 to a million")
+        if not self.criterion:
+            papers = self.quantile is not None or self.gradient_source == "stale"
+            object.__setattr__(self, "criterion", "gradient" if papers else GAUSSIANPOP)
         if self.criterion not in CRITERIA:
             raise InputError(f"setting criterion is {self.criterion!r}; give one of {', '.join(CRITERIA)}")
+        defaults = PAPERS if self.criterion in PAPERS_CRITERIA else EASED
+        for name, value in defaults._asdict().items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
     @property
     def iterations(self) -> int:
         """Training steps in all."""
         return self.rounds * self.every + self.finetune
+
+    @property
+    def schedule(self) -> Schedule:
+        """`spacing`, `position_rate`, `rate` and `final_rate`."""
+        return Schedule(*(getattr(self, name) for name in Schedule._fields))
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> TrimmingConfig:
+        """The config that `to_json` made `settings` of; what an older version wrote has the paper's schedule."""
+        if isinstance(settings, Mapping) and "criterion" in settings and not settings.keys() & set(Schedule._fields):
+            settings = {**settings, **PAPERS._asdict()}
+        return super().from_json(settings)
 
     @property
     def quantile(self) -> float | None:

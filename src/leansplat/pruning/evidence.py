@@ -14,7 +14,7 @@ from functools import cached_property
 from torch import Tensor
 
 from leansplat.captures.capture import View
-from leansplat.engines.engine import Model
+from leansplat.engines.engine import Background, Model
 from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.engines.statistics import ViewStatistics
 
@@ -27,13 +27,22 @@ class Evidence:
         model: the scene of N Gaussians.
         views: those that it is trained on.
         background: (r, g, b) it is rendered on.
-        statistics: of the loss' gradient over the views; see `Model.gather_statistics`.
+        gathered: statistics to judge by; by default they are gathered over the views when a criterion reads them.
+        ssim_weight: of the loss whose gradients they have.
     """
 
     model: Model
     views: Sequence[View]
-    background: tuple[float, float, float]
-    statistics: ViewStatistics
+    background: Background
+    gathered: ViewStatistics | None = None
+    ssim_weight: float = 0.2
+
+    @cached_property
+    def statistics(self) -> ViewStatistics:
+        """Of the loss' gradient over the views; see `Model.gather_statistics`."""
+        if self.gathered is not None:
+            return self.gathered
+        return self.model.gather_statistics(self.views, self.background, self.ssim_weight)
 
     @cached_property
     def opacity(self) -> Tensor:
@@ -50,9 +59,15 @@ class Evidence:
         """(N,) mean norm of the screen-space position gradient of the loss over the views that see a Gaussian."""
         return self.statistics.mean_gradient()
 
-    @cached_property
+    @property
     def seen(self) -> Tensor:
-        """(N,) bool, whether any view sees a Gaussian."""
+        """(N,) bool, whether any view sees a Gaussian.
+
+        It does where the box of a Gaussian meets the image. A criterion that knows the effects of removal and has no
+        statistics spares that pass: there a view sees what it draws in any pixel.
+        """
+        if self.gathered is None and "statistics" not in vars(self) and "removal" in vars(self):
+            return self.removal.visibility > 0
         return self.statistics.views_seen > 0
 
     @cached_property

@@ -26,17 +26,17 @@ def ranks(values: Tensor, tie_break: Tensor) -> Tensor:
     return result
 
 
-def removal_levels(quantities: Sequence[Tensor], gradient: Tensor, seen: Tensor, unseen: Unseen = "opacity") -> Tensor:
+def removal_levels(quantities: Sequence[Tensor], tie_break: Tensor, seen: Tensor, unseen: Unseen = "opacity") -> Tensor:
     """(N,) float64 level of each Gaussian: the lowest are removed first.
 
     Args:
         quantities: one or more (N,) tensors that a criterion judges by; what is low in all of them has a low level.
-        gradient: (N,) decides between equal values of a lone quantity.
+        tie_break: (N,) decides between equal values of a lone quantity.
         seen: (N,) bool, whether any training view sees a Gaussian.
         unseen: see `TrimmingConfig.unseen`.
     """
     # Equal values of one quantity are ordered by the next.
-    tie_breaks = [*quantities[1:], quantities[0]] if len(quantities) > 1 else [gradient]
+    tie_breaks = [*quantities[1:], quantities[0]] if len(quantities) > 1 else [tie_break]
     each = torch.stack([ranks(values, other) for values, other in zip(quantities, tie_breaks, strict=True)])
     level = each.amax(dim=0).to(torch.float64)
     if len(quantities) > 1:
@@ -69,11 +69,12 @@ def keep_by_count(levels: Tensor, count: int) -> Tensor:
     return kept
 
 
-def count_after_round(start: int, end: int, number: int, rounds: int) -> int:
+def count_after_round(start: int, end: int, number: int, rounds: int, spacing: float = 1.0) -> int:
     """How many Gaussians are left after round `number` (from 1) of `rounds` on the way from `start` to `end`.
 
-    Every round keeps the same share of what it finds, which is gentler at the end than equal numbers would be.
+    start (end / start)^((number / rounds)^spacing): with a spacing of 1 every round keeps the same share of what it
+    finds, which is gentler at the end than equal numbers would be; below 1 the first rounds remove more.
     """
     if number >= rounds:
         return end
-    return max(end, round(start * (end / start) ** (number / rounds)))
+    return max(end, round(start * (end / start) ** ((number / rounds) ** spacing)))

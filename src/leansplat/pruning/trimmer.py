@@ -1,7 +1,7 @@
-"""`trim`: the paper's gradient-aware iterative pruning. Ten rounds remove what is low in opacity and gradient, with
-training in between so that what is left takes over; then the scene is fine-tuned.
+"""`trim`: iterative pruning. Rounds remove what a criterion says is worth least, with training in between so that what
+is left takes over; then the scene is fine-tuned. The paper's gradient-aware rule is one of the criteria.
 
-The loop is a training loop whose schedule is at its end (position rate at its final value, no densification) with
+The loop is a training loop whose schedule is at its end (no densification, position rates as `Schedule` has them) with
 rounds in it. All of its state is a `TrainingState`, as in training, so a killed run goes on from its last checkpoint
 and ends with the same bits.
 """
@@ -14,22 +14,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from leansplat.captures.capture import Capture
-from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
-from leansplat.gaussians import Gaussians
+from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.progress import Progress
 from leansplat.pruning.config import TrimmingConfig
-from leansplat.pruning.criteria import CRITERIA
-from leansplat.pruning.evidence import Evidence
-from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile, removal_levels
+from leansplat.pruning.rounds import check_protected, prune
+from leansplat.pruning.selection import count_after_round, keep_by_count, keep_by_quantile
 from leansplat.runs import Run, alone_at_work
 from leansplat.scoring import mean_score, view_scores
 from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
-from leansplat.training.session import Part, Session, open_session
+from leansplat.training.schedule import rates
+from leansplat.training.session import Part, open_session
+from leansplat.training.start import Start
 from leansplat.training.state import TrainingState, training_step
+from leansplat.training.strategies import Lineage
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,14 @@ class TrimmingResult:
         gaussians: the scene.
         seconds: time spent, over all sittings, without loading and evaluating.
         run: its run folder, None where nothing was written.
+        rows: (M,) int64, which of the Gaussians that were given these are; those of a run are given as in its last
+            checkpoint. None where an earlier version began the work.
     """
 
     gaussians: Gaussians
     seconds: float
     run: Run | None
+    rows: Tensor | None
 
 
 @alone_at_work
@@ -55,6 +61,8 @@ def trim(
     run: str | os.PathLike[str] | None = None,
     *,
     engine: str | None = None,
+    protected: Tensor | None = None,
+    frozen: Tensor | None = None,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -70,13 +78,16 @@ def trim(
         run: folder to make a run in, which keeps log, checkpoints and the scene. Without it nothing is written.
         engine: what trains, a name in `leansplat.engines.ENGINES`: by default "cpu", or what the run began
             with. It need not be the one that the scene was trained with.
+        protected: (N,) bool, Gaussians of the scene given that stay whatever they are worth.
+        frozen: (N,) bool, those that stay as they are.
         settings: further ones to record in the run's config.json, as JSON: where the capture is, its downscale.
         resume: go on from the last checkpoint of `run` (from the start when it has none yet, or there is no run yet).
         overwrite: remove an earlier run from the folder first.
         progress: see `leansplat.progress.Progress`.
 
     Raises:
-        InputError: the scene cannot be used, or no `config` says how far to go.
+        InputError: the scene cannot be used, or no `config` says how far to go, or more Gaussians are protected than
+            are to be left.
         CaptureError: the capture has no training views.
         RunError: the run folder is in use, or does not fit what is to be resumed.
 
@@ -94,29 +105,57 @@ def trim(
         resume=resume,
         overwrite=overwrite,
     )
-    config, checkpoint = session.settings(TrimmingConfig), session.resumed()
+    config, checkpoint, start = session.settings(TrimmingConfig), session.resumed(), session.start
+    untouched = _Untouched.of(start, protected, frozen)
     if checkpoint is not None:
-        trimming = _Trimming(session, config, checkpoint.state, checkpoint.config, checkpoint.notes)
+        state, training, notes = checkpoint.state, checkpoint.config, checkpoint.notes
+        trimming = _Trimming(session.capture, config, state, training, notes, session.run, untouched)
     else:
-        trimming = _Trimming.begin(session, config)
-    state = trimming.state
-    loop.run_steps(
-        state,
-        trimming.one_step,
-        trimming.notes["first_step"],
-        config.iterations,
-        run=session.run,
-        save=lambda path: write_checkpoint(path, Checkpoint(state, trimming.training, trimming.notes)),
-        checkpoint_every=config.checkpoint_every,
-        progress=progress,
-    )
-    gaussians = state.gaussians()
+        training = start.training.adjusted(Lineage)
+        trimming = _Trimming.begin(session.capture, config, start.state(), training, session.run, untouched)
+    trimming.finish(progress)
+    gaussians, state = trimming.state.gaussians(), trimming.state
     session.finish(gaussians, state.step, state.seconds)
-    return TrimmingResult(gaussians, state.seconds, session.run)
+    rows = start.rows[trimming.rows] if Lineage.name in state.memory else None
+    return TrimmingResult(gaussians, state.seconds, session.run, rows)
 
 
 def _no_config() -> TrimmingConfig:
     raise InputError("trimming needs a config that says how far to go, such as TrimmingConfig(keep=0.25)")
+
+
+@dataclass(frozen=True)
+class _Untouched:
+    """Gaussians that pruning or training keep their hands off.
+
+    Args:
+        given: the scene of N Gaussians that the work began with.
+        protected, frozen: (N,) bool, or None where there are none: those that stay, and those that stay as they are.
+    """
+
+    given: Gaussians
+    protected: Tensor | None
+    frozen: Tensor | None
+
+    @classmethod
+    def of(cls, start: Start, protected: Tensor | None, frozen: Tensor | None) -> _Untouched | None:
+        """What (N,) bool of the scene given say of a start; None where they say nothing."""
+        if protected is None and frozen is None:
+            return None
+        masks = (None if mask is None else mask[start.rows] for mask in (protected, frozen))
+        return cls(start.gaussians, *masks)
+
+    def protects(self, rows: Tensor) -> Tensor | None:
+        """(M,) bool: which of the Gaussians that were `rows` (M,) stay."""
+        return None if self.protected is None else self.protected[rows]
+
+    def restore(self, state: TrainingState, rows: Tensor) -> None:
+        """Give those that stay as they are their values back."""
+        if self.frozen is None:
+            return
+        places = self.frozen[rows].nonzero()[:, 0]
+        for name in TENSOR_NAMES if len(places) else ():
+            state.model.write(name, places, getattr(self.given, name)[rows[places]])
 
 
 @dataclass
@@ -124,43 +163,79 @@ class _Trimming:
     """Trimming between two steps.
 
     Args:
-        session: where it writes, if anywhere.
         state, training: the scene and the recipe it is fine-tuned with.
         notes: what a checkpoint has to remember besides: the step and the number of Gaussians at the start.
+        run: gets log and checkpoints; None for neither.
     """
 
-    session: Session
+    capture: Capture
     config: TrimmingConfig
     state: TrainingState
     training: TrainingConfig
     notes: Mapping[str, Any]
+    run: Run | None = None
+    untouched: _Untouched | None = None
 
     @classmethod
-    def begin(cls, session: Session, config: TrimmingConfig) -> _Trimming:
+    def begin(
+        cls,
+        capture: Capture,
+        config: TrimmingConfig,
+        state: TrainingState,
+        training: TrainingConfig,
+        run: Run | None,
+        untouched: _Untouched | None,
+    ) -> _Trimming:
         """At the start: the first round has been done."""
-        start = session.start
         began = time.perf_counter()
-        state = start.state()
-        notes = {"first_step": state.step, "first_count": len(state.model)}
-        trimming = cls(session, config, state, start.training, notes)
+        notes = {"first_step": state.step, "first_count": state.count}
+        state.memory[Lineage.name] = Lineage().memory(state.count)  # that of an earlier trimming ends here
+        trimming = cls(capture, config, state, training, notes, run, untouched)
         has_gradients = bool((state.statistics.views_seen > 0).any())
-        trimming._log("started", gaussians=len(state.model), optimizer="kept" if start.has_optimizer else "fresh")
+        kept = "kept" if state.model.facts.steps > 0 else "fresh"
+        trimming._log("started", gaussians=state.count, optimizer=kept)
         if config.gradient_source == "stale" and not has_gradients and not config.control:
             trimming._log(
                 "stale_gradients_emulated", reason="the scene brings no statistics of its training; gathered once"
             )
-            state.statistics = trimming._gather()
+            weight = training.ssim_weight
+            state.statistics = state.model.gather_statistics(capture.train, capture.background, weight)
         trimming._prune(1)
         state.seconds = time.perf_counter() - began
         return trimming
 
-    def one_step(self) -> float:
+    @property
+    def rows(self) -> Tensor:
+        """(M,) which of the Gaussians at the start are left."""
+        return self.state.memory[Lineage.name]["row"].cpu()
+
+    def finish(self, progress: Progress | None) -> None:
+        """All steps that are left."""
+        loop.run_steps(
+            self.state,
+            self._one_step,
+            self.notes["first_step"],
+            self.config.iterations,
+            run=self.run,
+            save=lambda path: write_checkpoint(path, Checkpoint(self.state, self.training, self.notes)),
+            checkpoint_every=self.config.checkpoint_every,
+            progress=progress,
+        )
+
+    def _one_step(self) -> float:
         """A training step, and a round of pruning where one is due after it; returns the loss."""
-        view = self.session.capture.train[self.state.next_view(len(self.session.capture.train))]
-        loss = training_step(self.state, view, self.training, self.session.capture.background)
-        done = self.state.step - self.notes["first_step"]
-        if done % self.config.every == 0 and done // self.config.every < self.config.rounds:
-            self._prune(done // self.config.every + 1)
+        state, config, capture = self.state, self.config, self.capture
+        share = (state.step - self.notes["first_step"]) / config.iterations
+        for name, rate in rates(self.training).items():
+            state.model.set_rate(name, config.schedule.rate_factor(share) * rate)
+        view = capture.train[state.next_view(len(capture.train))]
+        factor = config.schedule.position_factor(share)
+        loss = training_step(state, view, self.training, capture.background, position_factor=factor)
+        if self.untouched is not None:
+            self.untouched.restore(state, self.rows)
+        done = state.step - self.notes["first_step"]
+        if done % config.every == 0 and done // config.every < config.rounds:
+            self._prune(done // config.every + 1)
         return loss
 
     def _prune(self, number: int) -> None:
@@ -168,49 +243,49 @@ class _Trimming:
         if self.config.control:
             return
         state, config, first = self.state, self.config, self.notes["first_count"]
-        statistics = state.statistics if config.gradient_source == "stale" else self._gather()
-        evidence = Evidence(state.model, self.session.capture.train, self.session.capture.background, statistics)
-        seen = evidence.seen
-        levels = removal_levels(CRITERIA[config.criterion](evidence), evidence.gradient, seen, config.unseen)
-        before = len(levels)
-        predicted = None
-        if config.quantile is not None:
-            asked: dict[str, float] = {"gamma": config.quantile}
-            kept = keep_by_quantile(levels, config.quantile)
-            predicted = 1 - (1 - config.quantile) ** number
+        before, quality_before, quantile = state.count, self._quality(), config.quantile
+        protected = None if self.untouched is None else self.untouched.protects(self.rows)
+        if quantile is not None:
+            asked: dict[str, float] = {"gamma": quantile}
         else:
             target = config.count if config.count is not None else max(1, round((config.keep or 1.0) * first))
-            count = count_after_round(first, min(first, target), number, config.rounds)
+            check_protected(protected, target)
+            spacing = config.schedule.spacing
+            count = count_after_round(first, min(first, target), number, config.rounds, spacing)
             asked = {"count": count}
-            kept = keep_by_count(levels, count)
-        quality_before = self._quality()
-        state.select(kept)
+        pruned = prune(
+            state,
+            self.capture,
+            lambda levels: keep_by_count(levels, count) if quantile is None else keep_by_quantile(levels, quantile),
+            config.criterion,
+            config.unseen,
+            protected=protected,
+            statistics=state.statistics if config.gradient_source == "stale" else None,
+            ssim_weight=self.training.ssim_weight,
+        )
         self._log(
             "round",
             round=number,
             rounds=config.rounds,
             asked=asked,
             before=before,
-            removed=before - len(state.model),
-            kept=len(state.model),
-            sparsity=1 - len(state.model) / first,
-            sparsity_predicted=predicted,
-            unseen=int((~seen).sum()),
-            unseen_removed=int((~seen & ~kept).sum()),
+            removed=before - state.count,
+            kept=state.count,
+            sparsity=1 - state.count / first,
+            sparsity_predicted=None if quantile is None else 1 - (1 - quantile) ** number,
+            unseen=int((~pruned.seen).sum()),
+            unseen_removed=pruned.unseen_removed,
             held_out_before=quality_before,
             held_out_after=self._quality(),
         )
 
-    def _gather(self) -> ViewStatistics:
-        capture = self.session.capture
-        return self.state.model.gather_statistics(capture.train, capture.background, self.training.ssim_weight)
-
     def _quality(self) -> dict[str, float | None] | None:
         """Quality on the held-out views for the log; not measured where nothing is logged."""
-        if self.session.run is None:
+        if self.run is None:
             return None
-        mean = mean_score(view_scores(self.state.model, self.session.capture.test, self.session.capture.background))
+        mean = mean_score(view_scores(self.state.model, self.capture.test, self.capture.background))
         return {"psnr": mean.psnr, "ssim": mean.ssim}
 
     def _log(self, event: str, **values: Any) -> None:
-        self.session.log(event, self.state.step, **values)
+        if self.run is not None:
+            self.run.log(event, self.state.step, **values)

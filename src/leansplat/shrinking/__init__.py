@@ -1,1 +1,43 @@
-"""`shrink`: any scene in, the file that was asked for out, with or without photos."""
+"""`shrink`: any scene in, the file that was asked for out, with or without photos.
+
+The names below are imported on first use, so that reading a target does not wait for PyTorch and the kernels.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leansplat.shrinking.config import ShrinkingConfig
+    from leansplat.shrinking.shrinker import ShrinkingResult, shrink
+    from leansplat.shrinking.sizes import format_bytes, parse_bytes
+    from leansplat.shrinking.targets import PRESETS, Target, preset
+
+__all__ = [
+    "PRESETS",
+    "ShrinkingConfig",
+    "ShrinkingResult",
+    "Target",
+    "format_bytes",
+    "parse_bytes",
+    "preset",
+    "shrink",
+]
+
+_WHERE = {
+    "PRESETS": "targets",
+    "ShrinkingConfig": "config",
+    "ShrinkingResult": "shrinker",
+    "Target": "targets",
+    "format_bytes": "sizes",
+    "parse_bytes": "sizes",
+    "preset": "targets",
+    "shrink": "shrinker",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'leansplat.shrinking' has no attribute {name!r}")
+    return getattr(import_module(f"leansplat.shrinking.{_WHERE[name]}"), name)

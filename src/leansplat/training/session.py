@@ -30,6 +30,7 @@ from leansplat.training import loop
 from leansplat.training.checkpoint import Checkpoint, read_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.start import Start, hash_scene, start_from
+from leansplat.training.strategies import Lineage
 
 Scene = Gaussians | str | os.PathLike[str]
 Settings = TypeVar("Settings", bound=Config)
@@ -104,7 +105,9 @@ class Session:
         found = read_checkpoint(self.checkpoint)
         state = found.state
         whole = state.step == self.run.checkpoints()[-1] and state.model.engine == self.engine
-        if not whole or found.config != self.run.began_with("training", TrainingConfig):
+        # What trimming remembers of each Gaussian is its own addition to the recipe that it was begun with.
+        began = self.run.began_with("training", TrainingConfig).without(Lineage)
+        if not whole or found.config.without(Lineage) != began:
             raise RunError(f"{self.checkpoint} belongs to another run; delete it or start a new run")
         loop.go_back(self.run, state.step)
         return found

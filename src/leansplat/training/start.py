@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from leansplat import engines, formats
 from leansplat.engines.engine import Moments
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
-from leansplat.formats import inria_checkpoint, with_torch
+from leansplat.formats import inria_checkpoint
+from leansplat.formats.known import INRIA_CHECKPOINT
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.origin import settled
@@ -34,6 +36,8 @@ class Start:
 
     Args:
         gaussians: the scene, in Morton order.
+        rows: (N,) int64, which of the Gaussians that were given each of them is; those of a run are given as in its
+            last checkpoint.
         training: the recipe to fine-tune with.
         has_optimizer: whether moments and statistics come from the scene's training.
         state: makes scene and optimiser, at the end of the training schedule, so that the position rate is the final
@@ -41,6 +45,7 @@ class Start:
     """
 
     gaussians: Gaussians
+    rows: Tensor
     training: TrainingConfig
     has_optimizer: bool
     state: Callable[[], TrainingState]
@@ -69,6 +74,7 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
         before = checkpoint.state
         return Start(
             before.gaussians(),
+            torch.arange(before.count),
             checkpoint.config,
             True,
             lambda: replace(
@@ -81,7 +87,7 @@ def start_from(scene: Gaussians | str | os.PathLike[str], extent: float, seed: i
             ),
         )
     file = formats.scene_path(path)
-    if file.suffix.lower() in with_torch.INRIA_CHECKPOINT.suffixes:
+    if file.suffix.lower() in INRIA_CHECKPOINT.suffixes:
         return _from_3dgs(file, seed, engine)
     return _fresh(formats.read(file), extent, seed, engine, str(path))
 
@@ -122,13 +128,14 @@ def _fresh(gaussians: Gaussians, extent: float, seed: int, engine: str, name: st
     gaussians = gaussians.finite_equivalent()
     _check(gaussians, name)
     training = TrainingConfig(seed=seed, sh_degree=gaussians.sh_degree, antialiased=gaussians.antialiased)
-    ordered = gaussians[morton_order(gaussians.means)]
+    order = morton_order(gaussians.means)
+    ordered = gaussians[order]
 
     def state() -> TrainingState:
         model = engines.named(engine).begin(ordered, schedule.rates(training))
         return TrainingState.of(model, training, extent, step=training.iterations)
 
-    return Start(ordered, training, False, state)
+    return Start(ordered, order, training, False, state)
 
 
 def _from_3dgs(file: Path, seed: int, engine: str) -> Start:
@@ -160,7 +167,7 @@ def _from_3dgs(file: Path, seed: int, engine: str) -> Start:
         )[order].to(model.device)
         return begun
 
-    return Start(ordered, training, True, state)
+    return Start(ordered, order, training, True, state)
 
 
 def _check(gaussians: Gaussians, name: str) -> None:

@@ -159,6 +159,7 @@ def training_step(
     background: tuple[float, float, float],
     *,
     statistics: ViewStatistics | None = None,
+    position_factor: float = 1.0,
 ) -> float:
     """Render a view, compare it with its photo, update every parameter, and let strategies learn; returns the loss.
 
@@ -168,13 +169,14 @@ def training_step(
     Args:
         background: (r, g, b) to render on.
         statistics: added to, when given.
+        position_factor: what the schedule's position rate is multiplied by.
 
     Raises:
         RunError: the loss is not finite; the parameters are as they were.
     """
     state.step += 1
     model = state.model
-    model.set_rate("means", schedule.position_rate(config, state.step, state.extent))
+    model.set_rate("means", position_factor * schedule.position_rate(config, state.step, state.extent))
     degree = min(schedule.sh_degree(config, state.step), model.facts.sh_degree)
     wanted = tuple(dict.fromkeys(name for each in config.strategies for name in each.gradients))
     loss, gradients = model.step(view, background, degree, config.ssim_weight, statistics, wanted)

@@ -18,8 +18,9 @@ from leansplat.compression.format_quantiser import FileQuantiser
 from leansplat.compression.parts import bytes_of_members
 from leansplat.compression.preparation import Prepared, Subject
 from leansplat.compression.vector_quantisation import vector_quantise
-from leansplat.formats import c3dgs_coding, with_torch
+from leansplat.formats import c3dgs_coding
 from leansplat.formats.fidelity import report_rows
+from leansplat.formats.known import C3DGS_NPZ
 from leansplat.gaussians import Gaussians
 
 _TABLES = ("colors", "shapes")
@@ -44,7 +45,7 @@ class NpzCodec(Codec):
     def prepare(self, subject: Subject) -> Prepared:
         order = c3dgs_coding.arranged(subject.gaussians)[1]
         if len(order) < len(subject.gaussians):
-            report_rows(subject.gaussians, order, with_torch.C3DGS_NPZ.name)
+            report_rows(subject.gaussians, order, C3DGS_NPZ.name)
             subject = subject[torch.from_numpy(np.sort(order))]
         gaussians, found, progress = subject.gaussians, subject.sensitivity, subject.progress
         generator = torch.Generator().manual_seed(subject.fine_tuning.seed)

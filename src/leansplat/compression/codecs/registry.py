@@ -49,6 +49,11 @@ class Codec(Config, ABC):
         """What fine-tuning begins with: by default the scene as it is."""
         return Prepared(subject.gaussians, self.quantiser(subject.fine_tuning.steps))
 
+    def grades(self, count: int) -> tuple[Codec, ...]:
+        """This kind of file from coarse to fine, for scenes of about `count` Gaussians: what there is to choose from
+        when a file shall have a certain size. By default this codec alone."""
+        return (self,)
+
     def write(self, gaussians: Gaussians, path: Path, *, overwrite: bool = False) -> None:
         """Write a scene without training: by default as training would see it before its first step.
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from leansplat.arrays import AnyScene, GaussianArrays
 from leansplat.errors import SceneFileError
-from leansplat.formats.format import Format, Written, losses, opened, refuse_nonfinite
+from leansplat.formats.format import Written, opened, refuse_nonfinite
+from leansplat.formats.known import SOG
+from leansplat.formats.options import SogOptions
 from leansplat.formats.sog import version1
 from leansplat.formats.sog.codebooks import (
     SMALLEST_PALETTE,
@@ -26,7 +28,6 @@ from leansplat.formats.sog.container import pack, unpack
 from leansplat.formats.sog.encoding import Encoded, arranged, decode, encode
 from leansplat.formats.sog.files import META, ZIP_MAGIC, beside, opened_files, write_beside, write_bundle
 from leansplat.formats.sog.meta import Meta
-from leansplat.formats.sog.options import SogOptions
 
 __all__ = [
     "FORMAT",
@@ -139,14 +140,4 @@ def files(path: Path) -> tuple[Path, ...]:
     return (path, *(beside(name, path) for name in meta.images()))
 
 
-FORMAT = Format(
-    name="SOG",
-    suffixes=(_BUNDLE, META),
-    recognises=recognises,
-    read=read,
-    write=write,
-    options=SogOptions,
-    loses=losses,
-    files=files,
-    notes_origin=True,
-)
+FORMAT = SOG

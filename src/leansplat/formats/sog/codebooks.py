@@ -13,8 +13,7 @@ import numpy as np
 
 from leansplat.activation import opacity_of
 from leansplat.arrays import AnyScene
-
-LARGEST_PALETTE = 65536
+from leansplat.formats.options import LARGEST_PALETTE
 
 SMALLEST_PALETTE = 64
 """A row of the palette's image, which is the least it takes."""

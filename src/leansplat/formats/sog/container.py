@@ -23,7 +23,8 @@ import numpy as np
 
 from leansplat.arrays import WORLD, Origin
 from leansplat.errors import SceneFileError
-from leansplat.formats.sog.codebooks import LARGEST_PALETTE, Codebooks
+from leansplat.formats.options import LARGEST_PALETTE
+from leansplat.formats.sog.codebooks import Codebooks
 from leansplat.formats.sog.encoding import Encoded
 from leansplat.formats.sog.files import Files
 from leansplat.formats.sog.images import LARGEST_SIDE, read_image, read_tables, side_lengths, to_webp

@@ -16,17 +16,23 @@ from pathlib import Path
 from leansplat.arrays import AnyScene, GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
-from leansplat.formats.format import Format, Written, losses, refuse_nonfinite
-from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, Version, pack, unpack
-from leansplat.formats.spz.encoding import USUAL_SH_BITS, Encoded, arranged, decode, encode, sh_codes, sh_values
-from leansplat.formats.spz.options import SpzOptions
+from leansplat.formats.format import Written, losses, refuse_nonfinite
+from leansplat.formats.known import SPZ
+from leansplat.formats.options import SpzOptions, SpzVersion
+from leansplat.formats.spz.container import GZIP_MAGIC, MAGIC, pack, unpack
+from leansplat.formats.spz.encoding import (
+    Encoded,
+    arranged,
+    decode,
+    encode,
+    sh_codes,
+    sh_values,
+    widths_of_bits,
+)
 
 __all__ = [
     "FORMAT",
-    "USUAL_SH_BITS",
     "Encoded",
-    "SpzOptions",
-    "Version",
     "arranged",
     "decode",
     "encode",
@@ -35,6 +41,7 @@ __all__ = [
     "recognises",
     "sh_codes",
     "sh_values",
+    "widths_of_bits",
     "write",
     "write_encoded",
 ]
@@ -93,7 +100,7 @@ def write(
     return Written(encoded.order, lambda rows: decode(encoded, rows))
 
 
-def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False, version: Version = 3) -> None:
+def write_encoded(encoded: Encoded, path: Path, *, overwrite: bool = False, version: SpzVersion = 3) -> None:
     """Write what `encode` made; path, overwrite and errors as for `write`."""
     with replacing(path, overwrite=overwrite) as handle:
         pack(encoded, handle, version)
@@ -114,12 +121,4 @@ def loses(gaussians: AnyScene) -> tuple[str, ...]:
     return losses(gaussians, comments=False, origin=False)
 
 
-FORMAT = Format(
-    name="SPZ",
-    suffixes=(".spz",),
-    recognises=recognises,
-    read=read,
-    write=write,
-    options=SpzOptions,
-    loses=loses,
-)
+FORMAT = SPZ

@@ -26,18 +26,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, TypeAlias
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from leansplat.arrays import blocks
 from leansplat.errors import SceneFileError
 from leansplat.formats.format import opened
+from leansplat.formats.options import SpzVersion
 from leansplat.formats.spz.encoding import Encoded
 from leansplat.formats.spz.streams import gzip_strategy, write_gzip, zstd_stream
-
-Version: TypeAlias = Literal[3, 4]
-"""Versions that are written."""
 
 MAGIC = b"NGSP"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -120,7 +118,7 @@ def unpack(path: Path) -> Encoded:
     return encoded
 
 
-def pack(encoded: Encoded, handle: BinaryIO, version: Version) -> None:
+def pack(encoded: Encoded, handle: BinaryIO, version: SpzVersion) -> None:
     """Write a file; the same scene gives the same bytes.
 
     Args:

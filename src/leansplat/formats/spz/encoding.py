@@ -15,12 +15,10 @@ import numpy as np
 from leansplat.activation import logit_of, opacity_of, unit
 from leansplat.arrays import TENSOR_NAMES, AnyScene, GaussianArrays, blocks, median, unfilled
 from leansplat.formats import reach
+from leansplat.formats.options import USUAL_SH_BITS
 
 LARGEST_POSITION = 2**23 - 1
 """Largest 24-bit integer; the smallest is one further from zero."""
-
-USUAL_SH_BITS = (5, 4)
-"""Of spherical harmonics, for degree 1 and for those above, in the reference."""
 
 _USUAL_BITS = 12
 _STEPS_IN_A_SIZE = 16
@@ -96,7 +94,7 @@ def encode(
     count = len(order)
     bits = fractional_bits(gaussians if count == len(gaussians) else gaussians[order])
     coefficients = gaussians.shN.shape[1]
-    steps = np.array([2.0 ** (8 - sh_bits[0])] * 3 + [2.0 ** (8 - sh_bits[1])] * 12, np.float32)[:coefficients, None]
+    steps = widths_of_bits(sh_bits, coefficients)
     encoded = Encoded(
         positions=np.empty((count, 3), np.int32),
         alphas=np.empty(count, np.uint8),
@@ -148,6 +146,12 @@ def decode(encoded: Encoded, rows: np.ndarray | None = None) -> GaussianArrays:
 def sh_codes(shN: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Bytes of coefficients (n, K - 1, 3), in steps that fit its shape."""
     return _to_byte(np.rint(shN * (128 / steps)) * steps + 128)
+
+
+def widths_of_bits(sh_bits: tuple[int, int], coefficients: int) -> np.ndarray:
+    """(K - 1, 1) float32 steps of so many coefficients, where those of degree 1 have some bits, those above others."""
+    steps = [2.0 ** (8 - sh_bits[0])] * 3 + [2.0 ** (8 - sh_bits[1])] * 12
+    return np.array(steps, np.float32)[:coefficients, None]
 
 
 def sh_values(codes: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ The published recipe is one of them.
 from leansplat.training.strategies.densification import Densification
 from leansplat.training.strategies.faint_pruning import FaintPruning
 from leansplat.training.strategies.learned_mask import LearnedMask
+from leansplat.training.strategies.lineage import Lineage
 from leansplat.training.strategies.strategy import STRATEGIES, AfterStep, Strategy, strategy
 
-__all__ = ["STRATEGIES", "AfterStep", "Densification", "FaintPruning", "LearnedMask", "Strategy", "strategy"]
+__all__ = ["STRATEGIES", "AfterStep", "Densification", "FaintPruning", "LearnedMask", "Lineage", "Strategy", "strategy"]

@@ -1,0 +1,191 @@
+"""`leansplat shrink`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import arg
+
+from leansplat.commands.answer import Answer, megabytes, table
+from leansplat.commands.options import (
+    Background,
+    Count,
+    Downscale,
+    Engine,
+    Flag,
+    Json,
+    Overwrite,
+    Resume,
+    Scene,
+    Seed,
+    Share,
+    Threads,
+)
+from leansplat.errors import InputError
+
+if TYPE_CHECKING:
+    from leansplat.shrinking import ShrinkingResult, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shrink:
+    """Make a scene as small as you say, with or without its photos: any scene in, the file that you asked for out.
+
+    Say how small with --size, --count, --keep, --max-drop, --max-lpips-rise or --preset. Without any of them, the file
+    becomes as small as it can without visible loss. The suffix of OUT chooses the kind of file. Gaussians that are
+    hardly missed are removed, and the others are trained to make up for them, towards what the scene itself showed
+    before: from the cameras of --capture or --cameras, from a cameras.json beside the scene, or else from cameras that
+    are made up. Some views are held back from training and judge the result.
+
+    Examples: leansplat shrink scene.ply -o scene.sog
+              leansplat shrink scene.ply -o scene.sog --size 10MB
+              leansplat shrink scene.ply -o scene.spz --count 400000 --minutes 10
+              leansplat shrink runs/garden --capture photos/ -o garden.sog --max-drop 0.1
+              leansplat shrink scene.ply -o web/ --ladder 40MB,10MB,3MB
+    """
+
+    scene: Scene
+    output: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
+    """File to write: .sog, .spz, .compressed.ply, .ply, .splat, .glb or .npz; with --ladder, a folder."""
+    size: Annotated[str | None, arg(metavar="SIZE", help_behavior_hint="")] = None
+    """Bytes that the file has at most, such as 10MB or 512KiB; it has at least 97% of them."""
+    count: Count = None
+    """Number of Gaussians to keep, exactly."""
+    keep: Share = None
+    """Share of the Gaussians to keep, exactly, such as 25% or 0.25."""
+    max_drop: Annotated[float | None, arg(metavar="DB", help_behavior_hint="")] = None
+    """PSNR in dB that views which were not trained on may lose. Without photos it is estimated."""
+    max_lpips_rise: Annotated[float | None, arg(metavar="LPIPS", help_behavior_hint="")] = None
+    """LPIPS that views which were not trained on may gain."""
+    preset: Annotated[
+        Literal["web", "phone", "quest"] | None,
+        arg(
+            aliases=["--presets"],
+            metavar="{web,phone,quest}",
+            help="Target by what it is for. web: 10 MB. phone: 5 MB and at most 300,000 Gaussians. quest: 400,000 "
+            "Gaussians.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    ladder: Annotated[str | None, arg(metavar="TARGETS", help_behavior_hint="")] = None
+    """Several targets at once, such as 40MB,10MB,3MB or 50%,25%,10%, each made from the one before. OUT is a folder."""
+    capture: Annotated[Path | None, arg(metavar="CAPTURE", help_behavior_hint="")] = None
+    """Folder of photos with their cameras, whose held-out photos judge the result."""
+    cameras: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """File cameras.json of 3DGS with cameras to look at the scene from. One beside the scene is found by itself."""
+    steps: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: 2000, or what fits into --minutes)")
+    ] = None
+    """Number of training steps in all. With 0, Gaussians are only merged and removed, which takes seconds."""
+    minutes: Annotated[float | None, arg(metavar="MINUTES", help_behavior_hint="")] = None
+    """Time for everything; the number of steps follows from it."""
+    protect: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="REGION",
+            help="Regions whose Gaussians are never removed: box:x0,y0,z0,x1,y1,z1, sphere:x,y,z,r, or a .ply of "
+            "points with a distance, such as points.ply:0.05.",
+            help_behavior_hint="",
+        ),
+    ] = ()
+    only: Annotated[
+        tuple[str, ...],
+        arg(metavar="REGION", help="Regions, likewise, outside of which nothing is removed.", help_behavior_hint=""),
+    ] = ()
+    floaters: Flag = False
+    """Remove what no view supports or what makes views worse, and list where it was."""
+    show_cameras: Annotated[Path | None, arg(metavar="PNG", help_behavior_hint="")] = None
+    """File to draw the views into that the scene is shrunk by, with a map of the cameras."""
+    views: Annotated[int, arg(metavar="N")] = 64
+    """Number of cameras to make up where there are none."""
+    view_size: Annotated[int, arg(metavar="PIXELS")] = 640
+    """Longest side of the views that the scene is shrunk by."""
+    downscale: Downscale = None
+    background: Background = None
+    run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
+    """Run folder to keep checkpoints in, so that --resume can continue after an interruption."""
+    resume: Resume = False
+    seed: Seed = None
+    engine: Engine = None
+    overwrite: Overwrite = False
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> Answer:
+        from leansplat.progress_bar import ProgressBar
+        from leansplat.provenance import BACKGROUNDS
+        from leansplat.shrinking import ShrinkingConfig, Target, parse_bytes, preset, shrink
+
+        named: dict[str, Any] = {
+            "size": None if self.size is None else parse_bytes(self.size),
+            "count": self.count,
+            "keep": self.keep,
+            "max_drop": self.max_drop,
+            "max_lpips_rise": self.max_lpips_rise,
+        }
+        if self.preset is not None and any(value is not None for value in named.values()):
+            raise InputError("--preset is a target already; leave the others out, or leave --preset out")
+        target = Target(**named) if self.preset is None else preset(self.preset)
+        config = ShrinkingConfig(
+            steps=self.steps,
+            minutes=self.minutes,
+            view_size=self.view_size,
+            views=self.views,
+            seed=self.seed or 0,
+        )
+        with ProgressBar("shrink") as progress:
+            result = shrink(
+                self.scene,
+                self.output,
+                target,
+                config,
+                self.run_folder,
+                capture=self.capture,
+                cameras=self.cameras,
+                background=None if self.background is None else BACKGROUNDS[self.background],
+                downscale=self.downscale,
+                protect=self.protect,
+                only=self.only,
+                show_cameras=self.show_cameras,
+                engine=self.engine or "cpu",
+                resume=self.resume,
+                overwrite=self.overwrite,
+                progress=progress,
+            )
+        return Answer(_describe(result, target), _values(result, target), failed="" if result.met else _missed(target))
+
+
+def _describe(result: ShrinkingResult, target: Target) -> str:
+    before = ["as given", f"{len(result.original):,}", megabytes(result.original_bytes)]
+    after = ["shrunk", f"{len(result.gaussians):,}", megabytes(result.bytes)]
+    lines = [table(["", "Gaussians", "size"], [before, after]), ""]
+    if result.source is not None and result.loss is not None:
+        lines.append(f"Looked at from {result.source.told}; {result.steps:,} training steps, {result.seconds:,.0f} s.")
+        lines.append(f"On views held back, against the scene as given: {result.loss.described()}.")
+    lines += [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in result.told]
+    if result.original_bytes is not None and result.bytes:
+        lines.append(f"{result.path}: {result.original_bytes / result.bytes:.1f} times smaller, {target.described()}")
+    return "\n".join(lines)
+
+
+def _values(result: ShrinkingResult, target: Target) -> dict[str, Any]:
+    return {
+        "file": str(result.path),
+        "target": target.to_json(),
+        "met": result.met,
+        "bytes": result.bytes,
+        "gaussians": len(result.gaussians),
+        "original": {"bytes": result.original_bytes, "gaussians": len(result.original)},
+        "loss": None if result.loss is None else result.loss.to_json(),
+        "cameras": None if result.source is None else {"kind": result.source.kind, "told": result.source.told},
+        "unseen": result.unseen,
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "told": list(result.told),
+    }
+
+
+def _missed(target: Target) -> str:
+    return f"the target ({target.described()}) was not reached; what is nearest was kept"

@@ -1,0 +1,142 @@
+"""`Descent`: down in Gaussians, each stage from where the one before stopped, and back up where one went too far.
+
+A stage is a trimming in a run folder of its own, whose last checkpoint the next one begins with. So nothing is trained
+twice, a descent that was interrupted goes on from its last checkpoint, and any stage can be returned to.
+
+Gaussians that no view shows cannot be judged, nor taught anything. Where views are made up, other people may well look
+there: these Gaussians become fewer in the same proportion as the others, by merging, and stay as they are otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from leansplat.captures.capture import Capture
+from leansplat.gaussians import Gaussians
+from leansplat.merging import simplify
+from leansplat.progress import Progress
+from leansplat.pruning import TrimmingConfig, trim
+from leansplat.shrinking.regions import Freedom
+from leansplat.shrinking.within import worth_of
+
+_ROUNDS = 10
+_SHARE_OF_ROUNDS = 1 / 3
+"""Of a stage's steps, which are taken between rounds of pruning; the others come after the last round."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a descent has come to.
+
+    Args:
+        gaussians: the scene.
+        rows: (M,) int64, which of the Gaussians at the top each is; of merged ones, the heaviest.
+        run: the folder of its trimming, whose optimiser goes on; None where there is none.
+        steps: training steps behind it, from the beginning.
+    """
+
+    gaussians: Gaussians
+    rows: Tensor
+    run: Path | None
+    steps: int
+
+
+@dataclass
+class Descent:
+    """A descent in a folder.
+
+    Args:
+        given: the scene at the top.
+        teacher: its renders.
+        freedom: what may be removed and changed of it.
+        folder: where stages are kept, each in a run folder with the number of the stage.
+        merges_unseen: whether Gaussians that no view shows are merged in proportion, rather than ranked by opacity.
+        resume: take over what earlier stages in the folder have done.
+    """
+
+    given: Gaussians
+    teacher: Capture
+    freedom: Freedom
+    folder: Path
+    criterion: str
+    seed: int
+    merges_unseen: bool
+    engine: str = "cpu"
+    resume: bool = False
+    progress: Progress | None = None
+    stages: int = field(default=0, init=False)
+
+    @property
+    def top(self) -> Stage:
+        """The scene as it was given."""
+        return Stage(self.given, torch.arange(len(self.given)), None, 0)
+
+    def down(self, above: Stage, count: int, steps: int) -> Stage:
+        """A stage with `count` Gaussians; in `steps` training steps, or by merging and removing alone where that is 0.
+
+        Raises:
+            InputError: regions do not allow so few.
+        """
+        self.freedom.check_count(count)
+        if count >= len(above.gaussians) and steps == 0:
+            return above
+        if steps == 0:
+            return self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
+        protected = ~self.freedom.removable[above.rows]
+        if self.merges_unseen and count < len(above.gaussians):
+            above, unseen = self._without_surplus_unseen(above, count, protected)
+            protected = ~self.freedom.removable[above.rows] | unseen
+        self.stages += 1
+        run = self.folder / f"stage-{self.stages:02}"
+        rounds = max(1, min(_ROUNDS, steps)) if count < len(above.gaussians) else 1
+        every = max(1, int(steps * _SHARE_OF_ROUNDS) // rounds)
+        config = TrimmingConfig(
+            count=count,
+            criterion=self.criterion,
+            rounds=rounds,
+            every=every,
+            finetune=max(0, steps - rounds * every),
+            seed=self.seed,
+        )
+        frozen = ~self.freedom.changeable[above.rows]
+        result = trim(
+            above.gaussians if above.run is None else above.run,
+            self.teacher,
+            config,
+            run,
+            engine=self.engine,
+            protected=protected if bool(protected.any()) else None,
+            frozen=frozen if bool(frozen.any()) else None,
+            resume=self.resume,
+            progress=self.progress,
+        )
+        assert result.rows is not None
+        return Stage(result.gaussians, above.rows[result.rows], run, above.steps + config.iterations)
+
+    def _without_surplus_unseen(self, above: Stage, count: int, protected: Tensor) -> tuple[Stage, Tensor]:
+        """The stage with as many of the unseen as are their share of `count`, and (M,) bool, which these are."""
+        seen = worth_of(above.gaussians, self.teacher, self.engine) > 0
+        unseen = ~seen & ~protected
+        surplus = int(unseen.sum()) - math.ceil(int(unseen.sum()) * count / len(above.gaussians))
+        if surplus <= 0:
+            return above, unseen
+        fewer = self._merged(above, len(above.gaussians) - surplus, ~unseen, None)
+        kept = torch.zeros(len(self.given), dtype=torch.bool)
+        kept[above.rows[unseen]] = True
+        return fewer, kept[fewer.rows]
+
+    def _merged(self, above: Stage, count: int, protected: Tensor, views: Capture | None) -> Stage:
+        fewer = simplify(
+            above.gaussians,
+            count,
+            views,
+            protected=protected if bool(protected.any()) else None,
+            seed=self.seed,
+            progress=self.progress,
+        )
+        return Stage(fewer.gaussians, above.rows[fewer.sources], None, above.steps)

@@ -1,0 +1,169 @@
+"""Whether what shrinking lost is still within what was allowed, on views that nothing was trained on.
+
+Against photos, what is lost is the difference of two scores. Without photos all there is to compare with is the scene
+as it was given, which matches itself perfectly: then its photos are thought to be matched with 30 dB, as good scenes
+match theirs, and what was lost counts as noise on top. With E the mean squared error between the two scenes' pictures,
+the drop is 10 log10(1 + E / 10^-3) dB.
+
+Where nothing is asked for, no loss may be visible: see `INVISIBLE`.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leansplat import engines
+from leansplat.captures.capture import Capture, View
+from leansplat.evaluation import LpipsNet, load_lpips
+from leansplat.gaussians import Gaussians
+from leansplat.scoring import Quality, mean_score, view_scores
+from leansplat.shrinking.targets import Target
+
+_NOISE_OF_PHOTOS = 1e-3
+"""Mean squared error of a scene that matches its photos with 30 dB."""
+
+
+@dataclass(frozen=True)
+class Invisible:
+    """What two pictures may differ by at most so that people do not see it when one takes the place of the other.
+
+    Args:
+        psnr: in dB, mean over the views.
+        most: PSNR in dB of nine tenths of the views. A tenth may be worse: a view far from all that a scene was trained
+            with shows fragments, and of fragments nobody can say what is missing.
+        ssim: mean over the views.
+    """
+
+    psnr: float = 36.0
+    most: float = 32.0
+    ssim: float = 0.97
+
+
+INVISIBLE = Invisible()
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a scene lost against the one that it was made from, on views held back.
+
+    Args:
+        own: mean scores against renders of the scene as it was given.
+        worst: the lowest PSNR of a view against these.
+        most: the PSNR that nine tenths of the views have at least.
+        photos: mean scores against photos; None without photos.
+        drop: PSNR lost, in dB; see the module.
+        lpips_rise: LPIPS gained against photos, or the distance from the scene given; None where it was not measured.
+    """
+
+    own: Quality
+    worst: float
+    most: float
+    photos: Quality | None
+    drop: float
+    lpips_rise: float | None
+
+    def within(self, target: Target) -> bool:
+        """Whether a target of quality allows it."""
+        if not target.of_quality:
+            return True
+        if target.max_drop is None and target.max_lpips_rise is None:
+            psnr, ssim = self.own.psnr or 0.0, self.own.ssim or 0.0
+            return psnr >= INVISIBLE.psnr and self.most >= INVISIBLE.most and ssim >= INVISIBLE.ssim
+        drops = target.max_drop is None or self.drop <= target.max_drop
+        rises = target.max_lpips_rise is None or (self.lpips_rise or 0.0) <= target.max_lpips_rise
+        return drops and rises
+
+    def described(self) -> str:
+        """In a few words, such as "36.2 dB from the scene as given (worst view 33.1 dB), SSIM 0.981"."""
+        words = (
+            f"{self.own.psnr:.1f} dB from the scene as given (worst view {self.worst:.1f} dB), SSIM {self.own.ssim:.3f}"
+        )
+        if self.photos is not None:
+            return f"{words}; on photos {self.photos.psnr:.2f} dB, {self.drop:+.2f} dB lost"
+        return words
+
+    def to_json(self) -> dict[str, Any]:
+        """Values for `--json`; infinities are null."""
+        return {
+            "own": _quality(self.own),
+            "worst": _finite(self.worst),
+            "most": _finite(self.most),
+            "photos": None if self.photos is None else _quality(self.photos),
+            "drop": _finite(self.drop),
+            "lpips_rise": self.lpips_rise,
+        }
+
+
+class Judge:
+    """Measures what scenes lost.
+
+    Args:
+        given: the scene as it was given.
+        teacher: its own renders, of which the test views judge; all views where there are none.
+        photos: the capture whose test views judge besides.
+        lpips: network to measure LPIPS with, or None to leave it out; `without_lpips` says why it is not measured.
+    """
+
+    def __init__(
+        self,
+        given: Gaussians,
+        teacher: Capture,
+        photos: Capture | None,
+        *,
+        lpips: LpipsNet | None = None,
+        engine: str = "cpu",
+    ) -> None:
+        self._engine = engine
+        self._background = teacher.background
+        self._own: Sequence[View] = teacher.test or teacher.train
+        self._photos: Sequence[View] = () if photos is None else photos.test
+        self._network, self.without_lpips = load_lpips(lpips, (*self._own, *self._photos))
+        self._before = self._on_photos(given)
+
+    def loss(self, scene: Gaussians) -> Loss:
+        """What a scene lost."""
+        renderer = engines.named(self._engine).renderer(scene)
+        photos = self._on_photos(scene)
+        compared = photos is not None and self._before is not None
+        network = None if compared else self._network
+        scores = view_scores(renderer, self._own, self._background, network)
+        own = mean_score(scores)
+        if photos is not None and self._before is not None:
+            drop = _difference(self._before.psnr, photos.psnr)
+            rise = None
+            if photos.lpips is not None and self._before.lpips is not None:
+                rise = photos.lpips - self._before.lpips
+        else:
+            errors = [10 ** (-score.psnr / 10) for score in scores]
+            drop = statistics.fmean(10 * math.log10(1 + error / _NOISE_OF_PHOTOS) for error in errors)
+            rise = own.lpips
+        each = sorted(score.psnr for score in scores)
+        return Loss(own, each[0], each[len(each) // 10], photos, drop, rise)
+
+    def _on_photos(self, scene: Gaussians) -> Quality | None:
+        if not self._photos:
+            return None
+        renderer = engines.named(self._engine).renderer(scene)
+        return mean_score(view_scores(renderer, self._photos, self._background, self._network))
+
+
+def _difference(before: float | None, after: float | None) -> float:
+    assert before is not None
+    assert after is not None
+    return 0.0 if before == after else before - after  # both may be perfect
+
+
+def _quality(quality: Quality) -> dict[str, float | None]:
+    return {
+        "psnr": None if quality.psnr is None else _finite(quality.psnr),
+        "ssim": quality.ssim,
+        "lpips": quality.lpips,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

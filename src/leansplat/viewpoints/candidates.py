@@ -1,0 +1,86 @@
+"""Which way to look from a place, and how likely a photo was taken like that.
+
+People point a camera at what they want to see: at much of it, and from near enough. So a view is worth the
+neighbourhoods that it shows, each by how likely it was photographed from there, and less the farther they are. The same
+measure keeps away from bad places: behind a wall or among floaters few neighbourhoods show, from outside a room they
+were not photographed, and blurred backgrounds are few.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from leansplat.viewpoints.panorama import RAYS, SOLID_ANGLES, Surroundings
+from leansplat.viewpoints.trained_directions import evenly_spread
+
+HALF_ANGLE = math.radians(27)
+"""Of the cone that stands for a picture 60 degrees wide and 47 high, whichever way up."""
+_DIRECTIONS = evenly_spread(400)
+_CONES = math.cos(HALF_ANGLE) < _DIRECTIONS @ RAYS.T
+_SOFTNESS = 0.5
+"""A neighbourhood counts 1/e where Capon's power is lower by so much, as a logarithm."""
+_ANOTHER = math.cos(math.radians(35))
+"""Two directions from one place are nearer than this only if one of them is left out."""
+_NEARNESS = 0.5
+"""Power of the distance that worth is divided by."""
+_WORSE = 1.0
+"""A second direction from a place is worth looking into unless its score is lower by so much."""
+_FROM_ONE_PLACE = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A view that may have been taken.
+
+    Args:
+        place: (3,) relative to the scene's origin; forward: (3,) unit vector.
+        score: logarithm of what the view is worth.
+        distance: median distance to what it shows.
+        neighbourhoods: (M,) int64, what it shows; shares: (M,) of the picture.
+        trust: (M,) in (0, 1], how likely each was photographed from here.
+    """
+
+    place: np.ndarray
+    forward: np.ndarray
+    score: float
+    distance: float
+    neighbourhoods: np.ndarray
+    shares: np.ndarray
+    trust: np.ndarray
+
+
+def candidates_at(place: np.ndarray, seen: Surroundings) -> list[Candidate]:
+    """The best views from a place, at most three; none where nothing is seen."""
+    met = seen.neighbourhood >= 0
+    if not met.any():
+        return []
+    shown, inverse = np.unique(seen.neighbourhood[met], return_inverse=True)
+    shares = np.bincount(inverse, SOLID_ANGLES[met])
+    likelihood = np.bincount(inverse, SOLID_ANGLES[met] * seen.likelihood[met]) / shares
+    sums = np.stack([np.bincount(inverse, SOLID_ANGLES[met] * RAYS[met, axis]) for axis in range(3)], axis=1)
+    middles = sums / (np.linalg.norm(sums, axis=1, keepdims=True) + 1e-12)
+    trust = np.exp(likelihood / _SOFTNESS)
+    inside = math.cos(HALF_ANGLE) < _DIRECTIONS @ middles.T
+    worth = inside @ trust
+    distances = np.array([_median(seen.distance[cone & met]) for cone in _CONES])
+    scores = np.log(np.maximum(worth, 1e-12)) - _NEARNESS * np.log(distances)
+    found: list[Candidate] = []
+    for index in np.argsort(-scores, kind="stable"):
+        if len(found) == _FROM_ONE_PLACE or not scores[index] > scores.max() - _WORSE:
+            break
+        if all(float(_DIRECTIONS[index] @ other.forward) < _ANOTHER for other in found):
+            rows = inside[index]
+            found.append(
+                Candidate(
+                    place, _DIRECTIONS[index], float(scores[index]), float(distances[index]),
+                    shown[rows], shares[rows] / SOLID_ANGLES[_CONES[index]].sum(), trust[rows],
+                )
+            )  # fmt: skip
+    return found
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else math.inf

@@ -1,0 +1,135 @@
+"""`made_up_views`: cameras for a scene that came without any, as a person would have held them.
+
+The scene's harmonics tell where its cameras stood (`trained_directions`). Places that they make likely (`places`) are
+surveyed with small pictures to all sides (`panorama`), the best views from each are kept (`candidates`), and of those a
+few that together show what sure views show (`choice`), turned level (`upright`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from leansplat.cameras import Camera, look_at
+from leansplat.errors import InputError
+from leansplat.gaussians import Gaussians
+from leansplat.progress import Progress
+from leansplat.seeds import check_seed
+from leansplat.viewpoints.candidates import Candidate, candidates_at
+from leansplat.viewpoints.choice import choose, sureness
+from leansplat.viewpoints.panorama import Surveyor
+from leansplat.viewpoints.places import likely_places, reach_of
+from leansplat.viewpoints.trained_directions import trained_directions
+from leansplat.viewpoints.upright import up_direction
+
+Kind = Literal["object", "place"]
+
+FIELD_OF_VIEW = math.radians(60)
+_PLACES = 200
+_FEWEST = 64
+"""Of fewer Gaussians no neighbourhood tells anything."""
+_LONGEST_SIDE = 800
+
+_log = logging.getLogger("leansplat")
+
+
+@dataclass(frozen=True)
+class MadeUpViews:
+    """Cameras that were found for a scene.
+
+    Args:
+        cameras: by a name that sorts in the order of the mapping, from "view_000" on; in world units.
+        sureness: (n,) in (0, 1], in that order, how much like a photo's view each is.
+        kind: "object", seen from outside with nothing around it, or "place".
+        up: (3,) unit vector in the world.
+        known: whether the scene's harmonics told where its cameras were.
+        unseen: how many Gaussians no view has in its picture.
+    """
+
+    cameras: Mapping[str, Camera]
+    sureness: np.ndarray
+    kind: Kind
+    up: np.ndarray
+    known: bool
+    unseen: int
+
+
+def made_up_views(
+    gaussians: Gaussians,
+    count: int = 64,
+    *,
+    size: tuple[int, int] | int = _LONGEST_SIDE,
+    seed: int = 0,
+    engine: str = "cpu",
+    progress: Progress | None = None,
+) -> MadeUpViews:
+    """Find `count` cameras, or fewer where there are not as many views worth having.
+
+    The same seed and scene give the same cameras.
+
+    Args:
+        gaussians: a scene of at least one Gaussian with finite parameters.
+        count: cameras, at least 1.
+        size: (width, height) of their pictures in pixels, or the longer side of a picture of 4 to 3.
+        engine: what renders, a name in `leansplat.engines.ENGINES`.
+        progress: told after each place that was looked around from.
+
+    Raises:
+        InputError: the scene is empty or shows nothing from anywhere, a number is below 1, or there is no such engine.
+    """
+    check_seed(seed)
+    width, height = size if isinstance(size, tuple) else (size, round(0.75 * size))
+    if min(count, width, height) < 1:
+        raise InputError(f"{count} views of {width}x{height} pixels cannot be made up; use 1 or more of each")
+    finite = gaussians.finite_equivalent()
+    finite = finite if bool(finite.finite().all()) else finite[finite.finite()]
+    if len(finite) == 0:
+        raise InputError("the scene has no Gaussians with finite numbers; there is nothing to look at")
+    random = np.random.default_rng(seed)
+    scene = finite.detach().arrays()
+    directions = trained_directions(scene)
+    surveyor = Surveyor(finite, directions, engine)
+    places = likely_places(scene, directions, reach_of(scene), _PLACES, random)
+    candidates: list[Candidate] = []
+    for done, place in enumerate(places, start=1):
+        candidates.extend(candidates_at(place, surveyor.around(place)))
+        if progress is not None:
+            progress(done, len(places), {})
+    if not candidates:
+        raise InputError("no place was found from which the scene shows anything; give --capture or --cameras")
+    sure = sureness(candidates)
+    chosen = choose(candidates, sure, len(directions.centres), count)
+    views = [candidates[index] for index in chosen]
+    up = up_direction(scene, np.stack([view.place for view in views]))
+    cameras = {
+        f"view_{number:03}": _camera(view, up, gaussians.origin, width, height) for number, view in enumerate(views)
+    }
+    return MadeUpViews(cameras, sure[chosen], _kind(views), up, directions.known, _unseen(gaussians, cameras))
+
+
+def _camera(view: Candidate, up: np.ndarray, origin: tuple[float, float, float], width: int, height: int) -> Camera:
+    place = view.place + np.array(origin)
+    if abs(float(up @ view.forward)) > 1 - 1e-6:
+        up = np.roll(up, 1)
+    return look_at(place.tolist(), (place + view.forward).tolist(), up.tolist(), FIELD_OF_VIEW, width, height)
+
+
+def _kind(views: list[Candidate]) -> Kind:
+    """An object leaves much of the pictures around it empty."""
+    return "object" if float(np.median([view.shares.sum() for view in views])) < 0.8 else "place"
+
+
+def _unseen(gaussians: Gaussians, cameras: Mapping[str, Camera]) -> int:
+    """How many Gaussians have their centre in no picture."""
+    means = gaussians.world_means().detach().cpu()
+    seen = np.zeros(len(means), bool)
+    for camera in cameras.values():
+        pixels, depth = camera.project(means)
+        x, y = pixels.numpy().T
+        seen |= (depth.numpy() > 0) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+    return int((~seen).sum())

@@ -1,0 +1,71 @@
+"""What a scene lost, against the one it was made from and against photos."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from support.arrangements import place, ring
+
+from leansplat.captures.capture import Capture
+from leansplat.gaussians import Gaussians
+from leansplat.scoring import Quality
+from leansplat.shrinking.judging import INVISIBLE, Judge, Loss
+from leansplat.shrinking.targets import Target
+from leansplat.shrinking.teacher import teacher_capture
+
+SCENE = place(300)
+CAMERAS = {f"view{number:02}": camera for number, camera in enumerate(ring(16, 4.0, 0.0))}
+
+
+def dimmed(scene: Gaussians, by: float) -> Gaussians:
+    return replace(scene, sh0=scene.sh0 - by)
+
+
+def teacher(scene: Gaussians = SCENE) -> Capture:
+    return teacher_capture(scene, CAMERAS)
+
+
+def test_the_scene_as_it_was_given_loses_nothing() -> None:
+    loss = Judge(SCENE, teacher(), None).loss(SCENE)
+    assert loss.drop < 0.01
+    assert loss.worst > 55
+    assert all(loss.within(target) for target in (Target(), Target(max_drop=0.02), Target(size=1)))
+
+
+def test_without_photos_the_drop_is_that_of_noise_on_top_of_a_match_of_30_db() -> None:
+    loss = Judge(SCENE, teacher(), None).loss(dimmed(SCENE, 0.1))
+    errors = [10 ** (-psnr / 10) for psnr in (loss.worst,)]
+    assert loss.photos is None
+    assert 0 < loss.drop <= 10 * math.log10(1 + errors[0] / 1e-3) + 1e-9
+    assert not loss.within(Target(max_drop=loss.drop * 0.99))
+    assert loss.within(Target(max_drop=loss.drop * 1.01))
+
+
+def test_with_photos_the_drop_is_the_difference_of_two_scores() -> None:
+    """The photos show a third scene, to which the one that is judged may even be nearer."""
+    judge = Judge(SCENE, teacher(), teacher(dimmed(SCENE, 0.2)))
+    farther, nearer = judge.loss(dimmed(SCENE, -0.1)), judge.loss(dimmed(SCENE, 0.1))
+    assert farther.drop > 0 > nearer.drop
+    assert nearer.photos is not None
+    assert farther.photos is not None
+    assert nearer.photos.psnr is not None
+    assert farther.photos.psnr is not None
+    assert farther.drop - nearer.drop == pytest.approx(nearer.photos.psnr - farther.photos.psnr)
+    assert nearer.own.psnr == pytest.approx(Judge(SCENE, teacher(), None).loss(dimmed(SCENE, 0.1)).own.psnr)
+
+
+@pytest.mark.parametrize("short", ["psnr", "most", "ssim", None])
+def test_no_loss_is_visible_where_all_three_limits_hold(short: str | None) -> None:
+    values = {name: getattr(INVISIBLE, name) - (1e-6 if name == short else 0) for name in ("psnr", "most", "ssim")}
+    own = Quality(values["psnr"], values["ssim"], None)
+    loss = Loss(own, worst=5.0, most=values["most"], photos=None, drop=0.0, lpips_rise=None)
+    assert loss.within(Target()) == (short is None)
+
+
+def test_one_view_in_ten_may_show_anything() -> None:
+    """A view that the scene never fitted is no evidence; it counts in the mean and in the worst."""
+    judge = Judge(SCENE, teacher_capture(SCENE, CAMERAS, held_back=list(CAMERAS)[:10]), None)
+    loss = judge.loss(dimmed(SCENE, 0.1))
+    assert loss.worst <= loss.most <= (loss.own.psnr or 0)
