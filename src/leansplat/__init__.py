@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from leansplat.gaussians import Gaussians
     from leansplat.pruning import TrimmingConfig, trim
     from leansplat.rendering import prepare, render
+    from leansplat.shrinking import ShrinkingConfig, Target, shrink
     from leansplat.training import TrainingConfig, train
 
 # How long OpenMP's threads spin before they sleep. By default almost for ever, so that a thread that another process
@@ -52,6 +53,8 @@ __all__ = [
     "LeansplatError",
     "RunError",
     "SceneFileError",
+    "ShrinkingConfig",
+    "Target",
     "TrainingConfig",
     "TrimmingConfig",
     "ViewStatistics",
@@ -62,6 +65,7 @@ __all__ = [
     "prepare",
     "read",
     "render",
+    "shrink",
     "train",
     "trim",
     "write",
@@ -78,6 +82,8 @@ _WHERE = {
     "LeansplatError": ("leansplat.errors", "LeansplatError"),
     "RunError": ("leansplat.errors", "RunError"),
     "SceneFileError": ("leansplat.errors", "SceneFileError"),
+    "ShrinkingConfig": ("leansplat.shrinking", "ShrinkingConfig"),
+    "Target": ("leansplat.shrinking", "Target"),
     "TrainingConfig": ("leansplat.training", "TrainingConfig"),
     "TrimmingConfig": ("leansplat.pruning", "TrimmingConfig"),
     "ViewStatistics": ("leansplat.engines.statistics", "ViewStatistics"),
@@ -87,6 +93,7 @@ _WHERE = {
     "prepare": ("leansplat.rendering", "prepare"),
     "read": ("leansplat.formats", "read"),
     "render": ("leansplat.rendering", "render"),
+    "shrink": ("leansplat.shrinking", "shrink"),
     "train": ("leansplat.training", "train"),
     "trim": ("leansplat.pruning", "trim"),
     "write": ("leansplat.formats", "write"),
@@ -98,11 +105,14 @@ _PARTS = (
     "datasets",
     "engines",
     "formats",
+    "merging",
     "metrics",
     "paper",
     "pruning",
     "report",
+    "shrinking",
     "training",
+    "viewpoints",
 )
 """Packages that hold the rest, such as `leansplat.engines.cpu`."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
+from support import camera_files
 from support.arrangements import place, ring
 from support.capture_folder import write_nerfstudio
 from support.tiny import tiny_capture
@@ -19,22 +19,7 @@ SCENE = place(50)
 
 
 def write_cameras(path: Path, count: int = 3, size: int = 900) -> Path:
-    entries = []
-    for number, camera in enumerate(ring(count, 4.0, 0.0)):
-        rotation = camera.world_to_camera[:3, :3].T
-        entries.append(
-            {
-                "img_name": f"photo{number}",
-                "width": size,
-                "height": size // 3,
-                "fx": float(size),
-                "fy": float(size),
-                "rotation": rotation.tolist(),
-                "position": camera.position.tolist(),
-            }
-        )
-    path.write_text(json.dumps(entries))
-    return path
+    return camera_files.write_cameras(path, [camera.resized(size, size // 3) for camera in ring(count, 4.0, 0.0)])
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +65,9 @@ def test_no_side_of_a_view_is_longer_than_asked_and_a_downscale_counts_instead(t
     }
     assert sizes == {(300, 100)}
     camera = next(iter(find_source(SCENE, SCENE, cameras=file, view_size=300, downscale=2).cameras.values()))
-    assert (camera.width, camera.height, camera.fx) == (450, 150, 450.0)
-    small = next(iter(find_source(SCENE, SCENE, cameras=file, view_size=2000).cameras.values()))
-    assert small.width == 900
+    whole = next(iter(find_source(SCENE, SCENE, cameras=file, view_size=2000).cameras.values()))
+    assert whole.width == 900
+    assert (camera.width, camera.height, camera.fx) == (450, 150, whole.fx / 2)
 
 
 def test_photos_bring_their_cameras_their_split_and_themselves_to_judge_by(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ class Shrink:
                 downscale=self.downscale,
                 protect=self.protect,
                 only=self.only,
+                floaters=self.floaters,
                 show_cameras=self.show_cameras,
                 engine=self.engine or "cpu",
                 resume=self.resume,
@@ -164,7 +165,9 @@ def _describe(result: ShrinkingResult, target: Target) -> str:
     if result.source is not None and result.loss is not None:
         lines.append(f"Looked at from {result.source.told}; {result.steps:,} training steps, {result.seconds:,.0f} s.")
         lines.append(f"On views held back, against the scene as given: {result.loss.described()}.")
-    lines += [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in result.told]
+    lines += [
+        f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') or chr(10) in text else '.'}" for text in result.told
+    ]
     if result.original_bytes is not None and result.bytes:
         lines.append(f"{result.path}: {result.original_bytes / result.bytes:.1f} times smaller, {target.described()}")
     return "\n".join(lines)
@@ -184,6 +187,7 @@ def _values(result: ShrinkingResult, target: Target) -> dict[str, Any]:
         "steps": result.steps,
         "seconds": result.seconds,
         "told": list(result.told),
+        "floaters": None if result.floaters is None else result.floaters.to_json(),
     }
 
 

@@ -36,6 +36,7 @@ from leansplat.provenance import Color
 from leansplat.runs import alone_at_work
 from leansplat.shrinking.config import ShrinkingConfig
 from leansplat.shrinking.descent import Descent
+from leansplat.shrinking.floaters import Floaters, find_floaters
 from leansplat.shrinking.judging import Judge, Loss
 from leansplat.shrinking.plain import codec_for
 from leansplat.shrinking.reaching import Reach
@@ -62,6 +63,7 @@ class ShrinkingResult:
         unseen: Gaussians of the original that none of these views shows.
         steps: training steps taken.
         seconds: time for everything.
+        floaters: those that were found and removed before anything else; None where they were not looked for.
     """
 
     gaussians: Gaussians
@@ -76,6 +78,7 @@ class ShrinkingResult:
     unseen: int
     steps: int
     seconds: float
+    floaters: Floaters | None = None
 
 
 class Options(TypedDict, total=False):
@@ -102,6 +105,9 @@ class Options(TypedDict, total=False):
 
     only: Sequence[str]
     """Regions outside of which all Gaussians stay as they are, likewise."""
+
+    floaters: bool
+    """Whether to remove floaters first, see `leansplat.shrinking.floaters`."""
 
     show_cameras: str | os.PathLike[str] | None
     """A PNG to draw the views into that the scene is shrunk by, with plans of where they are."""
@@ -179,6 +185,7 @@ def shrink(
         unseen=prepared.unseen,
         steps=reached.steps,
         seconds=time.perf_counter() - began,
+        floaters=prepared.floaters,
     )
 
 
@@ -191,7 +198,8 @@ class Prepared:
         judge: what is lost on it.
         source: where it is looked at from.
         unseen: Gaussians that none of the views shows.
-        told: what there is to say before anything is removed.
+        told: what there is to say before anything else is removed.
+        floaters: those that are gone already; None where they were not looked for.
     """
 
     descent: Descent
@@ -199,6 +207,7 @@ class Prepared:
     source: Source
     unseen: int
     told: tuple[str, ...]
+    floaters: Floaters | None
 
 
 def read_original(scene: Gaussians | str | os.PathLike[str]) -> Gaussians:
@@ -232,11 +241,7 @@ def prepare(
     engine, progress = options.get("engine", "cpu"), options.get("progress")
     given = original.finite_equivalent()
     given = given[morton_order(given.means)]
-    freedom = Freedom.of(
-        given,
-        protect=[parse_region(text) for text in options.get("protect", ())],
-        only=[parse_region(text) for text in options.get("only", ())],
-    )
+    freedom = _freedom(given, options)
     source = find_source(
         given,
         scene,
@@ -261,15 +266,15 @@ def prepare(
             engine=engine,
             overwrite=options.get("overwrite", False),
         )
-    teacher = teacher_capture(
-        given,
-        source.cameras,
-        held_back=source.held_back,
-        background=source.background,
-        masks=source.masks,
-        engine=engine,
-        progress=progress,
-    )
+    teacher = _teacher(given, source, engine, progress)
+    floaters = None
+    if options.get("floaters", False):
+        judges = source.photos or teacher
+        floaters = find_floaters(given, judges, own_renders=source.photos is None, engine=engine, progress=progress)
+        gone = floaters.rows & freedom.removable
+        if bool(gone.any()):
+            given = given[~gone]
+            freedom, teacher = _freedom(given, options), _teacher(given, source, engine, progress)
     limited = target.max_lpips_rise is not None
     judge = Judge(
         given, teacher, source.photos, lpips=options.get("lpips") or ("vgg" if limited else None), engine=engine
@@ -289,11 +294,32 @@ def prepare(
         progress=progress,
     )
     told = [freedom.sentence] if freedom.sentence else []
+    told += [floaters.describe()] if floaters is not None else []
     unseen = int((worth_of(given, teacher, engine) <= 0).sum())
     if unseen:
         fate = "merged in proportion" if descent.merges_unseen else "ranked by their opacity"
         told.append(f"{unseen:,} of {len(given):,} Gaussians are in none of the views; they were {fate}")
-    return Prepared(descent, judge, source, unseen, tuple(told))
+    return Prepared(descent, judge, source, unseen, tuple(told), floaters)
+
+
+def _freedom(given: Gaussians, options: Options) -> Freedom:
+    return Freedom.of(
+        given,
+        protect=[parse_region(text) for text in options.get("protect", ())],
+        only=[parse_region(text) for text in options.get("only", ())],
+    )
+
+
+def _teacher(given: Gaussians, source: Source, engine: str, progress: Progress | None) -> Capture:
+    return teacher_capture(
+        given,
+        source.cameras,
+        held_back=source.held_back,
+        background=source.background,
+        masks=source.masks,
+        engine=engine,
+        progress=progress,
+    )
 
 
 def _copied(
