@@ -6,8 +6,8 @@ are, which shows what is lost with the others, and of the same as the file says 
 Fine-tuning wins most of the first back and less of the second, so the two squared errors are weighed by what is left of
 each after so many steps (`Shares`); the grade with the least sum is chosen.
 
-Sizes are found by encoding (`coded`), but more than `SAMPLE` Gaussians only once. What training moves afterwards
-changes a file by a percent or two, so it begins with a little too much, for `within` to make exact.
+Sizes are found by encoding (`coded`), but more than `SAMPLE` Gaussians only once. Training then makes a file larger by
+a percent or two, for `within` to make exact.
 """
 
 from __future__ import annotations
@@ -37,9 +37,6 @@ LEAST_SHARE = 0.97
 
 SAMPLE = 2**17
 """Gaussians that are encoded at a time while sizes are compared."""
-
-_HEADROOM = 1.01
-"""Of the size, what a file has before fine-tuning."""
 
 _BYTES_A_GAUSSIAN = 12
 """A first guess of what one takes; in most files it is more."""
@@ -203,16 +200,14 @@ def prepare(
 ) -> Prepared:
     """The Gaussians that a file of the chosen grade and size holds, and what they are fine-tuned and written through.
 
-    The count is the one chosen, corrected by what the scene's own encoding takes: a little more than the size where
-    fine-tuning follows, for `write_within` to make exact.
+    The count is the one chosen, corrected by what the scene's own encoding takes: the size, to half a percent.
 
     Args:
         gaussians: those that were chosen from, or what training made of them since; worth: (N,) of them.
         choice: as `choose` made it.
     """
     search = _Search(gaussians, worth, capture, choice.size, steps, engine, progress, sample=len(gaussians), seed=seed)
-    target = choice.size * (_HEADROOM if steps else 1 + CLOSE)
-    count, _, begun = search.fitting(choice.codec, choice.sh_degree, choice.count, target)
+    count, _, begun = search.fitting(choice.codec, choice.sh_degree, choice.count, choice.size)
     if count == begun.count:
         return begun.prepared
     return search.begin(choice.codec, choice.sh_degree, count).prepared

@@ -1,7 +1,7 @@
 """Files of at most a given size: without the least worthy Gaussians where what was fine-tuned takes more.
 
-Training moves the size of a file by a percent or two, so it begins with a little too much (`fitting.prepare`), and the
-least worthy go once it is done. What it began with is written where that looks better.
+Training makes numbers less alike, and a file larger by a percent or two than what it began with, which is of the size
+(`fitting.prepare`). So a few Gaussians go once it is done. What it began with is written where that looks better.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def write_within(
         if known[0][1] > size:
             low, high = 0, count  # `low` Gaussians fit, `high` do not
             for _ in range(_TRIALS):
-                if high - low <= 1 or (fits and fits >= size * (1 - 2 * CLOSE)):
+                if high - low <= 1 or (fits and fits >= size * (1 - CLOSE)):
                     break
-                count = min(max(interpolated(known, size * (1 - CLOSE)), low + 1), high - 1)
+                count = min(max(interpolated(known, size * (1 - CLOSE / 2)), low + 1), high - 1)
                 taken = file_of(count)
                 known.append((count, taken))
                 if taken <= size:
