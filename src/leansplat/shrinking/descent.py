@@ -21,6 +21,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.merging import simplify
 from leansplat.progress import Progress
 from leansplat.pruning import TrimmingConfig, trim
+from leansplat.runs import has_begun
 from leansplat.shrinking.regions import Freedom
 from leansplat.shrinking.within import worth_of
 
@@ -112,7 +113,7 @@ class Descent:
             engine=self.engine,
             protected=protected if bool(protected.any()) else None,
             frozen=frozen if bool(frozen.any()) else None,
-            resume=self.resume,
+            resume=self.resume and has_begun(run),
             progress=self.progress,
         )
         assert result.rows is not None

@@ -41,6 +41,9 @@ SAMPLE = 2**17
 _BYTES_A_GAUSSIAN = 12
 """A first guess of what one takes; in most files it is more."""
 
+_FAR = 0.05
+"""Of the size, by which a grade may miss it and still be one that fits, since the count is corrected in the end."""
+
 _CORRECTIONS = 6
 _VIEWS = 8
 _STRIDES = (4, 2, 1)
@@ -156,7 +159,7 @@ def choose(
             near = min(tried, key=lambda other: abs(other - at), default=None)
             tried[at] = search.tried(*grades[at], size // _BYTES_A_GAUSSIAN if near is None else tried[near].count)
         found = tried[at]
-        if found.count == 1 and found.bytes > size:
+        if found.bytes > size * (1 + _FAR):
             return 2, at
         if found.count == len(gaussians) and found.bytes < LEAST_SHARE * size and at < len(grades) - 1:
             return 1, -at
@@ -291,6 +294,8 @@ class _Search:
                 break
             guess = interpolated(known, target) if len(known) > 1 else round(count * target / taken)
             guess = min(max(guess, count // 8, 1), len(self._ranks))
+            if guess == count and taken < target and len(known) == 1:
+                guess = min(max(8 * count, 64), len(self._ranks))  # what all files take hides what a Gaussian does
             if guess == count:
                 break
             count = guess

@@ -17,6 +17,7 @@ from leansplat import formats
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.compression.codecs import Codec
 from leansplat.gaussians import WORLD, Gaussians
+from leansplat.runs import has_begun
 from leansplat.shrinking.config import USUAL_STEPS, ShrinkingConfig
 from leansplat.shrinking.descent import Descent, Stage
 from leansplat.shrinking.fitting import LEAST_SHARE, Choice, choose
@@ -191,7 +192,7 @@ class Reach:
             run if steps else None,
             codec=codec,
             engine=descent.engine,
-            resume=descent.resume and steps > 0,
+            resume=descent.resume and steps > 0 and has_begun(run),
             overwrite=overwrite,
             progress=descent.progress,
         )

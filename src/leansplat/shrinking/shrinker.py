@@ -26,7 +26,7 @@ from leansplat import formats
 from leansplat.captures.capture import Capture
 from leansplat.compression.codecs import Codec
 from leansplat.compression.compressor import check_output
-from leansplat.errors import InputError
+from leansplat.errors import InputError, RunError
 from leansplat.evaluation import LpipsNet
 from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
@@ -159,6 +159,8 @@ def shrink(
     began = time.perf_counter()
     path, target, config = Path(path), target or Target(), config or ShrinkingConfig()
     overwrite = options.get("overwrite", False)
+    if run is None and options.get("resume", False):
+        raise RunError("there is no run folder to resume; name the one that was interrupted")
     codec = options.get("codec") or codec_for(path)
     check_output(scene, path, overwrite=overwrite)
     original = read_original(scene)
