@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def photos(tmp_path: Path) -> Path:
 
 def test_a_scene_is_trained_through_the_format_and_measured(scene: Path, photos: Path, tmp_path: Path, capsys) -> None:
     target, folder = tmp_path / "out.sog", tmp_path / "run"
+    formats.write(replace(blobs(), sh0=0.7 * blobs().sh0), scene, overwrite=True)  # too dark, which training mends
     before = scene.read_bytes()
     arguments = ["compress", str(scene), "--capture", str(photos), "-o", str(target), "--run", str(folder)]
     assert main([*arguments, "--steps", "5", "--no-lpips", "--json"]) == 0
@@ -50,10 +52,27 @@ def test_a_scene_is_trained_through_the_format_and_measured(scene: Path, photos:
     assert metrics == {name: found[name] for name in metrics}
     assert json.loads((folder / "config.json").read_text())["settings"]["compression"]["fine_tuning"]["steps"] == 5
     assert scene.read_bytes() == before
+    assert found["written"] == "fine-tuned"
     assert main([*arguments, "--steps", "5", "--no-lpips", "--resume", "--overwrite"]) == 0
     shown = capsys.readouterr().out
     for words in ("means_l", "as given", "encoded", "fine-tuned", "Largest losses", "times smaller"):
         assert words in shown
+
+
+def test_what_fine_tuning_made_worse_is_not_called_fine_tuned(
+    scene: Path, photos: Path, tmp_path: Path, capsys
+) -> None:
+    """The photos are of this very scene."""
+    arguments = ["compress", str(scene), "--capture", str(photos), "--steps", "2", "--no-lpips", "--overwrite"]
+    arguments += ["-o", str(tmp_path / "out.compressed.ply")]
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["written"] == "plain"
+    assert found["compressed"] == found["plain"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert "fine-tuned" not in shown.out
+    assert "the file is only encoded" in shown.err
 
 
 @pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply", ".npz"])

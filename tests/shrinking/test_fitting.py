@@ -167,7 +167,7 @@ def test_the_choice_is_the_least_error_of_all_that_were_tried() -> None:
     assert (best.count, best.codec, best.sh_degree) == (choice.count, choice.codec, choice.sh_degree)
 
 
-def test_a_sample_tells_roughly_how_many_fit_and_the_whole_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_tells_how_many_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = scene_of(12_000, sh_degree=1)
     capture = renders_of(scene)
     worth = worth_of(scene, capture)
@@ -176,7 +176,7 @@ def test_a_sample_tells_roughly_how_many_fit_and_the_whole_exactly(monkeypatch: 
         choice = choose(scene, worth, capture, codec, size)
         ready = prepare(scene, worth, capture, choice)
         assert len(ready.gaussians) > 2 * 2048
-        assert choice.count == pytest.approx(len(ready.gaussians), rel=0.2)
+        assert choice.count == pytest.approx(len(ready.gaussians), rel=0.05)
         assert file_size(ready, codec.suffix) == pytest.approx(size, rel=0.02)
 
 

@@ -132,7 +132,7 @@ class Compress:
             found = report(result, capture, lpips=None if self.no_lpips else "vgg")
             if self.run_folder is not None:
                 open_run(self.run_folder).write_metrics(found.to_json())
-        values = {"file": str(self.output), "seconds": result.seconds, **found.to_json()}
+        values = {"file": str(self.output), "seconds": result.seconds, "written": result.written, **found.to_json()}
         return Answer(_describe(result, found), values)
 
 
@@ -144,7 +144,8 @@ def _describe(result: CompressionResult, found: CompressionReport) -> str:
     if found.original and found.plain and found.compressed:
         stages = [("as given", found.original, found.ply_bytes), ("encoded", found.plain, found.plain_bytes)]
         if found.plain is not found.compressed:
-            stages.append(("fine-tuned", found.compressed, found.bytes))
+            kind = "fine-tuned" if result.written == "fine-tuned" else "as usual"
+            stages.append((kind, found.compressed, found.bytes))
         rows = [
             [name, number(e.psnr, 2), number(e.ssim, 4), number(e.lpips, 4), megabytes(size)]
             for name, e, size in stages

@@ -6,12 +6,13 @@ are, which shows what is lost with the others, and of the same as the file says 
 Fine-tuning wins most of the first back and less of the second, so the two squared errors are weighed by what is left of
 each after so many steps (`Shares`); the grade with the least sum is chosen.
 
-Sizes are found by encoding (`coded`), but never more than `SAMPLE` Gaussians at a time. What training moves afterwards
+Sizes are found by encoding (`coded`), but more than `SAMPLE` Gaussians only once. What training moves afterwards
 changes a file by a percent or two, so it begins with a little too much, for `within` to make exact.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -254,6 +255,7 @@ class _Search:
         self._subject = Subject(gaussians, capture, FineTuningConfig(steps=steps, seed=seed), progress, engine)
         self._ranks = ranks(worth)
         self._size, self._sample, self._engine = size, sample or SAMPLE, engines.named(engine)
+        self._bias: float | None = None
         count = min(_VIEWS, len(capture.train))
         self._views = [capture.train[number * len(capture.train) // count] for number in range(count)]
 
@@ -285,7 +287,7 @@ class _Search:
         """How many Gaussians a file of `target` bytes has, at most, what one of so many takes, and their coding."""
         count = min(max(near, 1), len(self._ranks))
         begun = self.begin(codec, sh_degree, count)
-        known: list[tuple[int, float]] = [(count, begun.bytes(count))]
+        known: list[tuple[int, float]] = [(count, self._taken(begun, codec, sh_degree, count))]
         for _ in range(_CORRECTIONS):
             taken = known[-1][1]
             if abs(taken - target) <= CLOSE * target or (taken < target and count == len(self._ranks)):
@@ -299,12 +301,22 @@ class _Search:
             count = guess
             if count > begun.count or count < begun.count // 2 or len(begun.rows) < begun.count:
                 begun = self.begin(codec, sh_degree, count)
-            known.append((count, begun.bytes(count)))
+            known.append((count, self._taken(begun, codec, sh_degree, count)))
         return count, known[-1][1], begun
 
-    def begin(self, codec: Codec, sh_degree: int, count: int) -> Coded:
+    def _taken(self, begun: Coded, codec: Codec, sh_degree: int, count: int) -> float:
+        """What a file of so many takes. A sample takes a little more than its share, since its runs are strangers to
+        each other: by how much is found once, by coding the whole."""
+        taken = begun.bytes(count)
+        if len(begun.rows) == begun.count:
+            return taken
+        if self._bias is None:
+            self._bias = self.begin(codec, sh_degree, count, whole=True).bytes(count) / taken
+        return taken * self._bias
+
+    def begin(self, codec: Codec, sh_degree: int, count: int, *, whole: bool = False) -> Coded:
         rows = np.flatnonzero(self._ranks < count)
-        if count > self._sample:
+        if count > self._sample and not whole:
             rows = sampled(self._subject.gaussians.means[torch.from_numpy(rows)].numpy(), rows, self._sample)
         part = self._subject[torch.from_numpy(rows)]
         prepared = codec.prepare(replace(part, gaussians=part.gaussians.with_sh_degree(sh_degree)))
@@ -320,4 +332,5 @@ def _error(images: Sequence[Tensor], others: Sequence[Tensor], views: Sequence[V
     """Mean squared difference of two renders of views, where no mask hides them."""
     each = [(image - other).square() for image, other in zip(images, others, strict=True)]
     seen = [square if view.mask is None else square[view.mask] for square, view in zip(each, views, strict=True)]
-    return float(torch.stack([square.mean() for square in seen if square.numel()]).mean())
+    means = [float(square.mean()) for square in seen if square.numel()]
+    return statistics.fmean(means) if means else 0.0

@@ -78,13 +78,12 @@ class Loss:
         return drops and rises
 
     def described(self) -> str:
-        """In a few words, such as "36.2 dB from the scene as given (worst view 33.1 dB), SSIM 0.981"."""
-        words = (
-            f"{self.own.psnr:.1f} dB from the scene as given (worst view {self.worst:.1f} dB), SSIM {self.own.ssim:.3f}"
-        )
+        """In a few words, such as "PSNR 36.2 dB (worst view 33.1 dB), SSIM 0.9810"."""
+        words = f"PSNR {self.own.psnr:.1f} dB (worst view {self.worst:.1f} dB), SSIM {self.own.ssim:.4f}"
         if self.photos is not None:
-            return f"{words}; on photos {self.photos.psnr:.2f} dB, {self.drop:+.2f} dB lost"
-        return words
+            lost = f"{abs(self.drop):.2f} dB {'less' if self.drop >= 0 else 'more'} than before"
+            return f"{words}; against photos {self.photos.psnr:.2f} dB, {lost}"
+        return f"{words}, as a drop of {self.drop:.2f} dB on photos that the scene matches with 30 dB"
 
     def to_json(self) -> dict[str, Any]:
         """Values for `--json`; infinities are null."""

@@ -98,7 +98,8 @@ def find_source(
         )
     made = made_up_views(gaussians, count, size=view_size, seed=seed, engine=engine, progress=progress)
     sureness = dict(zip(made.cameras, made.sureness.tolist(), strict=True))
-    return Source("made up", f"made up for {made.kind}", made.cameras, color, sureness=sureness)
+    told = f"{len(made.cameras)} made-up cameras {'around an object' if made.kind == 'object' else 'inside a place'}"
+    return Source("made up", told, made.cameras, color, sureness=sureness)
 
 
 def _of_photos(

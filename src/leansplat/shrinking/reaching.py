@@ -1,0 +1,206 @@
+"""`Reach`: from a stage of a descent to a file that a target allows.
+
+A target of bytes becomes a count and a grade of the kind of file first (`fitting`), since a byte can go to either. A
+target of quality is met by going down stage by stage while what is merely encoded holds, and back up to the last stage
+whose file held. What was reached can be gone on from, to a smaller target.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from leansplat import formats
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress
+from leansplat.compression.codecs import Codec
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.shrinking.config import USUAL_STEPS, ShrinkingConfig
+from leansplat.shrinking.descent import Descent, Stage
+from leansplat.shrinking.fitting import LEAST_SHARE, Choice, choose
+from leansplat.shrinking.judging import Judge, Loss
+from leansplat.shrinking.pace import steps_within
+from leansplat.shrinking.plain import PLAIN
+from leansplat.shrinking.sized import sized
+from leansplat.shrinking.sizes import format_bytes
+from leansplat.shrinking.targets import Target
+from leansplat.shrinking.within import worth_of
+
+_SHARE_OF_ENCODING = 0.35
+"""Of the steps, that go to training through the rounding of the file, where there is one."""
+
+_MARGIN = 1.03
+"""Of the Gaussians that a size has room for, what is trimmed to before the file is made."""
+
+_FIRST_SHARE = 0.5
+"""Of a scene's Gaussians, that the first stage towards a target of quality keeps."""
+
+_CLOSE = 0.9
+"""Share of Gaussians that a stage keeps at most: nearer to the last that holds, none is looked for."""
+
+_STAGES = 7
+"""Stages that the steps of a descent towards a target of quality are planned for."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A file, and where it was made from.
+
+    Args:
+        stage: what to go on from.
+        path: the file; gaussians: what a reader of it gets.
+        loss: what these lost against the scene as it was given.
+        met: whether the target was met.
+        told: what there is to say of it, sentence by sentence.
+        steps: training steps behind it.
+    """
+
+    stage: Stage
+    path: Path
+    gaussians: Gaussians
+    loss: Loss
+    met: bool
+    told: tuple[str, ...]
+    steps: int
+
+
+class Reach:
+    """Makes files of what a descent comes to.
+
+    Args:
+        descent: holds the scene, the views and the folder for checkpoints.
+        codec: the kind of file.
+        levels: files that the steps, or the minutes, are for.
+        began: `time.perf_counter()` when the minutes began.
+    """
+
+    def __init__(
+        self, descent: Descent, codec: Codec, judge: Judge, config: ShrinkingConfig, began: float, *, levels: int = 1
+    ) -> None:
+        self._descent, self._codec, self._judge, self._config = descent, codec, judge, config
+        self._began, self._levels = began, levels
+        self._files = 0
+        self._told: list[str] = []
+
+    def reach(self, target: Target, above: Stage, path: Path, *, overwrite: bool = False) -> Reached:
+        """Write the file of a target from a stage.
+
+        Raises:
+            InputError: no file is as small, or regions do not allow as few Gaussians.
+        """
+        self._told = []
+        if target.of_quality:
+            return self._to_quality(target, above, path, overwrite)
+        if target.size is not None:
+            return self._to_size(target, target.size, above, path, overwrite)
+        count = min(target.count_of(len(self._descent.given)) or 1, len(above.gaussians))
+        trimming, encoding = self._planned(above, count)
+        return self._written(self._descent.down(above, count, trimming), self._codec, encoding, path, overwrite)
+
+    def _to_size(self, target: Target, size: int, above: Stage, path: Path, overwrite: bool) -> Reached:
+        usual = USUAL_STEPS if self._config.steps is None else self._config.steps
+        choice = self._chosen(above, size, self._for_encoding(usual))
+        count = min(choice.count, target.count or choice.count)
+        everything = count == len(above.gaussians) and not choice.fills
+        if everything:
+            self._told.append(
+                f"all of the scene takes {format_bytes(choice.bytes)} at its finest, less than the "
+                f"{format_bytes(size)} asked for; nothing was removed"
+            )
+        trimming, encoding = self._planned(above, count)
+        margin = _MARGIN if trimming and count == choice.count else 1
+        stage = self._descent.down(above, min(len(above.gaussians), math.ceil(margin * count)), trimming)
+        if stage is not above:
+            choice = self._chosen(stage, size, encoding)
+        if target.count is not None:
+            choice = replace(choice, count=min(choice.count, target.count))
+        reached = self._written(stage, sized(choice), encoding, path, overwrite)
+        taken = formats.scene_bytes(path)
+        if taken < LEAST_SHARE * size and not everything:
+            said = f"{len(reached.gaussians):,} Gaussians take no more than {format_bytes(taken)} at their finest"
+            return replace(reached, told=(*reached.told, said))
+        return reached
+
+    def _to_quality(self, target: Target, above: Stage, path: Path, overwrite: bool) -> Reached:
+        descent, held = self._descent, [above]
+        trimming, encoding = self._planned(above, max(1, round(_FIRST_SHARE**3 * len(above.gaussians))))
+        share = _FIRST_SHARE if self._encoded_loss(above).within(target) else 1.0
+        while share < _CLOSE:
+            count = max(descent.freedom.least, 1, round(share * len(held[-1].gaussians)))
+            if count >= len(held[-1].gaussians):
+                break
+            stage = descent.down(held[-1], count, trimming // _STAGES)
+            if self._encoded_loss(stage).within(target):
+                held.append(stage)
+            else:
+                share = math.sqrt(share)
+        for stage in reversed(held):
+            reached = self._written(stage, self._codec, encoding, path, overwrite)
+            if reached.loss.within(target):
+                return reached
+            overwrite = True
+        said = (
+            f"a {self._codec.suffix} of all Gaussians loses more than {target.described()} by its rounding alone; the "
+            "file is the nearest, another format such as .ply may do"
+        )
+        return replace(reached, met=False, told=(*reached.told, said))
+
+    def _chosen(self, stage: Stage, size: int, steps: int) -> Choice:
+        teacher, engine = self._descent.teacher, self._descent.engine
+        worth = worth_of(stage.gaussians, teacher, engine)
+        return choose(stage.gaussians, worth, teacher, self._codec, size, steps=steps, engine=engine)
+
+    def _planned(self, above: Stage, count: int) -> tuple[int, int]:
+        """Steps of trimming and of training through the file's rounding, from a stage to `count` Gaussians."""
+        steps, minutes = self._config.steps, self._config.minutes
+        if minutes is not None:
+            files_left = max(1, self._levels - self._files)
+            left = (60 * minutes - (time.perf_counter() - self._began)) / files_left
+            steps = steps_within(left, above.gaussians, count, self._descent.teacher, self._descent.engine)
+            self._told.append(f"{steps:,} training steps fit into the time")
+        else:
+            steps = (USUAL_STEPS if steps is None else steps) // self._levels
+        encoding = self._for_encoding(steps)
+        return steps - encoding, encoding
+
+    def _for_encoding(self, steps: int) -> int:
+        """What of some steps goes to training through the rounding, which knows of no Gaussians to leave alone."""
+        through = self._codec.suffix not in PLAIN and bool(self._descent.freedom.changeable.all())
+        return int(_SHARE_OF_ENCODING * steps) if through else 0
+
+    def _encoded_loss(self, stage: Stage) -> Loss:
+        """What a stage lost, as a file that is merely encoded says it."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"trial{self._codec.suffix}"
+            self._codec.write(stage.gaussians, path)
+            return self._judge.loss(read_again(path, self._descent.given))
+
+    def _written(self, stage: Stage, codec: Codec, steps: int, path: Path, overwrite: bool) -> Reached:
+        """The file of a stage, trained through its rounding."""
+        descent, given = self._descent, self._descent.given
+        extras = {name: values[stage.rows] for name, values in given.extras.items()}
+        self._files += 1
+        run = descent.folder / f"file-{self._files:02}"
+        compress(
+            replace(stage.gaussians, extras=extras, comments=given.comments),
+            descent.teacher,
+            path,
+            CompressionConfig(fine_tuning=FineTuningConfig(steps=steps, seed=self._config.seed)),
+            run if steps else None,
+            codec=codec,
+            engine=descent.engine,
+            resume=descent.resume and steps > 0,
+            overwrite=overwrite,
+            progress=descent.progress,
+        )
+        gaussians = read_again(path, given)
+        loss = self._judge.loss(gaussians)
+        return Reached(stage, path, gaussians, loss, True, tuple(self._told), stage.steps + steps)
+
+
+def read_again(path: Path, given: Gaussians) -> Gaussians:
+    """The scene in a file, which may have no place for the origin that it has in common with the one given."""
+    scene = formats.read(path)
+    return replace(scene, origin=given.origin) if scene.origin == WORLD else scene
