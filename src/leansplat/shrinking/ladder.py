@@ -141,13 +141,12 @@ def plot(levels: Sequence[Level]) -> str:
     """
     measured = _measured(levels)
     at = _knee_of(levels)
-    marks = ["knee" if level is at else "" for level in measured]
     points = [(level.bytes / 1e6, level.psnr or 0.0) for level in measured]
     photos = any(level.loss is not None and level.loss.photos is not None for level in measured)
     y = "PSNR on photos held out, dB" if photos else "PSNR to the original, views held back, dB"
-    lines = [Line("", points, nth_look(0), marks)]
+    lines = [Line("levels", points, nth_look(0))]
     if at is not None and at.psnr is not None:
-        lines.append(Line("", [(at.bytes / 1e6, at.psnr)], nth_look(1)))
+        lines.append(Line("knee", [(at.bytes / 1e6, at.psnr)], nth_look(1)))
     return draw_lines("ladder", [Panel("size, MB", y, lines)])
 
 
