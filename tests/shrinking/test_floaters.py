@@ -128,10 +128,8 @@ def test_places_say_where_floaters_are_in_the_world() -> None:
 
 
 def test_without_photos_what_fills_one_view_and_others_look_through_is_found() -> None:
-    clean, cameras = place(3000), [camera.resized(SIZE, SIZE) for camera in ring(36, 5.0, 0.0)]
-    close = torch.stack(
-        [camera.position + 0.3 * torch.nn.functional.normalize(-camera.position, dim=0) for camera in cameras[:3]]
-    )
+    clean, cameras = place(3000), [camera.resized(SIZE, SIZE) for camera in ring(36, 5.0, 25.0)]
+    close = torch.stack([camera.position + 0.3 * camera.world_to_camera[2, :3] for camera in cameras[:3]])
     planted = blobs(close.float(), 0.03)
     scene = concatenate([clean, planted])
     capture = teacher_capture(scene, {str(number): camera for number, camera in enumerate(cameras)}, held_back=[])

@@ -51,8 +51,8 @@ _REACH = 4.0
 """Standard deviations along its longest axis, beyond which a floater hides hardly anything."""
 
 _CLOSE_UP = 2
-_CLOSE_UP_PART = 0.9
-"""Without photos: a floater owes so much of its weight to so many views."""
+_ELSEWHERE = 0.05
+"""Without photos: a floater fills so many views at most, and others that show it have so little of it on average."""
 
 _PLACE = 0.05
 """Of the radius of the scene: floaters so near to each other are in one place."""
@@ -238,14 +238,16 @@ def _inconsistent(gaussians: Gaussians, views: Sequence[View], engine: str, prog
     model = engines.named(engine).begin(gaussians, {})
     count = len(gaussians)
     total, best = torch.zeros(count), torch.zeros(count, _CLOSE_UP)
-    which = torch.full((count, _CLOSE_UP), -1)
+    which, shown_by = torch.full((count, _CLOSE_UP), -1), torch.zeros(count)
     for number, view in enumerate(views):
         weight = model.blending_weights([view])[0].cpu()
         total += weight
+        shown_by += weight > 0
         ranked, order = torch.cat([best, weight[:, None]], dim=1).sort(dim=1, descending=True, stable=True)
         numbers = torch.cat([which, torch.full((count, 1), number)], dim=1).gather(1, order)
         best, which = ranked[:, :_CLOSE_UP], numbers[:, :_CLOSE_UP]
-    suspects = (total > 0) & (best.sum(dim=1) >= _CLOSE_UP_PART * total)
+    elsewhere = (total - best.sum(dim=1)) / (shown_by - _CLOSE_UP).clamp(min=1)
+    suspects = (total > 0) & (elsewhere <= _ELSEWHERE * best[:, 0])
     found = suspects.clone()
     if suspects.any() and not suspects.all():
         rest = engines.named(engine).renderer(gaussians[~suspects])
