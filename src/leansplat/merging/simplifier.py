@@ -219,8 +219,9 @@ class _Thinning:
         pair_costs(rows, sh0, shN, worth.change, worth.exposure, first, second, costs)
         if removing:
             first, second = np.concatenate([first, members]), np.concatenate([second, members])
-            costs = np.concatenate([costs, worth.change[members].astype(np.float32)])
-        chosen = disjoint(np.argsort(costs, kind="stable"), first, second, steps, self.fixed.copy())
+        alone = worth.change[members if removing else []].astype(np.float32)
+        order = np.argsort(np.concatenate([costs, alone]), kind="stable")
+        chosen = disjoint(order, first, second, steps, self.fixed.copy())
         first, second = first[chosen], second[chosen]
         gone = first == second
         return self._replace(rows, first[~gone], second[~gone], first[gone])
