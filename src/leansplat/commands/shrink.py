@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -26,7 +27,8 @@ from leansplat.commands.options import (
 from leansplat.errors import InputError
 
 if TYPE_CHECKING:
-    from leansplat.shrinking import ShrinkingResult, Target
+    from leansplat.shrinking import LadderResult, ShrinkingResult, Target
+    from leansplat.shrinking.shrinker import Options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,15 @@ class Shrink:
     def run(self) -> Answer:
         from leansplat.progress_bar import ProgressBar
         from leansplat.provenance import BACKGROUNDS
-        from leansplat.shrinking import ShrinkingConfig, Target, parse_bytes, preset, shrink
+        from leansplat.shrinking import (
+            ShrinkingConfig,
+            Target,
+            parse_bytes,
+            parse_ladder,
+            preset,
+            shrink,
+            shrink_ladder,
+        )
 
         named: dict[str, Any] = {
             "size": None if self.size is None else parse_bytes(self.size),
@@ -125,9 +135,10 @@ class Shrink:
             "max_drop": self.max_drop,
             "max_lpips_rise": self.max_lpips_rise,
         }
-        if self.preset is not None and any(value is not None for value in named.values()):
-            raise InputError("--preset is a target already; leave the others out, or leave --preset out")
-        target = Target(**named) if self.preset is None else preset(self.preset)
+        targets = [name for name, value in named.items() if value is not None]
+        targets += [name for name in ("preset", "ladder") if getattr(self, name) is not None]
+        if len(targets) > 1 and ("preset" in targets or "ladder" in targets):
+            raise InputError(f"--{targets[-1]} is a target already; leave --{targets[0].replace('_', '-')} out")
         config = ShrinkingConfig(
             steps=self.steps,
             minutes=self.minutes,
@@ -136,26 +147,48 @@ class Shrink:
             seed=self.seed or 0,
         )
         with ProgressBar("shrink") as progress:
-            result = shrink(
-                self.scene,
-                self.output,
-                target,
-                config,
-                self.run_folder,
-                capture=self.capture,
-                cameras=self.cameras,
-                background=None if self.background is None else BACKGROUNDS[self.background],
-                downscale=self.downscale,
-                protect=self.protect,
-                only=self.only,
-                floaters=self.floaters,
-                show_cameras=self.show_cameras,
-                engine=self.engine or "cpu",
-                resume=self.resume,
-                overwrite=self.overwrite,
-                progress=progress,
-            )
+            options: Options = {
+                "capture": self.capture,
+                "cameras": self.cameras,
+                "background": None if self.background is None else BACKGROUNDS[self.background],
+                "downscale": self.downscale,
+                "protect": self.protect,
+                "only": self.only,
+                "floaters": self.floaters,
+                "show_cameras": self.show_cameras,
+                "engine": self.engine or "cpu",
+                "resume": self.resume,
+                "overwrite": self.overwrite,
+                "progress": progress,
+            }
+            if self.ladder is not None:
+                levels = parse_ladder(self.ladder)
+                return _of_ladder(shrink_ladder(self.scene, self.output, levels, config, self.run_folder, **options))
+            target = Target(**named) if self.preset is None else preset(self.preset)
+            result = shrink(self.scene, self.output, target, config, self.run_folder, **options)
         return Answer(_describe(result, target), _values(result, target), failed="" if result.met else _missed(target))
+
+
+def _of_ladder(result: LadderResult) -> Answer:
+    from leansplat.shrinking.ladder import rows
+
+    lines = [table(*rows(result.levels)), "", f"Looked at from {result.source.told}; {result.seconds:,.0f} s."]
+    lines += _sentences(result.told)
+    lines.append(
+        f"{result.folder}: a file for each level, levels.svg, and streamed/lod-meta.json for viewers that stream"
+    )
+    values = {
+        "folder": str(result.folder),
+        "levels": [level.to_json() for level in result.levels],
+        "cameras": {"kind": result.source.kind, "told": result.source.told},
+        "seconds": result.seconds,
+        "told": list(result.told),
+    }
+    return Answer("\n".join(lines), values)
+
+
+def _sentences(told: Sequence[str]) -> list[str]:
+    return [f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') or chr(10) in text else '.'}" for text in told]
 
 
 def _describe(result: ShrinkingResult, target: Target) -> str:
@@ -165,9 +198,7 @@ def _describe(result: ShrinkingResult, target: Target) -> str:
     if result.source is not None and result.loss is not None:
         lines.append(f"Looked at from {result.source.told}; {result.steps:,} training steps, {result.seconds:,.0f} s.")
         lines.append(f"On views held back, against the scene as given: {result.loss.described()}.")
-    lines += [
-        f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') or chr(10) in text else '.'}" for text in result.told
-    ]
+    lines += _sentences(result.told)
     if result.original_bytes is not None and result.bytes:
         lines.append(f"{result.path}: {result.original_bytes / result.bytes:.1f} times smaller, {target.described()}")
     return "\n".join(lines)

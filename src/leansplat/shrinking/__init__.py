@@ -10,30 +10,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leansplat.shrinking.config import ShrinkingConfig
+    from leansplat.shrinking.ladder import Level, parse_ladder
+    from leansplat.shrinking.levels import LadderResult, shrink_ladder
     from leansplat.shrinking.shrinker import ShrinkingResult, shrink
     from leansplat.shrinking.sizes import format_bytes, parse_bytes
     from leansplat.shrinking.targets import PRESETS, Target, preset
 
 __all__ = [
     "PRESETS",
+    "LadderResult",
+    "Level",
     "ShrinkingConfig",
     "ShrinkingResult",
     "Target",
     "format_bytes",
     "parse_bytes",
+    "parse_ladder",
     "preset",
     "shrink",
+    "shrink_ladder",
 ]
 
 _WHERE = {
     "PRESETS": "targets",
+    "LadderResult": "levels",
+    "Level": "ladder",
     "ShrinkingConfig": "config",
     "ShrinkingResult": "shrinker",
     "Target": "targets",
     "format_bytes": "sizes",
     "parse_bytes": "sizes",
+    "parse_ladder": "ladder",
     "preset": "targets",
     "shrink": "shrinker",
+    "shrink_ladder": "levels",
 }
 
 
