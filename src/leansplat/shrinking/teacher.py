@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from leansplat import engines
@@ -17,9 +16,8 @@ from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, View, every_eighth
 from leansplat.engines.engine import BLACK, Background
 from leansplat.gaussians import Gaussians
+from leansplat.pictures import to_bytes
 from leansplat.progress import Progress
-
-_LEVELS = 255
 
 
 def teacher_capture(
@@ -49,14 +47,9 @@ def teacher_capture(
     test: list[View] = []
     for number, (name, camera) in enumerate(cameras.items(), 1):
         image = scene.render(camera, background).image
-        view = View(name, camera, as_photo(image), (masks or {}).get(name))
+        view = View(name, camera, to_bytes(image.cpu()), (masks or {}).get(name))
         (test if name in held_back else train).append(view)
         if progress is not None:
             progress(number, len(cameras), {})
     red, green, blue = map(float, background)
     return Capture("its own renders", tuple(train), tuple(test), None, (red, green, blue))
-
-
-def as_photo(image: Tensor) -> Tensor:
-    """(H, W, 3) uint8 of a render (H, W, 3), rounded to the nearest level."""
-    return (image.detach().cpu().clamp(0, 1) * _LEVELS).round().to(torch.uint8).contiguous()
