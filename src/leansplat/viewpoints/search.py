@@ -30,6 +30,8 @@ from leansplat.viewpoints.upright import up_direction
 FIELD_OF_VIEW = math.radians(60)
 _PLACES = 200
 _LONGEST_SIDE = 800
+_UPWARDS = math.sin(math.radians(20))
+"""Where nothing is known, no view looks up more steeply."""
 _DOUBTFUL = 0.1
 """Sureness of views that nothing speaks for."""
 
@@ -102,6 +104,10 @@ def made_up_views(
     candidates, kind = candidates_from(list(places), surroundings)
     if not candidates:
         return _around(gaussians, count, width, height)
+    if not directions.known:
+        # Nothing but custom tells the top of a table from its underside.
+        usual = up_direction(scene, places, known=False)
+        candidates = [view for view in candidates if float(view.forward @ usual) < _UPWARDS] or candidates
     sure = sureness(candidates)
     chosen = choose(candidates, sure, len(directions.centres), count)
     views = [candidates[index] for index in chosen]
@@ -131,9 +137,10 @@ def _camera(view: Candidate, up: np.ndarray, origin: tuple[float, float, float],
 def _unseen(gaussians: Gaussians, cameras: Mapping[str, Camera]) -> int:
     """How many Gaussians have their centre in no picture."""
     means = gaussians.world_means().detach().cpu()
-    seen = np.zeros(len(means), bool)
+    means = means[means.isfinite().all(dim=1)]
+    broken = len(gaussians) - len(means)
     for camera in cameras.values():
         pixels, depth = camera.project(means)
-        x, y = pixels.numpy().T
-        seen |= (depth.numpy() > 0) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
-    return int((~seen).sum())
+        x, y = pixels.unbind(dim=1)
+        means = means[~((depth > 0) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height))]
+    return broken + len(means)
