@@ -3,18 +3,24 @@
 People point a camera at what they want to see: at much of it, and from near enough. So a view is worth the
 neighbourhoods that it shows, each by how likely it was photographed from there, and less the farther they are. The same
 measure keeps away from bad places: behind a wall or among floaters few neighbourhoods show, from outside a room they
-were not photographed, and blurred backgrounds are few.
+were not photographed, and blurred backgrounds are few. An object that stands alone is seen from where it fills the
+picture, and never from its own inside.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from leansplat.viewpoints.panorama import RAYS, SOLID_ANGLES, Surroundings
 from leansplat.viewpoints.trained_directions import evenly_spread
+
+Kind = Literal["object", "place"]
+"""An object is seen from outside with nothing around it; all else is a place."""
 
 HALF_ANGLE = math.radians(27)
 """Of the cone that stands for a picture 60 degrees wide and 47 high, whichever way up."""
@@ -25,7 +31,11 @@ _SOFTNESS = 0.5
 _ANOTHER = math.cos(math.radians(35))
 """Two directions from one place are nearer than this only if one of them is left out."""
 _NEARNESS = 0.5
-"""Power of the distance that worth is divided by."""
+"""Power of the distance that worth is divided by in a place; an object is framed best where it is shown most."""
+_ALONE = 0.1
+"""Where half of the likely places have less than this of all directions covered, the scene is an object."""
+_ENCLOSED = 0.5
+"""Where this much of all directions is covered, one is not outside of an object."""
 _WORSE = 1.0
 """A second direction from a place is worth looking into unless its score is lower by so much."""
 _FROM_ONE_PLACE = 3
@@ -52,7 +62,19 @@ class Candidate:
     trust: np.ndarray
 
 
-def candidates_at(place: np.ndarray, seen: Surroundings) -> list[Candidate]:
+def candidates_from(places: Sequence[np.ndarray], surroundings: Sequence[Surroundings]) -> tuple[list[Candidate], Kind]:
+    """The best views from places (3,), at most three from each, and whether they show an object or a place."""
+    covered = np.array([SOLID_ANGLES[seen.neighbourhood >= 0].sum() for seen in surroundings])
+    kind: Kind = "object" if np.median(covered) < _ALONE else "place"
+    nearness, most = (0.0, _ENCLOSED) if kind == "object" else (_NEARNESS, 1.0)
+    found: list[Candidate] = []
+    for place, seen, share in zip(places, surroundings, covered, strict=True):
+        if share <= most:
+            found.extend(candidates_at(place, seen, nearness))
+    return found, kind
+
+
+def candidates_at(place: np.ndarray, seen: Surroundings, nearness: float) -> list[Candidate]:
     """The best views from a place, at most three; none where nothing is seen."""
     met = seen.neighbourhood >= 0
     if not met.any():
@@ -66,7 +88,9 @@ def candidates_at(place: np.ndarray, seen: Surroundings) -> list[Candidate]:
     inside = math.cos(HALF_ANGLE) < _DIRECTIONS @ middles.T
     worth = inside @ trust
     distances = np.array([_median(seen.distance[cone & met]) for cone in _CONES])
-    scores = np.log(np.maximum(worth, 1e-12)) - _NEARNESS * np.log(distances)
+    scores = np.full(len(worth), -np.inf)
+    some = (worth > 0) & np.isfinite(distances)
+    scores[some] = np.log(worth[some]) - nearness * np.log(distances[some])
     found: list[Candidate] = []
     for index in np.argsort(-scores, kind="stable"):
         if len(found) == _FROM_ONE_PLACE or not scores[index] > scores.max() - _WORSE:

@@ -13,6 +13,7 @@ import numpy as np
 
 from leansplat.activation import opacity_of
 from leansplat.arrays import GaussianArrays
+from leansplat.engines.engine import NEAR
 from leansplat.viewpoints.trained_directions import TrainedDirections
 
 _FIRST, _LATER = 4096, 1024
@@ -23,6 +24,8 @@ _SPREAD = (0.35, 0.25, 0.18, 0.12, 0.12)
 _LIKELY = 0.6
 """Places this much less likely than the likeliest are still places of cameras."""
 _HALVINGS = 12
+_MOST = 1 << 18
+"""So many Gaussians say where a scene is; of larger scenes every so manyth is asked."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Reach:
     """Where a scene is and how large.
 
     Args:
-        middle: (3,) median of the centres; radius: median distance from it; both weighted by opacity.
+        middle: (3,) median of the centres; radius: median distance from it; both weighted by opacity. No radius is less
+            than the renderer's near plane: from nearer nothing is seen.
     """
 
     middle: np.ndarray
@@ -39,10 +43,12 @@ class Reach:
 
 def reach_of(scene: GaussianArrays) -> Reach:
     """Measure a scene of at least one Gaussian, all finite."""
+    scene = scene[:: -(-len(scene) // _MOST)]
     weights = opacity_of(scene.opacities)
     means = scene.means.astype(np.float64)
     middle = np.array([weighted_quantile(means[:, axis], weights, 0.5) for axis in range(3)])
-    return Reach(middle, weighted_quantile(np.linalg.norm(means - middle, axis=1), weights, 0.5))
+    radius = weighted_quantile(np.linalg.norm(means - middle, axis=1), weights, 0.5)
+    return Reach(middle, max(radius, NEAR))
 
 
 def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:

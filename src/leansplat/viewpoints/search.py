@@ -11,29 +11,30 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from leansplat.camera_paths import orbit
 from leansplat.cameras import Camera, look_at
 from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
 from leansplat.seeds import check_seed
-from leansplat.viewpoints.candidates import Candidate, candidates_at
+from leansplat.viewpoints.candidates import Candidate, Kind, candidates_from
 from leansplat.viewpoints.choice import choose, sureness
 from leansplat.viewpoints.panorama import Surveyor
 from leansplat.viewpoints.places import likely_places, reach_of
 from leansplat.viewpoints.trained_directions import trained_directions
 from leansplat.viewpoints.upright import up_direction
 
-Kind = Literal["object", "place"]
-
 FIELD_OF_VIEW = math.radians(60)
 _PLACES = 200
-_FEWEST = 64
-"""Of fewer Gaussians no neighbourhood tells anything."""
 _LONGEST_SIDE = 800
+_UPWARDS = math.sin(math.radians(20))
+"""Where nothing is known, no view looks up more steeply."""
+_DOUBTFUL = 0.1
+"""Sureness of views that nothing speaks for."""
+
 
 _log = logging.getLogger("leansplat")
 
@@ -80,7 +81,7 @@ def made_up_views(
         progress: told after each place that was looked around from.
 
     Raises:
-        InputError: the scene is empty or shows nothing from anywhere, a number is below 1, or there is no such engine.
+        InputError: the scene has no finite Gaussians, a number is below 1, or there is no such engine.
     """
     check_seed(seed)
     width, height = size if isinstance(size, tuple) else (size, round(0.75 * size))
@@ -95,21 +96,35 @@ def made_up_views(
     directions = trained_directions(scene)
     surveyor = Surveyor(finite, directions, engine)
     places = likely_places(scene, directions, reach_of(scene), _PLACES, random)
-    candidates: list[Candidate] = []
+    surroundings = []
     for done, place in enumerate(places, start=1):
-        candidates.extend(candidates_at(place, surveyor.around(place)))
+        surroundings.append(surveyor.around(place))
         if progress is not None:
             progress(done, len(places), {})
+    candidates, kind = candidates_from(list(places), surroundings)
     if not candidates:
-        raise InputError("no place was found from which the scene shows anything; give --capture or --cameras")
+        return _around(gaussians, count, width, height)
+    if not directions.known:
+        # Nothing but custom tells the top of a table from its underside.
+        usual = up_direction(scene, places, known=False)
+        candidates = [view for view in candidates if float(view.forward @ usual) < _UPWARDS] or candidates
     sure = sureness(candidates)
     chosen = choose(candidates, sure, len(directions.centres), count)
     views = [candidates[index] for index in chosen]
-    up = up_direction(scene, np.stack([view.place for view in views]))
+    up = up_direction(scene, np.stack([view.place for view in views]), directions.known)
     cameras = {
         f"view_{number:03}": _camera(view, up, gaussians.origin, width, height) for number, view in enumerate(views)
     }
-    return MadeUpViews(cameras, sure[chosen], _kind(views), up, directions.known, _unseen(gaussians, cameras))
+    return MadeUpViews(cameras, sure[chosen], kind, up, directions.known, _unseen(gaussians, cameras))
+
+
+def _around(gaussians: Gaussians, count: int, width: int, height: int) -> MadeUpViews:
+    """A circle of cameras, where no place shows anything: in scenes smaller than the renderer's near plane."""
+    _log.warning("no place was found from which the scene is seen, so its views are from a circle around it")
+    circle = orbit(gaussians, count, width=width, height=height)
+    cameras = {f"view_{number:03}": camera for number, camera in enumerate(circle)}
+    doubtful = np.full(count, _DOUBTFUL)
+    return MadeUpViews(cameras, doubtful, "object", np.array([0.0, -1.0, 0.0]), False, _unseen(gaussians, cameras))
 
 
 def _camera(view: Candidate, up: np.ndarray, origin: tuple[float, float, float], width: int, height: int) -> Camera:
@@ -119,17 +134,13 @@ def _camera(view: Candidate, up: np.ndarray, origin: tuple[float, float, float],
     return look_at(place.tolist(), (place + view.forward).tolist(), up.tolist(), FIELD_OF_VIEW, width, height)
 
 
-def _kind(views: list[Candidate]) -> Kind:
-    """An object leaves much of the pictures around it empty."""
-    return "object" if float(np.median([view.shares.sum() for view in views])) < 0.8 else "place"
-
-
 def _unseen(gaussians: Gaussians, cameras: Mapping[str, Camera]) -> int:
     """How many Gaussians have their centre in no picture."""
     means = gaussians.world_means().detach().cpu()
-    seen = np.zeros(len(means), bool)
+    means = means[means.isfinite().all(dim=1)]
+    broken = len(gaussians) - len(means)
     for camera in cameras.values():
         pixels, depth = camera.project(means)
-        x, y = pixels.numpy().T
-        seen |= (depth.numpy() > 0) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
-    return int((~seen).sum())
+        x, y = pixels.unbind(dim=1)
+        means = means[~((depth > 0) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height))]
+    return broken + len(means)

@@ -14,23 +14,30 @@ from leansplat.viewpoints.trained_directions import evenly_spread
 
 _TRIED = evenly_spread(2000)
 _MOST = 50_000
+_USUAL = np.array([0.0, -1.0, 0.0])
+"""Up in scenes from COLMAP's photos and in most viewers; told by nothing but that."""
 _FACING = 8
 """Power of the cosine by which a flat Gaussian counts for a vertical: it does within some 20 degrees."""
 
 
-def up_direction(scene: GaussianArrays, places: np.ndarray) -> np.ndarray:
+def up_direction(scene: GaussianArrays, places: np.ndarray, known: bool) -> np.ndarray:
     """(3,) unit vector.
 
     Args:
         scene: at least one Gaussian, all finite.
         places: (P, 3) where cameras are, relative to the scene's origin.
+        known: whether these are the scene's own, and not anybody's.
     """
     scene = scene[:: -(-len(scene) // _MOST)]
     normals, weights = _flat_sides(scene)
     facing = (np.abs(_TRIED @ normals.T) ** _FACING) @ weights
+    likely = facing / max(float(facing.max()), 1e-12)
+    if not known:
+        axis = _TRIED[int((likely + np.abs(_TRIED @ _USUAL)).argmax())]
+        return axis if float(axis @ _USUAL) > 0 else -axis
     spread = ((places - places.mean(axis=0)) @ _TRIED.T).std(axis=0)
-    level = 1 - spread / max(float(spread.max()), 1e-12)
-    axis = _TRIED[int((facing / max(float(facing.max()), 1e-12) + level).argmax())]
+    likely += 1 - spread / max(float(spread.max()), 1e-12)
+    axis = _TRIED[int(likely.argmax())]
     # What lies flat is a floor where most of it, as large as it looks, is below the cameras.
     weights = weights * np.abs(normals @ axis) ** _FACING
     above = 0.0
