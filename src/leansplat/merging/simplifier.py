@@ -25,13 +25,18 @@ from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
 from leansplat.merging.colours import fit_colours
 from leansplat.merging.costs import pair_costs
-from leansplat.merging.moments import COVARIANCE, merge_pairs, moments
+from leansplat.merging.moments import AREA, COVARIANCE, OPACITY, merge_pairs, moments
 from leansplat.merging.pairs import disjoint, neighbours
 from leansplat.merging.worth import Worth, by_geometry, by_views
 from leansplat.progress import Progress
 
 _ROUND = 0.35
 """Share of the Gaussians that a round takes away, at most."""
+
+_COHERENT = 2.0
+"""How many times what it shows alone a removal counts: holes that overlap add up, while merged pairs err either way.
+
+At 1, a ball of 400 opaque blobs loses 6 dB more on the way to 100; scenes of surfaces keep 0.1 dB more at a tenth."""
 
 _FADING = 0.3
 """Of the step that would be best for each opacity alone, what is taken: those that overlap all take theirs."""
@@ -55,7 +60,8 @@ class Simplified:
 
     Args:
         gaussians: M Gaussians, in the order of the scene that they come from; extras are those of `sources`.
-        sources: (M,) int64, rising, of the Gaussians that each stands for, the one that had most mass.
+        sources: (M,) int64, rising, of the Gaussians that each stands for, the one in whose place it is: of every two
+            that became one, that of more mass.
         became: (N,) int64, for each Gaussian of the scene before, the one that it is now part of; -1 if it went.
         unseen: how many Gaussians that could be drawn no view showed; 0 without views.
         unseen_kept: how many Gaussians stand for those.
@@ -95,7 +101,7 @@ def simplify(
         InputError: the count is below 1 or below the number of protected Gaussians, or there is no such engine.
     """
     total = len(gaussians)
-    fixed = np.zeros(total, bool) if protected is None else np.array(protected.cpu(), bool)
+    fixed = np.zeros(total, bool) if protected is None else protected.cpu().numpy().astype(bool)
     if fixed.shape != (total,):
         raise ValueError(f"protected has shape {fixed.shape} where {(total,)} is expected")
     if count < 1:
@@ -219,7 +225,7 @@ class _Thinning:
         pair_costs(rows, sh0, shN, worth.change, worth.exposure, first, second, costs)
         if removing:
             first, second = np.concatenate([first, members]), np.concatenate([second, members])
-        alone = worth.change[members if removing else []].astype(np.float32)
+        alone = (_COHERENT * worth.change[members if removing else []]).astype(np.float32)
         order = np.argsort(np.concatenate([costs, alone]), kind="stable")
         chosen = disjoint(order, first, second, steps, self.fixed.copy())
         first, second = first[chosen], second[chosen]
@@ -227,7 +233,9 @@ class _Thinning:
         return self._replace(rows, first[~gone], second[~gone], first[gone])
 
     def _replace(self, rows: np.ndarray, first: np.ndarray, second: np.ndarray, gone: np.ndarray) -> np.ndarray:
-        """Merge pairs into the places of the first, and take away others; (M,) bool, which places are left."""
+        """Merge pairs, in the place of the one of more mass, and take others away; (M,) bool, which places are left."""
+        mass = rows[:, OPACITY] * rows[:, AREA]
+        first, second = (np.where((mass[first] >= mass[second]) == side, first, second) for side in (True, False))
         pairs = len(first)
         means, quats, scales = np.empty((pairs, 3)), np.empty((pairs, 4)), np.empty((pairs, 3))
         opacities, shares = np.empty(pairs), np.empty(pairs)
@@ -250,7 +258,6 @@ class _Thinning:
             arrays[name][places[first]] = merged[name]
         self.scene = replace(self.scene, **arrays)
         self.fixed = self.fixed[left]
-        self.sources[first] = np.where(shares >= 0.5, self.sources[first], self.sources[second])
         self.sources = self.sources[left]
         places[gone] = -1
         places[second] = places[first]
