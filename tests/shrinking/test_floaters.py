@@ -168,5 +168,6 @@ def test_views_vote_whether_a_place_is_before_on_or_behind_their_surface(views: 
     assert found.on.tolist() == [0, views, 0, 0]
     assert found.hidden.tolist() == [0, 0, views, 0]
     assert found.isolated().tolist() == [views >= 3, False, False, False]
+    assert found.nearest.tolist()[:3] == pytest.approx([0.6, 1.02, 1.4], rel=0.05)
     mute = torch.zeros(4, 1, dtype=torch.int64)
     assert votes(asked, prepare(surface), taken, without=mute).free.tolist() == [views - 1, 0, 0, 0]

@@ -8,8 +8,8 @@ of which each has the share that its own dC has of C' - C. Only those go whose s
 them may be neighbours of the worst, which seem good for hiding these. It goes in rounds, since floaters hide others.
 
 Without photos a scene's own renders have the floaters in them, so nothing makes these worse. Then only geometry counts:
-what one or two views are full of and at least three others look through. A floater that all views show alike is not to
-be told from an object, and nothing is said to be unseen, since made-up views are no proof.
+what one or two views have right before them and at least three others look through. A floater that all views show alike
+is not to be told from an object, and nothing is said to be unseen, since made-up views are no proof.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ _REACH = 4.0
 _CLOSE_UP = 2
 _ELSEWHERE = 0.05
 """Without photos: a floater fills so many views at most, and others that show it have so little of it on average."""
+
+_IN_THE_FACE = 0.25
+"""Without photos: a floater is so much nearer to a view than what is behind it."""
 
 _PLACE = 0.05
 """Of the radius of the scene: floaters so near to each other are in one place."""
@@ -251,7 +254,8 @@ def _inconsistent(gaussians: Gaussians, views: Sequence[View], engine: str, prog
     found = suspects.clone()
     if suspects.any() and not suspects.all():
         rest = engines.named(engine).renderer(gaussians[~suspects])
-        found[suspects] = votes(gaussians[suspects], rest, views, without=which[suspects], progress=progress).isolated()
+        judged = votes(gaussians[suspects], rest, views, without=which[suspects], progress=progress)
+        found[suspects] = judged.isolated() & (judged.nearest <= _IN_THE_FACE)
     return found
 
 

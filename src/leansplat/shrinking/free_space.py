@@ -44,12 +44,15 @@ class Votes:
         on: (M,) on it.
         hidden: (M,) behind it, where a view does not tell.
         towards_hidden: (M, 3) sum of the unit vectors from it towards the cameras of the latter.
+        nearest: (M,) its depth over that of the surface in the view where that is least, 0 where there is no surface;
+            views without a say count too.
     """
 
     free: Tensor
     on: Tensor
     hidden: Tensor
     towards_hidden: Tensor
+    nearest: Tensor
 
     def isolated(self) -> Tensor:
         """(M,) bool: in free space, as far as views can tell."""
@@ -81,12 +84,11 @@ def votes(
     sizes = gaussians.scales.max(dim=1).values.double().exp()
     found = torch.zeros(3, len(gaussians), dtype=torch.int32)
     directions = torch.zeros(len(gaussians), 3, dtype=torch.float64)
+    nearest = torch.full((len(gaussians),), torch.inf, dtype=torch.float64)
     for number, view in enumerate(views):
         pixels, depths = view.camera.project(positions)
         size = torch.tensor([view.camera.width, view.camera.height])
         inside = (depths > NEAR) & ((pixels >= 0) & (pixels < size)).all(dim=1)
-        if without is not None:
-            inside &= (without != number).all(dim=1)
         rows = inside.nonzero()[:, 0]
         columns, lines = pixels[rows].long().unbind(dim=1)
         depth = surface.render(view.camera, depth="median").depth
@@ -94,6 +96,10 @@ def votes(
         smooth = torch.from_numpy(median_filter(depth.cpu().numpy().astype(np.float32), _WINDOW, mode="nearest"))
         there = smooth[lines, columns].double()
         there = torch.where(there > 0, there, torch.inf)
+        nearest[rows] = torch.minimum(nearest[rows], depths[rows] / there)
+        if without is not None:
+            asked = (without[rows] != number).all(dim=1)
+            rows, there = rows[asked], there[asked]
         margin = _TOLERANCE * torch.where(there.isinf(), 0, there) + sizes[rows]
         free = depths[rows] < there - margin
         hidden = depths[rows] > there + margin
@@ -104,4 +110,4 @@ def votes(
         if progress is not None:
             progress(number + 1, len(views), {})
     free, on, hidden = found
-    return Votes(free, on, hidden, directions)
+    return Votes(free, on, hidden, directions, nearest)
