@@ -1,6 +1,6 @@
 """What `leansplat shrink SCENE -o OUT.sog` makes of scenes without their photos, without being told how small.
 
-    python benchmarks/shrink_default.py --data ../shared/data --pictures docs/pictures
+    python benchmarks/shrink_default.py --data DATA --pictures docs/pictures
 
 Prints a line for each scene of other tools in the folder, and writes benchmarks/results/shrink_default.json. With
 --pictures, a picture before and after is written for the scenes whose licence allows to show them (plant and tarot,
@@ -47,7 +47,7 @@ def main() -> None:
             print(rows[-1], flush=True)
         if arguments.pictures is not None and name in MAY_BE_SHOWN:
             write_picture(result, arguments.pictures / f"{name}.png")
-    command = "python benchmarks/shrink_default.py --data ../shared/data --pictures docs/pictures"
+    command = "python benchmarks/shrink_default.py --data DATA --pictures docs/pictures"
     write_json(RESULT, {"command": command, "rows": rows}, overwrite=True)
 
 

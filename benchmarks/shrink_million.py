@@ -1,6 +1,6 @@
 """A scene of a million Gaussians to 10 MB without photos: how long, how much memory, how near.
 
-    python benchmarks/shrink_million.py --data ../shared/data --minutes 12
+    python benchmarks/shrink_million.py --data DATA --minutes 12
 
 The scene is the fox of another tool, stood up 32 times in four rows. Writes benchmarks/results/shrink_million.json;
 memory is the peak of the process, reading included.

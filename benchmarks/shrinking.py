@@ -1,10 +1,10 @@
 """Shrinking without photos against trimming with them, at 50, 25 and 10 % of the Gaussians, after equal training.
 
     for c in south_building tumbler fruit; do
-        leansplat train ../shared/data/captures/$c -o bases/$c --iterations 10000 --downscale 2; done
-    leansplat train ../shared/data/captures/fox -o bases/fox --iterations 10000 --downscale 4
-    leansplat train ../shared/data/captures/chair_blender -o bases/chair --iterations 10000 --background white
-    python benchmarks/shrinking.py --bases bases --data ../shared/data
+        leansplat train DATA/captures/$c -o bases/$c --iterations 10000 --downscale 2; done
+    leansplat train DATA/captures/fox -o bases/fox --iterations 10000 --downscale 4
+    leansplat train DATA/captures/chair_blender -o bases/chair --iterations 10000 --background white
+    python benchmarks/shrinking.py --bases bases --data DATA
 
 The folder has a run folder or just a scene.ply for each of south, tumbler, fruit, fox and chair, trained as above, and
 for synthetic, trained as `leansplat demo` does; what is not there is left out. "photos" trims on the training photos,
