@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from leansplat import progress_bar as module
+from leansplat.progress import at_stage
 from leansplat.progress_bar import ProgressBar
 
 
@@ -49,3 +50,22 @@ def test_on_a_terminal_bytes_are_a_bar_with_a_rate() -> None:
         assert "2.00M" in terminal.getvalue()
         assert "B/s" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")
+
+
+def test_a_stage_is_named_on_its_lines_and_counts_from_its_beginning() -> None:
+    stream = io.StringIO()
+    with ProgressBar("shrink", stream) as progress:
+        assert at_stage(progress, "looking around") is progress
+        progress(2, 2, {})
+        at_stage(progress, "trimming")
+        progress(5, 5, {})
+    assert stream.getvalue().splitlines() == ["shrink, looking around: 2 of 2", "shrink, trimming: 5 of 5"]
+
+
+def test_a_function_that_knows_of_no_stages_is_left_alone() -> None:
+    calls = []
+    progress = at_stage(lambda done, total, values: calls.append(done), "trimming")
+    assert progress is not None
+    progress(1, 2, {})
+    assert calls == [1]
+    assert at_stage(None, "trimming") is None

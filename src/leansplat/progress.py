@@ -7,7 +7,7 @@ function of three arguments will do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Progress(Protocol):
@@ -26,3 +26,18 @@ class Progress(Protocol):
 
         Training gives "loss" and "gaussians"; where there is nothing to tell besides, it is empty.
         """
+
+
+@runtime_checkable
+class StagedProgress(Progress, Protocol):
+    """A `Progress` that wants to know by name which piece of work begins, where there are several."""
+
+    def stage(self, name: str) -> None:
+        """What is counted from here on, in a few words, such as "rendering the scene"."""
+
+
+def at_stage(progress: Progress | None, name: str) -> Progress | None:
+    """The same progress, told what begins where it wants to know."""
+    if isinstance(progress, StagedProgress):
+        progress.stage(name)
+    return progress

@@ -30,7 +30,7 @@ class ProgressBar:
     """
 
     def __init__(self, label: str, stream: TextIO | None = None, *, of_bytes: bool = False) -> None:
-        self._label = label
+        self._work = self._label = label
         self._of_bytes = of_bytes
         self._start: tuple[float, int] | None = None  # time and steps at the first call
         self._stream = sys.stderr if stream is None else stream
@@ -42,6 +42,11 @@ class ProgressBar:
 
     def __exit__(self, *_: object) -> None:
         self._close()
+
+    def stage(self, name: str) -> None:
+        """As `leansplat.progress.StagedProgress`: what is drawn from here on is called by this name, too."""
+        self._close()
+        self._label, self._start = f"{self._work}, {name}", None
 
     def __call__(self, done: int, total: int, values: Mapping[str, float], /) -> None:
         """As `leansplat.progress.Progress`."""

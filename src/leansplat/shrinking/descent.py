@@ -19,7 +19,7 @@ from torch import Tensor
 from leansplat.captures.capture import Capture
 from leansplat.gaussians import Gaussians
 from leansplat.merging import simplify
-from leansplat.progress import Progress
+from leansplat.progress import Progress, at_stage
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.runs import has_begun
 from leansplat.shrinking.regions import Freedom
@@ -84,17 +84,17 @@ class Descent:
             InputError: regions do not allow so few.
         """
         self.freedom.check_count(count)
-        if count >= len(above.gaussians) and steps == 0:
+        if count >= len(above.gaussians):
             return above
         if steps == 0:
             return self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
         protected = ~self.freedom.removable[above.rows]
-        if self.merges_unseen and count < len(above.gaussians):
+        if self.merges_unseen:
             above, unseen = self._without_surplus_unseen(above, count, protected)
             protected = ~self.freedom.removable[above.rows] | unseen
         self.stages += 1
         run = self.folder / f"stage-{self.stages:02}"
-        rounds = max(1, min(_ROUNDS, steps)) if count < len(above.gaussians) else 1
+        rounds = max(1, min(_ROUNDS, steps))
         every = max(1, int(steps * _SHARE_OF_ROUNDS) // rounds)
         config = TrimmingConfig(
             count=count,
@@ -114,7 +114,7 @@ class Descent:
             protected=protected if bool(protected.any()) else None,
             frozen=frozen if bool(frozen.any()) else None,
             resume=self.resume and has_begun(run),
-            progress=self.progress,
+            progress=at_stage(self.progress, f"trimming to {count:,} Gaussians"),
         )
         assert result.rows is not None
         return Stage(result.gaussians, above.rows[result.rows], run, above.steps + config.iterations)
@@ -138,6 +138,6 @@ class Descent:
             views,
             protected=protected if bool(protected.any()) else None,
             seed=self.seed,
-            progress=self.progress,
+            progress=at_stage(self.progress, f"merging to {count:,} Gaussians"),
         )
         return Stage(fewer.gaussians, above.rows[fewer.sources], None, above.steps)

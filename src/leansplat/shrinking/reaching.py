@@ -17,6 +17,7 @@ from leansplat import formats
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.compression.codecs import Codec
 from leansplat.gaussians import WORLD, Gaussians
+from leansplat.progress import at_stage
 from leansplat.runs import has_begun
 from leansplat.shrinking.config import USUAL_STEPS, ShrinkingConfig
 from leansplat.shrinking.descent import Descent, Stage
@@ -194,7 +195,7 @@ class Reach:
             engine=descent.engine,
             resume=descent.resume and steps > 0 and has_begun(run),
             overwrite=overwrite,
-            progress=descent.progress,
+            progress=at_stage(descent.progress, f"training through {path.suffix}" if steps else "writing"),
         )
         gaussians = read_again(path, given)
         loss = self._judge.loss(gaussians)

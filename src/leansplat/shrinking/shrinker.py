@@ -31,7 +31,7 @@ from leansplat.evaluation import LpipsNet
 from leansplat.files import replacing
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
-from leansplat.progress import Progress
+from leansplat.progress import Progress, at_stage
 from leansplat.provenance import Color
 from leansplat.runs import alone_at_work
 from leansplat.shrinking.config import ShrinkingConfig
@@ -255,7 +255,7 @@ def prepare(
         count=config.views,
         seed=config.seed,
         engine=engine,
-        progress=progress,
+        progress=at_stage(progress, "looking around"),
     )
     picture = options.get("show_cameras")
     if picture is not None:
@@ -272,7 +272,13 @@ def prepare(
     floaters = None
     if options.get("floaters", False):
         judges = source.photos or teacher
-        floaters = find_floaters(given, judges, own_renders=source.photos is None, engine=engine, progress=progress)
+        floaters = find_floaters(
+            given,
+            judges,
+            own_renders=source.photos is None,
+            engine=engine,
+            progress=at_stage(progress, "looking for floaters"),
+        )
         gone = floaters.rows & freedom.removable
         if bool(gone.any()):
             given = given[~gone]
@@ -320,7 +326,7 @@ def _teacher(given: Gaussians, source: Source, engine: str, progress: Progress |
         background=source.background,
         masks=source.masks,
         engine=engine,
-        progress=progress,
+        progress=at_stage(progress, "rendering the scene"),
     )
 
 
