@@ -192,6 +192,8 @@ def _sentences(told: Sequence[str]) -> list[str]:
 
 
 def _describe(result: ShrinkingResult, target: Target) -> str:
+    from leansplat.shrinking import format_bytes
+
     before = ["as given", f"{len(result.original):,}", megabytes(result.original_bytes)]
     after = ["shrunk", f"{len(result.gaussians):,}", megabytes(result.bytes)]
     lines = [table(["", "Gaussians", "size"], [before, after]), ""]
@@ -199,7 +201,10 @@ def _describe(result: ShrinkingResult, target: Target) -> str:
         lines.append(f"Looked at from {result.source.told}; {result.steps:,} training steps, {result.seconds:,.0f} s.")
         lines.append(f"On views held back, against the scene as given: {result.loss.described()}.")
     lines += _sentences(result.told)
-    if result.original_bytes is not None and result.bytes:
+    if result.original_bytes is None or result.bytes > result.original_bytes:
+        ratio = "" if result.original_bytes is None else ", which is more than the scene as given takes"
+        lines.append(f"{result.path}: {format_bytes(result.bytes)}{ratio}")
+    else:
         lines.append(f"{result.path}: {result.original_bytes / result.bytes:.1f} times smaller, {target.described()}")
     return "\n".join(lines)
 

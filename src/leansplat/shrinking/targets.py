@@ -82,7 +82,7 @@ class Target(Config):
         if self.size is not None:
             parts.append(f"{self.size / 1e6:.6g} MB")
         if self.count is not None:
-            parts.append(f"{self.count:,} Gaussians")
+            parts.append(f"{self.count:,} Gaussian{'' if self.count == 1 else 's'}")
         if self.keep is not None:
             parts.append(f"{100 * self.keep:.6g} % of the Gaussians")
         if self.max_drop is not None:
