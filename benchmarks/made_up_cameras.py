@@ -7,7 +7,7 @@
     leansplat train CAPTURE -o runs/bases/NAME --iterations 10000 --downscale 2
 
 (fox at --downscale 4, chair at 1 and --background white) from the captures in --data; those that are missing are left
-out. Only a scene's Gaussians are given to the search. For each scene, and for as many cameras on a circle around it
+out. Only a scene's Gaussians are given to the search. For each scene, and for 64 cameras, as many on a circle around it
 (`camera_paths.orbit`) and around random Gaussians, the script measures
 
 - distance, angle: from a made-up camera to the nearest real one, in units of the real ones' extent, and to the forward

@@ -62,7 +62,7 @@ class MadeUpViews:
 
 def made_up_views(
     gaussians: Gaussians,
-    count: int = 64,
+    count: int = 128,
     *,
     size: tuple[int, int] | int = _LONGEST_SIDE,
     seed: int = 0,
