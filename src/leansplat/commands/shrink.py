@@ -100,7 +100,7 @@ class Shrink:
     """Remove what no view supports or what makes views worse, and list where it was."""
     show_cameras: Annotated[Path | None, arg(metavar="PNG", help_behavior_hint="")] = None
     """File to draw the views into that the scene is shrunk by, with a map of the cameras."""
-    views: Annotated[int, arg(metavar="N")] = 64
+    views: Annotated[int, arg(metavar="N")] = 128
     """Number of cameras to make up where there are none."""
     view_size: Annotated[int, arg(metavar="PIXELS")] = 640
     """Longest side of the views that the scene is shrunk by."""

@@ -36,7 +36,7 @@ class ShrinkingConfig(Config):
     """Longest side, in pixels, of the views it is shrunk by, 32 to 4,096; photos and cameras that are larger are
     reduced."""
 
-    views: int = 64
+    views: int = 128
     """Cameras to make up where there are none, at least 9, of which every eighth only judges."""
 
     seed: int = 0

@@ -63,7 +63,7 @@ def find_source(
     background: Color | None = None,
     downscale: int | None = None,
     view_size: int = 640,
-    count: int = 64,
+    count: int = 128,
     seed: int = 0,
     engine: str = "cpu",
     progress: Progress | None = None,
@@ -99,6 +99,8 @@ def find_source(
     made = made_up_views(gaussians, count, size=view_size, seed=seed, engine=engine, progress=progress)
     sureness = dict(zip(made.cameras, made.sureness.tolist(), strict=True))
     told = f"{len(made.cameras)} made-up cameras {'around an object' if made.kind == 'object' else 'inside a place'}"
+    if not made.known:
+        told += ", guessed from its shape, since its harmonics do not tell how it was photographed"
     return Source("made up", told, made.cameras, color, sureness=sureness)
 
 
