@@ -3,11 +3,7 @@
 Every row starts from the same trained scene and makes 1,500 steps: ten rounds in the first 500 and 1,000 more. Bases
 are run folders by the name of the capture. They are trained by
 
-<<<<<<< HEAD
-    leansplat train DATA/captures/CAPTURE --downscale N -o BASES/NAME --iterations 10000
-=======
     leansplat train data/CAPTURE --downscale N -o BASES/NAME --iterations 10000
->>>>>>> h/scores
 
 with N as in `CAPTURES`, and chair with `--background white`. The base of the built-in capture is trained here, as
 `leansplat demo` does.
@@ -151,11 +147,7 @@ def table(rows: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bases", type=Path, required=True)
-<<<<<<< HEAD
-    parser.add_argument("--captures", type=Path, default=Path("DATA/captures"))
-=======
     parser.add_argument("--captures", type=Path, default=Path("data"), help="Folder of the captures.")
->>>>>>> h/scores
     parser.add_argument("--only", nargs="*", metavar="ROW", help="Such as fox, fox/default or fox/default/10.")
     parser.add_argument("--table", action="store_true", help="Only print the table of what is there.")
     arguments = parser.parse_args()
