@@ -1,6 +1,6 @@
 """Files of at most a given size: without the least worthy Gaussians where what was fine-tuned takes more.
 
-Training makes numbers less alike, and a file larger by a percent or two than what it began with, which is of the size
+Training makes numbers less alike, and mostly a file larger by a percent or two than what it began with, of the size
 (`fitting.prepare`). So a few Gaussians go once it is done. What it began with is written where that looks better.
 """
 
