@@ -2,8 +2,8 @@
 and 10 % of the Gaussians, judged on renders of the untouched scene from cameras that neither used, and on photos.
 
     for c in south_building tumbler fruit/newfruit_small; do
-        leansplat train ../shared/data/captures/$c -o bases/$(basename $c) --iterations 10000 --downscale 2; done
-    python benchmarks/untuned.py --bases FOLDER --data ../shared/data
+        leansplat train DATA/captures/$c -o bases/$(basename $c) --iterations 10000 --downscale 2; done
+    python benchmarks/untuned.py --bases FOLDER --data DATA
 
 The folder has a run folder or just a scene.ply for each of south, tumbler, fruit (trained as above), fox (with
 `--downscale 4`), chair (`--background white`) and synthetic (as `leansplat demo` trains it); what is not there is left
@@ -102,7 +102,7 @@ def main() -> None:
             rows.append(what | measured(subject, what["method"], what["kept"], made_up))
             print(rows[-1], flush=True)
             rows.sort(key=lambda row: (NAMES.index(row["scene"]), METHODS.index(row["method"]), -row["kept"]))
-            command = "python benchmarks/untuned.py --bases FOLDER --data ../shared/data"
+            command = "python benchmarks/untuned.py --bases FOLDER --data DATA"
             write_json(RESULT, {"command": command, "rows": rows}, overwrite=True)
 
 

@@ -80,4 +80,5 @@ def test_two_gaussians_without_mass_become_one_in_the_middle() -> None:
     merge_pairs(rows, np.array([0]), np.array([1]), means, quats, scales, opacities, shares)
     np.testing.assert_allclose(means, [[1, 0, 0]])
     np.testing.assert_allclose(scales, [[1, 0, 0]], atol=1e-12)
-    assert np.isfinite(quats).all() and 0 <= opacities[0] <= 1
+    assert np.isfinite(quats).all()
+    assert 0 <= opacities[0] <= 1
