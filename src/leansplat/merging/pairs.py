@@ -11,6 +11,12 @@ from leansplat.simd.threads import thread_count
 NEIGHBOURS = 8
 """Nearest ones that a Gaussian could be merged with."""
 
+_EVENNESS = 0.5
+"""Power of the usual cost around that costs are divided by."""
+
+_SMOOTHINGS = 3
+"""How many neighbours of neighbours make up what is around."""
+
 _BLOCK = 1 << 17
 
 
@@ -46,6 +52,21 @@ def _once(nearest, first, second):  # type: ignore[no-untyped-def]
                 first[edges], second[edges] = min(row, near), max(row, near)
                 edges += 1
     return edges
+
+
+def evened(costs: np.ndarray, first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
+    """Costs (E,) of pairs among `count` Gaussians, each over the root of what is usual around it.
+
+    The least sum of all costs would leave nothing of what is small and far from where it is guessed to be seen from,
+    and the same rate everywhere would ignore costs; this is half way between the two.
+    """
+    degree = np.bincount(first, minlength=count) + np.bincount(second, minlength=count)
+    total = np.bincount(first, costs, count) + np.bincount(second, costs, count)
+    usual = np.log(total / np.maximum(degree, 1) + np.finfo(np.float32).tiny)
+    for _ in range(_SMOOTHINGS):
+        around = np.bincount(first, usual[second], count) + np.bincount(second, usual[first], count)
+        usual = (usual + around) / (1 + degree)
+    return (costs * np.exp(-_EVENNESS * (usual[first] + usual[second]) / 2)).astype(np.float32)
 
 
 @compiled

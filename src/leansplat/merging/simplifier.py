@@ -26,7 +26,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.merging.colours import fit_colours
 from leansplat.merging.costs import pair_costs
 from leansplat.merging.moments import AREA, COVARIANCE, OPACITY, merge_pairs, moments
-from leansplat.merging.pairs import disjoint, neighbours
+from leansplat.merging.pairs import disjoint, evened, neighbours
 from leansplat.merging.worth import Worth, by_geometry, by_views
 from leansplat.progress import Progress
 
@@ -225,8 +225,10 @@ class _Thinning:
         pair_costs(rows, sh0, shN, worth.change, worth.exposure, first, second, costs)
         if removing:
             first, second = np.concatenate([first, members]), np.concatenate([second, members])
-        alone = (_COHERENT * worth.change[members if removing else []]).astype(np.float32)
-        order = np.argsort(np.concatenate([costs, alone]), kind="stable")
+            costs = np.concatenate([costs, (_COHERENT * worth.change[members]).astype(np.float32)])
+        else:
+            costs = evened(costs, first, second, len(rows))
+        order = np.argsort(costs, kind="stable")
         chosen = disjoint(order, first, second, steps, self.fixed.copy())
         first, second = first[chosen], second[chosen]
         gone = first == second
