@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import torch
-from support.scene_comparison import assert_same_bits
 from support.tiny import blobs, ring_of_cameras
 
 from leansplat import formats
@@ -22,7 +21,7 @@ from leansplat.shrinking.coded import decoded
 from leansplat.shrinking.fitting import LEAST_SHARE, Shares, choose, prepare
 from leansplat.shrinking.plain import codec_for
 from leansplat.shrinking.teacher import teacher_capture
-from leansplat.shrinking.within import worth_of, write_best, write_within
+from leansplat.shrinking.within import worth_of, write_within
 
 
 def scene_of(count: int, *, harmonics: float = 0.3, sh_degree: int = 2) -> Gaussians:
@@ -75,21 +74,6 @@ def test_a_file_takes_97_to_100_percent_of_what_was_asked(suffix: str, tmp_path:
 def test_a_file_that_was_trained_takes_97_to_100_percent_too(suffix: str, tmp_path: Path) -> None:
     size = int(0.5 * whole_size(suffix, tmp_path))
     assert LEAST_SHARE * size <= written(suffix, size, tmp_path, steps=40).stat().st_size <= size
-
-
-def test_tuning_that_does_harm_is_not_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    size = 25_000
-    choice = choose(SCENE, WORTH, CAPTURE, SogCodec(), size, steps=5)
-    for position_rate, is_better in ((1.6e-6, True), (0.1, False)):
-        ready = prepare(SCENE, WORTH, CAPTURE, choice, steps=5)
-        config = FineTuningConfig(steps=50 if is_better else 5, position_rate=position_rate, final_rate=1 - is_better)
-        latents = fine_tune(ready.gaussians, CAPTURE, ready.quantiser, config).latents
-        path = tmp_path / f"{is_better}.sog"
-        file = write_best(ready, latents, path, size, CAPTURE)
-        assert file.fine_tuned == is_better
-        assert LEAST_SHARE * size <= path.stat().st_size == file.bytes <= size
-        assert_same_bits(file.gaussians, formats.read(path))
-        assert any("the file is only encoded" in record.message for record in caplog.records) != is_better
 
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 3])

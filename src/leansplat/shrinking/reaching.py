@@ -36,6 +36,9 @@ _SHARE_OF_ENCODING = 0.35
 _MARGIN = 1.03
 """Of the Gaussians that a size has room for, what is trimmed to before the file is made."""
 
+_REFILLED = 1.01
+"""Of the bytes that training took away, what a second try begins with besides."""
+
 _FIRST_SHARE = 0.5
 """Of a scene's Gaussians, that the first stage towards a target of quality keeps."""
 
@@ -120,6 +123,10 @@ class Reach:
             choice = replace(choice, count=min(choice.count, target.count))
         reached = self._written(stage, sized(choice), encoding, path, overwrite)
         taken = formats.scene_bytes(path)
+        if taken < LEAST_SHARE * size and choice.fills and encoding:  # some files become smaller by training
+            codec = sized(choice, aim=round(_REFILLED * size * size / taken))
+            reached = self._written(stage, codec, encoding, path, overwrite=True)
+            taken = formats.scene_bytes(path)
         if taken < LEAST_SHARE * size and not everything:
             said = f"{len(reached.gaussians):,} Gaussians take no more than {format_bytes(taken)} at their finest"
             return replace(reached, told=(*reached.told, said))

@@ -88,6 +88,7 @@ class _Sized(Codec):
     """What `sized` adds to a codec."""
 
     size: int = 1
+    aim: int = 1
     count: int = 1
     degree: int = 0
 
@@ -97,7 +98,7 @@ class _Sized(Codec):
     def prepare(self, subject: Subject) -> Prepared:
         kind = type(self).__mro__[2]  # the codec as it was
         options = {entry.name: getattr(self, entry.name) for entry in fields(kind)}
-        choice = Choice(self.count, self.degree, kind(**options), self.size, self.size)
+        choice = Choice(self.count, self.degree, kind(**options), self.aim, self.aim)
         gaussians, capture, engine = subject.gaussians, subject.capture, subject.engine
         ready = prepare(
             gaussians,
@@ -113,10 +114,16 @@ class _Sized(Codec):
         return Prepared(ready.gaussians, WithinSize(ready.quantiser, self.size, worth), ready.told)
 
 
-def sized(choice: Choice) -> Codec:
-    """The chosen codec, whose files have at most the size that it was chosen for."""
+def sized(choice: Choice, aim: int | None = None) -> Codec:
+    """The chosen codec, whose files have at most the size that it was chosen for.
+
+    Args:
+        aim: bytes to begin training with; that size by default, since training makes most files a little larger.
+    """
     kind = type(choice.codec)
     made: Any = make_dataclass(f"Sized{kind.__name__}", [], bases=(_Sized, kind), frozen=True)
     options = {entry.name: getattr(choice.codec, entry.name) for entry in fields(kind)}
-    codec: Codec = made(**options, size=choice.size, count=choice.count, degree=choice.sh_degree)
+    codec: Codec = made(
+        **options, size=choice.size, aim=aim or choice.size, count=choice.count, degree=choice.sh_degree
+    )
     return codec

@@ -1,52 +1,28 @@
 """Files of at most a given size: without the least worthy Gaussians where what was fine-tuned takes more.
 
 Training makes numbers less alike, and mostly a file larger by a percent or two than what it began with, of the size
-(`fitting.prepare`). So a few Gaussians go once it is done. What it began with is written where that looks better.
+(`fitting.prepare`). So a few Gaussians go once it is done.
 """
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
-from leansplat import engines, formats
+from leansplat import engines
 from leansplat.captures.capture import Capture
 from leansplat.compression.format_quantiser import FileQuantiser
-from leansplat.compression.harmonics import loss_on_photos
-from leansplat.compression.preparation import Prepared
 from leansplat.errors import InputError
-from leansplat.files import replacing
-from leansplat.gaussians import WORLD, Gaussians
-from leansplat.shrinking.coded import CLOSE, decoded, interpolated, ranks
+from leansplat.gaussians import Gaussians
+from leansplat.shrinking.coded import CLOSE, interpolated, ranks
 from leansplat.shrinking.sizes import format_bytes
 
 _TRIALS = 24
 """Files that are written at most until one fits closely."""
-
-_log = logging.getLogger("leansplat")
-
-
-@dataclass(frozen=True)
-class Written:
-    """A file that was written.
-
-    Args:
-        path, bytes: the file.
-        gaussians: the scene that a reader of it gets.
-        fine_tuned: whether it is what was fine-tuned.
-    """
-
-    path: Path
-    bytes: int
-    gaussians: Gaussians
-    fine_tuned: bool
 
 
 def worth_of(gaussians: Gaussians, capture: Capture, engine: str = "cpu") -> Tensor:
@@ -108,48 +84,3 @@ def write_within(
             quantiser, latents = quantiser.select(latents, torch.from_numpy(places < low))
     quantiser.write(latents, path, overwrite=overwrite)
     return path.stat().st_size
-
-
-def write_best(
-    ready: Prepared,
-    latents: Mapping[str, Tensor],
-    path: Path,
-    size: int,
-    capture: Capture,
-    *,
-    engine: str = "cpu",
-    overwrite: bool = False,
-) -> Written:
-    """Write a file of at most `size` bytes of what was fine-tuned; or of what it began with, where that is better.
-
-    Judged on training views. A warning of the `leansplat` logger says where fine-tuning lost.
-
-    Args:
-        ready: as `prepare` made it; latents: what fine-tuning made of it.
-
-    Raises:
-        InputError: as `write_within` does.
-    """
-    loss = loss_on_photos(ready.gaussians, capture, engine)
-    with TemporaryDirectory() as folder:
-        lost: dict[bool, float] = {}
-        files: dict[bool, tuple[Path, Gaussians]] = {}
-        for is_tuned in (True, False):
-            latents = latents if is_tuned else ready.quantiser.begin(ready.gaussians)
-            worth = worth_of(decoded(ready.quantiser, latents), capture, engine)
-            file = Path(folder) / f"{is_tuned}-{path.name}"
-            write_within(ready.quantiser, latents, file, size, worth)
-            scene = formats.read(file)  # which may have no place for the origin
-            files[is_tuned] = file, replace(scene, origin=ready.gaussians.origin) if scene.origin == WORLD else scene
-            lost[is_tuned] = loss(files[is_tuned][1])
-        tuned = lost[True] <= lost[False]
-        if not tuned:
-            _log.warning(
-                "%s: fine-tuning lost %.2f dB of PSNR on the training views, merely encoding %.2f dB, so the file is "
-                "only encoded; give more steps, or none",
-                *(path, lost[True], lost[False]),
-            )
-        file, scene = files[tuned]
-        with replacing(path, overwrite=overwrite) as handle, open(file, "rb") as content:
-            shutil.copyfileobj(content, handle)
-    return Written(path, path.stat().st_size, scene, tuned)
