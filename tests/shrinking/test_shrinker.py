@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,19 +160,26 @@ class StoppedError(Exception):
     pass
 
 
-def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bits(given: Path, tmp_path: Path) -> None:
-    target = Target(size=30_000)
-    whole = shrink(given, tmp_path / "whole.sog", target, QUICK, tmp_path / "a")
-    calls = 0
+class Stop:
+    """A progress that stops the work when a stage of it has begun to train."""
 
-    def stop(done: int, total: int, values: object) -> None:
-        nonlocal calls
-        calls += "loss" in values  # type: ignore[operator]
-        if calls > 2:
+    def __init__(self, stage: str) -> None:
+        self._wanted, self._reached = stage, False
+
+    def stage(self, name: str) -> None:
+        self._reached = name.startswith(self._wanted)
+
+    def __call__(self, done: int, total: int, values: Mapping[str, float], /) -> None:
+        if self._reached and "loss" in values:
             raise StoppedError
 
+
+@pytest.mark.parametrize("stage", ["trimming", "training through .sog"])
+def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bits(given: Path, tmp_path: Path, stage: str) -> None:
+    target = Target(size=15_000)
+    whole = shrink(given, tmp_path / "whole.sog", target, QUICK, tmp_path / "a")
     with pytest.raises(StoppedError):
-        shrink(given, tmp_path / "part.sog", target, QUICK, tmp_path / "b", progress=stop)
+        shrink(given, tmp_path / "part.sog", target, QUICK, tmp_path / "b", progress=Stop(stage))
     assert not (tmp_path / "part.sog").exists()
     with pytest.raises(RunError):
         shrink(given, tmp_path / "part.sog", target, QUICK, tmp_path / "b")

@@ -33,4 +33,4 @@ PAPERS = Schedule(spacing=1.0, position_rate=1.0, rate=1.0, final_rate=1.0)
 """That of Trimming the Fat."""
 
 EASED = Schedule(spacing=0.5, position_rate=100.0, rate=3.0, final_rate=0.02)
-"""What does best over the captures of benchmarks/trimming_defaults.py."""
+"""Chosen on fox and tumbler at a tenth; benchmarks/trimming_defaults.py shows what it does on others."""
