@@ -135,16 +135,20 @@ class Reach:
     def _to_quality(self, target: Target, above: Stage, path: Path, overwrite: bool) -> Reached:
         descent, held = self._descent, [above]
         trimming, encoding = self._planned(above, max(1, round(_FIRST_SHARE**3 * len(above.gaussians))))
+        trimmed = 0
         share = _FIRST_SHARE if self._encoded_loss(above).within(target) else 1.0
         while share < _CLOSE:
             count = max(descent.freedom.least, 1, round(share * len(held[-1].gaussians)))
             if count >= len(held[-1].gaussians):
                 break
             stage = descent.down(held[-1], count, trimming // _STAGES)
+            trimmed += stage.steps - held[-1].steps
             if self._encoded_loss(stage).within(target):
                 held.append(stage)
             else:
                 share = math.sqrt(share)
+        if encoding:
+            encoding += max(0, trimming - trimmed)
         for stage in reversed(held):
             reached = self._written(stage, self._codec, encoding, path, overwrite)
             if reached.loss.within(target):
