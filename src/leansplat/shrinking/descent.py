@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -26,6 +27,8 @@ from leansplat.shrinking.regions import Freedom
 from leansplat.shrinking.within import worth_of
 
 _ROUNDS = 10
+"""Rounds of a stage at most: as many as take no more time than half of its training, and one for each halving."""
+
 _SHARE_OF_ROUNDS = 1 / 3
 """Of a stage's steps, which are taken between rounds of pruning; the others come after the last round."""
 
@@ -72,6 +75,11 @@ class Descent:
     progress: Progress | None = None
     stages: int = field(default=0, init=False)
 
+    @cached_property
+    def unseen(self) -> Tensor:
+        """(N,) bool, which of the scene at the top no training view shows."""
+        return worth_of(self.given, self.teacher, self.engine) <= 0
+
     @property
     def top(self) -> Stage:
         """The scene as it was given."""
@@ -94,7 +102,9 @@ class Descent:
             protected = ~self.freedom.removable[above.rows] | unseen
         self.stages += 1
         run = self.folder / f"stage-{self.stages:02}"
-        rounds = max(1, min(_ROUNDS, steps))
+        halvings = math.ceil(math.log2(len(above.gaussians) / count))
+        scorings = steps // (2 * len(self.teacher.train))  # each takes about as long as a step for every view
+        rounds = min(steps, max(1, halvings, min(_ROUNDS, scorings)))
         every = max(1, int(steps * _SHARE_OF_ROUNDS) // rounds)
         config = TrimmingConfig(
             count=count,
@@ -121,8 +131,10 @@ class Descent:
 
     def _without_surplus_unseen(self, above: Stage, count: int, protected: Tensor) -> tuple[Stage, Tensor]:
         """The stage with as many of the unseen as are their share of `count`, and (M,) bool, which these are."""
-        seen = worth_of(above.gaussians, self.teacher, self.engine) > 0
-        unseen = ~seen & ~protected
+        if above.gaussians is self.given:
+            unseen = self.unseen & ~protected
+        else:
+            unseen = (worth_of(above.gaussians, self.teacher, self.engine) <= 0) & ~protected
         surplus = int(unseen.sum()) - math.ceil(int(unseen.sum()) * count / len(above.gaussians))
         if surplus <= 0:
             return above, unseen

@@ -28,7 +28,7 @@ from leansplat.shrinking.plain import PLAIN
 from leansplat.shrinking.sized import sized
 from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.targets import Target
-from leansplat.shrinking.within import worth_of
+from leansplat.shrinking.within import few_views, worth_of
 
 _SHARE_OF_ENCODING = 0.35
 """Of the steps, that go to training through the rounding of the file, where there is one."""
@@ -161,7 +161,7 @@ class Reach:
         return replace(reached, met=False, told=(*reached.told, said))
 
     def _chosen(self, stage: Stage, size: int, steps: int) -> Choice:
-        teacher, engine = self._descent.teacher, self._descent.engine
+        teacher, engine = few_views(self._descent.teacher), self._descent.engine
         worth = worth_of(stage.gaussians, teacher, engine)
         return choose(stage.gaussians, worth, teacher, self._codec, size, steps=steps, engine=engine)
 

@@ -44,7 +44,6 @@ from leansplat.shrinking.regions import Freedom, parse_region
 from leansplat.shrinking.sources import Source, find_source
 from leansplat.shrinking.targets import Target
 from leansplat.shrinking.teacher import teacher_capture
-from leansplat.shrinking.within import worth_of
 from leansplat.viewpoints import contact_sheet
 
 
@@ -303,7 +302,7 @@ def prepare(
     )
     told = [freedom.sentence] if freedom.sentence else []
     told += [floaters.describe()] if floaters is not None else []
-    unseen = int((worth_of(given, teacher, engine) <= 0).sum())
+    unseen = int(descent.unseen.sum())
     if unseen:
         fate = "merged in proportion" if descent.merges_unseen else "ranked by their opacity"
         told.append(f"{unseen:,} of {len(given):,} Gaussians are in none of the views; they were {fate}")

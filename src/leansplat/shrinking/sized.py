@@ -20,8 +20,9 @@ from leansplat.compression.format_quantiser import FileQuantiser
 from leansplat.compression.preparation import Prepared, Subject
 from leansplat.engines.shared import SharedGaussians
 from leansplat.gaussians import Gaussians
+from leansplat.shrinking.coded import ranks
 from leansplat.shrinking.fitting import Choice, prepare
-from leansplat.shrinking.within import worth_of, write_within
+from leansplat.shrinking.within import few_views, worth_of, write_within
 from leansplat.training.config import TrainingConfig
 
 _WORTH = "worth"
@@ -99,10 +100,11 @@ class _Sized(Codec):
         kind = type(self).__mro__[2]  # the codec as it was
         options = {entry.name: getattr(self, entry.name) for entry in fields(kind)}
         choice = Choice(self.count, self.degree, kind(**options), self.aim, self.aim)
-        gaussians, capture, engine = subject.gaussians, subject.capture, subject.engine
+        capture, engine = few_views(subject.capture), subject.engine
+        worth = worth_of(subject.gaussians, capture, engine)
         ready = prepare(
-            gaussians,
-            worth_of(gaussians, capture, engine),
+            subject.gaussians,
+            worth,
             capture,
             choice,
             steps=subject.fine_tuning.steps,
@@ -110,8 +112,8 @@ class _Sized(Codec):
             engine=engine,
             progress=subject.progress,
         )
-        worth = worth_of(ready.gaussians, capture, engine)
-        return Prepared(ready.gaussians, WithinSize(ready.quantiser, self.size, worth), ready.told)
+        kept = torch.from_numpy(ranks(worth) < len(ready.gaussians))  # which `prepare` keeps, in their order
+        return Prepared(ready.gaussians, WithinSize(ready.quantiser, self.size, worth[kept]), ready.told)
 
 
 def sized(choice: Choice, aim: int | None = None) -> Codec:

@@ -7,6 +7,7 @@ Training makes numbers less alike, and mostly a file larger by a percent or two 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +24,16 @@ from leansplat.shrinking.sizes import format_bytes
 
 _TRIALS = 24
 """Files that are written at most until one fits closely."""
+
+
+_FEW = 32
+"""Views that tell how bytes are best spent; more take longer and say the same."""
+
+
+def few_views(capture: Capture) -> Capture:
+    """The capture with some of its training views, spread evenly, for what need not look at all of them."""
+    count = min(_FEW, len(capture.train))
+    return replace(capture, train=tuple(capture.train[number * len(capture.train) // count] for number in range(count)))
 
 
 def worth_of(gaussians: Gaussians, capture: Capture, engine: str = "cpu") -> Tensor:
