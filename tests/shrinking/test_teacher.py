@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
+from support.arrangements import place, ring
 
 from leansplat.cameras import Camera
 from leansplat.gaussians import Gaussians
 from leansplat.rendering import render
-from leansplat.shrinking.teacher import teacher_capture
-from tests.support.arrangements import place, ring
+from leansplat.shrinking.teacher import blended, teacher_capture
 
 
 def cameras(count: int) -> dict[str, Camera]:
@@ -44,3 +46,17 @@ def test_pixels_that_a_mask_hides_stay_hidden() -> None:
     capture = teacher_capture(scene(), named, masks={"view00": mask})
     assert capture.train[0].mask is mask
     assert capture.train[1].mask is None
+
+
+def test_with_photos_three_parts_photo_and_one_part_render_teach_and_renders_alone_judge() -> None:
+    named, given = cameras(17), scene()
+    renders = teacher_capture(given, named)
+    photos = teacher_capture(replace(given, sh0=-given.sh0), dict(list(named.items())[:10]))
+    both = blended(renders, photos)
+    taken = {view.name: view.photo.float() for view in photos.train}
+    for view, render_view in zip(both.train, renders.train, strict=True):
+        expected = render_view.photo.float()
+        if view.name in taken:
+            expected = 0.75 * taken[view.name] + 0.25 * expected
+        assert float((view.photo.float() - expected).abs().max()) <= 0.5
+    assert both.test == renders.test

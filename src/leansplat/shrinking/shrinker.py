@@ -43,7 +43,7 @@ from leansplat.shrinking.reaching import Reach
 from leansplat.shrinking.regions import Freedom, parse_region
 from leansplat.shrinking.sources import Source, find_source
 from leansplat.shrinking.targets import Target
-from leansplat.shrinking.teacher import teacher_capture
+from leansplat.shrinking.teacher import blended, teacher_capture
 from leansplat.viewpoints import contact_sheet
 
 
@@ -290,7 +290,7 @@ def prepare(
         raise InputError(f"the rise of LPIPS cannot be limited: {judge.without_lpips}")
     descent = Descent(
         given,
-        teacher,
+        teacher if source.photos is None else blended(teacher, source.photos),
         freedom,
         folder,
         config.criterion,

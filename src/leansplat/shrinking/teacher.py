@@ -1,13 +1,14 @@
 """What a scene without photos is shrunk by: its own renders, taken once before anything is removed.
 
-A scene's own renders teach a smaller one better than the photos did, because they show nothing that Gaussians could not
-say. They are kept as photos are, in 8 bits, so that whatever works on a capture works on them: trimming, compressing,
-evaluating. Some views are held back, to judge the result by.
+A scene's own renders teach a smaller one as well as photos do, because they show nothing that Gaussians could not say.
+They are kept as photos are, in 8 bits, so that whatever works on a capture works on them: trimming, compressing,
+evaluating. Some views are held back, to judge the result by. Where there are photos too, both teach together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -18,6 +19,8 @@ from leansplat.engines.engine import BLACK, Background
 from leansplat.gaussians import Gaussians
 from leansplat.pictures import to_bytes
 from leansplat.progress import Progress
+
+_SHARE_OF_PHOTO = 0.75
 
 
 def teacher_capture(
@@ -53,3 +56,23 @@ def teacher_capture(
             progress(number, len(cameras), {})
     red, green, blue = map(float, background)
     return Capture("its own renders", tuple(train), tuple(test), None, (red, green, blue))
+
+
+def blended(renders: Capture, photos: Capture) -> Capture:
+    """The renders, whose training views are three parts photo and one part render where there is a photo.
+
+    Photos still improve a scene that was trained on them, and renders keep what is left of it to what it was: the blend
+    comes as near to the photos held out as they do, and nearer to the scene (benchmarks/shrinking.py).
+
+    Args:
+        renders: as `teacher_capture` made them of the cameras of `photos`.
+    """
+    known = {view.name: view.photo for view in photos.train}
+    return replace(renders, train=tuple(_blended(view, known.get(view.name)) for view in renders.train))
+
+
+def _blended(view: View, photo: Tensor | None) -> View:
+    if photo is None:
+        return view
+    levels = _SHARE_OF_PHOTO * photo.float() + (1 - _SHARE_OF_PHOTO) * view.photo.float()
+    return replace(view, photo=levels.round().to(view.photo.dtype))
