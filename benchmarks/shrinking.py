@@ -8,9 +8,10 @@
 
 The folder has a run folder or just a scene.ply for each of south, tumbler, fruit, fox and chair, trained as above, and
 for synthetic, trained as `leansplat demo` does; what is not there is left out. "photos" trims on the training photos,
-"known" shrinks by the scene's own renders from their cameras, "made up" by its renders from cameras that are made up.
-All take the same number of training steps, and all are judged on the photos held out and on renders of the untouched
-scene from the cameras of those. What splat-transform's decimations and `--steps 0` come to is in untuned.json.
+"known" shrinks by the scene's own renders from their cameras, "both" by photos and renders together, as
+`shrink --capture` does, "made up" by its renders from cameras that are made up. All take the same number of training
+steps, and all are judged on the photos held out and on renders of the untouched scene from the cameras of those. What
+splat-transform's decimations and `--steps 0` come to is in untuned.json.
 
 It prints a line for each and adds it to benchmarks/results/shrinking.json, where what is there is not measured again.
 Seconds are of the processor, of all threads.
@@ -52,7 +53,7 @@ CAPTURES = {
 """Folder, downscale and background of the captures of the trained scenes."""
 NAMES = (*CAPTURES, "synthetic")
 KEPT = (0.5, 0.25, 0.1)
-METHODS = ("photos", "known", "made up")
+METHODS = ("photos", "both", "known", "made up")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def main() -> None:
             seconds = time.process_time() - began
             rows.append(what | {"gaussians": len(scene), "seconds": seconds} | scores(subject, scene, network))
             print(rows[-1], flush=True)
-            rows.sort(key=lambda row: (NAMES.index(row["scene"]), -row["kept"]))
+            rows.sort(
+                key=lambda row: (NAMES.index(row["scene"]), -row["kept"], ("as given", *METHODS).index(row["method"]))
+            )
             write_json(
                 RESULT, {"command": "python benchmarks/shrinking.py --bases bases", "rows": rows}, overwrite=True
             )
@@ -130,7 +133,7 @@ def shrunk(subject: Subject, method: str, kept: float, steps: int) -> Gaussians:
             Path(folder) / "small.ply",
             Target(keep=kept),
             config_of_pace,
-            capture=subject.photos if method == "known" else None,
+            capture={"known": subject.renders, "both": subject.photos}.get(method),
             background=subject.photos.background,
         ).gaussians
 
