@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shrinking_results import default, section
+
 from leansplat.files import replacing
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +21,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 TRAINING = ROOT / "docs" / "training.md"
-BETWEEN = re.compile(r"(<!-- (files|schedules): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+SHRINK = ROOT / "docs" / "shrink.md"
+BETWEEN = re.compile(r"(<!-- (files|schedules|default): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of these pages is written here."""
 
 HEAD = """# Results
@@ -346,6 +349,7 @@ def main() -> None:
         part
         for part in (
             HEAD,
+            section(table),
             trimming(),
             table2(),
             writing(),
@@ -363,11 +367,12 @@ def main() -> None:
     for page, tables in (
         (README, {"files": readme_files()}),
         (TRAINING, {"schedules": schedules()}),
+        (SHRINK, {"default": default(table)}),
     ):
         text = page.read_text(encoding="utf-8")
         with replacing(page, overwrite=True) as file:
             file.write(BETWEEN.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text).encode())  # noqa: B023
-    print(*(page.relative_to(ROOT) for page in (PAGE, README, TRAINING)), sep="\n")
+    print(*(page.relative_to(ROOT) for page in (PAGE, README, TRAINING, SHRINK)), sep="\n")
 
 
 if __name__ == "__main__":

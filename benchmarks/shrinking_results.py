@@ -1,0 +1,154 @@
+"""The section on shrinking of docs/results.md, and the table in docs/shrink.md, for results_page.py to write."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+METHODS = {
+    "decimate": "decimated",
+    "untuned": "merged, no training",
+    "made up": "shrunk, made-up cameras",
+    "known": "shrunk, cameras of the photos",
+    "both": "shrunk, photos and renders",
+    "photos": "trimmed on the photos",
+    "as given": "as given",
+}
+
+
+def section(table: Any) -> str:
+    """All there is on shrinking, as Markdown; empty where nothing was measured.
+
+    Args:
+        table: from a head and rows to Markdown.
+    """
+    parts = [part for part in (default(table), without_photos(table), million(), sizes(table)) if part]
+    return "\n".join(["## Shrinking\n", *parts]) if parts else ""
+
+
+def default(table: Any) -> str:
+    """What becomes of scenes without any target."""
+    result = _read("shrink_default")
+    if result is None:
+        return ""
+    head = ["scene", "cameras", "Gaussians", "MB as given", "MB as plain SOG", "MB shrunk", "PSNR", "SSIM", "minutes"]
+    rows = [
+        [
+            row["scene"],
+            row["cameras"],
+            f"{row['gaussians']['given']:,} to {row['gaussians']['shrunk']:,}",
+            *(f"{row['bytes'][name] / 1e6:.2f}" for name in ("given", "plain_sog", "shrunk")),
+            f"{row['loss']['own']['psnr']:.1f}",
+            f"{row['loss']['own']['ssim']:.3f}",
+            f"{row['seconds'] / 60:.1f}",
+        ]
+        for row in result["rows"]
+    ]
+    return f"""Scenes of other tools, without photos and without a target, so without visible loss. PSNR and SSIM are
+against the scene as given, on views held back:
+
+{table(head, rows)}
+
+    {result["command"]}
+"""
+
+
+def without_photos(table: Any) -> str:
+    """Shrinking without photos beside trimming with them, on photos held out and on renders from there."""
+    trained, untrained = _read("shrinking"), _read("untuned")
+    if trained is None:
+        return ""
+    rows = [row for row in trained["rows"] if row["kept"] < 1]
+    given = {row["scene"]: row for row in trained["rows"] if row["kept"] == 1}
+    scenes = list(given)
+    counts = sorted({row["kept"] for row in rows}, reverse=True)
+    text = [
+        "Six trained scenes, made smaller with and without their photos, all with "
+        f"{rows[0]['steps']:,} training steps but for the first two lines. PSNR in dB on photos that were held out, "
+        "and in brackets against renders of the scene as given from the same cameras:\n"
+    ]
+    for kept in counts:
+        lines = []
+        for method, name in METHODS.items():
+            cells = {scene: _cell(rows, untrained, given, scene, method, kept) for scene in scenes}
+            if any(cells.values()):
+                measured = [cell for cell in cells.values() if cell]
+                complete = len(measured) == len(scenes)
+                mean = _shown([statistics.fmean(each) for each in zip(*measured, strict=True)]) if complete else "-"
+                lines.append([name, *(_shown(cell) if cell else "-" for cell in cells.values()), mean])
+        text += [f"{100 * kept:g} % of the Gaussians:\n", table(["", *scenes, "mean"], lines) + "\n"]
+    text.append(f"    {trained['command']}\n")
+    if untrained is not None:
+        text.append(
+            '"Decimated" is the better of splat-transform\'s `--decimate` and `--decimate-adaptive` in each case, and '
+            f'"merged" is `--steps 0` with made-up cameras:\n\n    {untrained["command"]}\n'
+        )
+    return "\n".join(text)
+
+
+def million() -> str:
+    """A million Gaussians to 10 MB."""
+    result = _read("shrink_million")
+    if result is None:
+        return ""
+    counts, own = result["gaussians"], result["loss"]["own"]
+    before, after = (result["bytes"][name] / 1e6 for name in ("given", "shrunk"))
+    return f"""A scene of {counts["given"]:,} Gaussians ({before:.0f} MB) became a SOG of {after:.2f} MB with
+{counts["shrunk"]:,} Gaussians in {result["minutes"]:.1f} minutes on {result["threads"]} cores, without photos, with
+{result["peak_memory"] / 1e9:.1f} GB of memory. On views held back it has {own["psnr"]:.1f} dB and an SSIM of
+{own["ssim"]:.3f} against the scene as given:
+
+    {result["command"]}
+"""
+
+
+def sizes(table: Any) -> str:
+    """How near files come to the size that was asked for."""
+    result = _read("shrink_sizes")
+    if result is None:
+        return ""
+    rows = [
+        [row["scene"], row["suffix"], f"{row['asked']:,}", f"{row['bytes']:,}", f"{row['bytes'] / row['asked']:.1%}"]
+        for row in result["rows"]
+    ]
+    return f"""Sizes that were asked for, and those that the files have:
+
+{table(["scene", "kind", "asked", "bytes", "share"], rows)}
+
+    {result["command"]}
+"""
+
+
+def _cell(
+    rows: Sequence[Any], untrained: Any, given: dict[str, Any], scene: str, method: str, kept: float
+) -> list[float] | None:
+    """PSNR on photos and on renders."""
+    if method == "as given":
+        return [given[scene]["photos"]["psnr"], given[scene]["renders"]["psnr"]]
+    if method in ("decimate", "untuned"):
+        names = ("decimate", "decimate-adaptive") if method == "decimate" else ("made up",)
+        found = [
+            row
+            for row in (untrained or {"rows": []})["rows"]
+            if row["scene"] == scene and row["kept"] == kept and row["method"] in names and row["photos"]
+        ]
+        if not found:
+            return None
+        return [max(row["photos"]["psnr"] for row in found), max(row["psnr"] for row in found)]
+    for row in rows:
+        if (row["scene"], row["method"], row["kept"]) == (scene, method, kept):
+            return [row["photos"]["psnr"], row["renders"]["psnr"]]
+    return None
+
+
+def _shown(pair: Sequence[float]) -> str:
+    return f"{pair[0]:.2f} ({pair[1]:.1f})"
+
+
+def _read(name: str) -> Any:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
