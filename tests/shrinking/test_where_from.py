@@ -12,6 +12,7 @@ from support.tiny import tiny_capture
 
 from leansplat import formats
 from leansplat.errors import CaptureError
+from leansplat.runs import create_run
 from leansplat.shrinking import sources
 from leansplat.shrinking.sources import find_source
 
@@ -77,6 +78,20 @@ def test_photos_bring_their_cameras_their_split_and_themselves_to_judge_by(tmp_p
     assert found.photos is not None
     assert len(found.cameras) == len(found.photos.train) + len(found.photos.test)
     assert found.held_back == tuple(view.name for view in found.photos.test)
+
+
+def test_a_run_knows_the_photos_that_its_scene_was_trained_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos = write_nerfstudio(tiny_capture(), tmp_path / "photos")
+    run = create_run(tmp_path / "run", "train", {"capture": str(photos), "downscale": 1}, {}, seed=0)
+    run.write_scene(SCENE)
+    for scene in (tmp_path / "run", tmp_path / "run" / "scene.ply"):
+        assert find_source(SCENE, scene).kind == "photos"
+    assert any("trained on" in message for message in caplog.messages)
+    asked = write_cameras(tmp_path / "others.json", 4)
+    assert find_source(SCENE, tmp_path / "run", cameras=asked).kind == "cameras"
+    photos.rename(tmp_path / "moved")
+    write_cameras(tmp_path / "run" / "cameras.json")
+    assert find_source(SCENE, tmp_path / "run").kind == "cameras"
 
 
 def test_photos_that_are_too_long_are_loaded_smaller_with_a_word(

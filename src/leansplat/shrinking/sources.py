@@ -18,10 +18,11 @@ from leansplat import captures
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture
 from leansplat.captures.inria_cameras import read_cameras
-from leansplat.errors import CaptureError
+from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
 from leansplat.provenance import BACKGROUNDS, Color, TrainedWith, trained_with
+from leansplat.runs import has_begun, open_run
 from leansplat.viewpoints import made_up_views
 
 Kind = Literal["photos", "cameras", "made up"]
@@ -68,7 +69,8 @@ def find_source(
     engine: str = "cpu",
     progress: Progress | None = None,
 ) -> Source:
-    """The best cameras there are for a scene: those asked for, else a file beside it, else made-up ones.
+    """The best cameras there are for a scene: those asked for, else those of its run's photos or of a file beside it,
+    else made-up ones.
 
     Args:
         gaussians: the scene as it was read.
@@ -88,6 +90,12 @@ def find_source(
     """
     known = TrainedWith() if isinstance(scene, Gaussians) else trained_with(scene)
     color = background or known.background or BACKGROUNDS["black"]
+    if capture is None and cameras is None:
+        capture = _trained_on(scene)
+        if capture is not None:
+            _log.warning(
+                "%s says that the scene was trained on %s, whose cameras and photos are used", known.source, capture
+            )
     if capture is not None:
         return _of_photos(capture, color, downscale or known.downscale, view_size)
     file = Path(cameras) if cameras is not None else _beside(scene)
@@ -134,6 +142,20 @@ def _of_photos(
         masks={view.name: view.mask for view in views},
         photos=photos,
     )
+
+
+def _trained_on(scene: Gaussians | str | os.PathLike[str]) -> Path | None:
+    """The capture that the run of a scene, or in a scene's folder, was made with, where it still is."""
+    if isinstance(scene, Gaussians):
+        return None
+    folder = Path(scene) if Path(scene).is_dir() else Path(scene).parent
+    if not has_begun(folder):
+        return None
+    try:
+        recorded = open_run(folder).config["settings"].get("capture")
+    except RunError:  # a config.json of something else
+        return None
+    return Path(recorded) if isinstance(recorded, str) and Path(recorded).is_dir() else None
 
 
 def _beside(scene: Gaussians | str | os.PathLike[str]) -> Path | None:
