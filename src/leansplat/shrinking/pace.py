@@ -1,52 +1,88 @@
-"""How many training steps fit into a given time: a few are taken, and the clock is read."""
+"""How many training steps fit into a given time: a few of each kind are taken, and the clock is read."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from leansplat import engines
-from leansplat.captures.capture import Capture
-from leansplat.gaussians import Gaussians
+from leansplat.captures.capture import Capture, View
+from leansplat.engines.shared import SharedGaussians
+from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.metrics.loss import photometric_loss
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
 
 _TIMED = 3
-_SHARE_OF_STEPS = 0.75
+_SSIM_WEIGHT = 0.2
+
+_SHARE_OF_STEPS = 0.6
 """Of the time, that steps may take; the rest goes to scoring, clustering and writing."""
+
+_CODING = 1.5
+"""A step through the rounding of a file in one that renders the same Gaussians with autograd."""
 
 _MOST = 30_000
 """As many steps as a training from photos has; more are not worth their time."""
 
 
-def steps_within(seconds: float, gaussians: Gaussians, count: int, teacher: Capture, engine: str = "cpu") -> int:
+def steps_within(
+    seconds: float, gaussians: Gaussians, count: int, teacher: Capture, through: float, engine: str = "cpu"
+) -> int:
     """Training steps that fit into some seconds, on the way from a scene to `count` of its Gaussians.
-
-    Half of the steps are thought to be as long as those of the scene between, whose count is the mean of both ends.
 
     Args:
         seconds: from now on.
         count: Gaussians at the end.
+        through: share of the steps that go through the rounding of a file; the others trim, if any Gaussian is to go.
     """
-    rates = schedule.rates(TrainingConfig(sh_degree=gaussians.sh_degree))
-    spent = [
-        _seconds_of_step(gaussians[_spread(len(gaussians), size)], teacher, rates, engine)
-        for size in {count, (count + len(gaussians)) // 2}
-    ]
-    return max(0, min(_MOST, int(_SHARE_OF_STEPS * seconds * len(spent) / sum(spent))))
+    few = gaussians[_spread(len(gaussians), count)]
+    each = 0.0
+    if count < len(gaussians):
+        between = gaussians[_spread(len(gaussians), (count + len(gaussians)) // 2)]
+        each += (
+            (1 - through)
+            * (
+                _seconds_of(_training(between, teacher, engine), teacher)
+                + _seconds_of(_training(few, teacher, engine), teacher)
+            )
+            / 2
+        )
+    if through:
+        each += through * _CODING * _seconds_of(_rendering(few, teacher, engine), teacher)
+    return max(0, min(_MOST, int(_SHARE_OF_STEPS * seconds / each))) if each else 0
 
 
-def _spread(total: int, count: int) -> torch.Tensor:
+def _spread(total: int, count: int) -> Tensor:
     """(count,) rows, evenly spread over `total`."""
-    return torch.linspace(0, total - 1, count).round().long()
+    return torch.linspace(0, total - 1, count, dtype=torch.float64).round().long()
 
 
-def _seconds_of_step(gaussians: Gaussians, teacher: Capture, rates: dict[str, float], engine: str) -> float:
-    model = engines.named(engine).begin(gaussians, rates)
-    degree = gaussians.sh_degree
-    model.step(teacher.train[0], teacher.background, degree, 0.2)  # kernels are compiled, caches filled
+def _seconds_of(step: Callable[[View], object], teacher: Capture) -> float:
+    """What a step takes once kernels are compiled and caches are filled."""
+    step(teacher.train[0])
     began = time.perf_counter()
     for number in range(_TIMED):
-        model.step(teacher.train[number * len(teacher.train) // _TIMED], teacher.background, degree, 0.2)
+        step(teacher.train[number * len(teacher.train) // _TIMED])
     return (time.perf_counter() - began) / _TIMED
+
+
+def _training(gaussians: Gaussians, teacher: Capture, engine: str) -> Callable[[View], object]:
+    rates = schedule.rates(TrainingConfig(sh_degree=gaussians.sh_degree))
+    model = engines.named(engine).begin(gaussians, rates)
+    return lambda view: model.step(view, teacher.background, gaussians.sh_degree, _SSIM_WEIGHT)
+
+
+def _rendering(gaussians: Gaussians, teacher: Capture, engine: str) -> Callable[[View], object]:
+    tensors = {name: getattr(gaussians, name).clone().requires_grad_() for name in TENSOR_NAMES}
+    scene = SharedGaussians(replace(gaussians, **tensors, extras={}))
+
+    def step(view: View) -> None:
+        image = engines.named(engine).render(scene, view.camera, background=teacher.background).image
+        photometric_loss(image.cpu(), view.photo, _SSIM_WEIGHT, view.mask).backward()  # type: ignore[no-untyped-call]
+
+    return step

@@ -171,7 +171,8 @@ class Reach:
         if minutes is not None:
             files_left = max(1, self._levels - self._files)
             left = (60 * minutes - (time.perf_counter() - self._began)) / files_left
-            steps = steps_within(left, above.gaussians, count, self._descent.teacher, self._descent.engine)
+            through = self._for_encoding(100) / 100
+            steps = steps_within(left, above.gaussians, count, self._descent.teacher, through, self._descent.engine)
             self._told.append(f"{steps:,} training steps fit into the time")
         else:
             steps = (USUAL_STEPS if steps is None else steps) // self._levels
