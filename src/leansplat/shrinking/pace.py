@@ -83,6 +83,6 @@ def _rendering(gaussians: Gaussians, teacher: Capture, engine: str) -> Callable[
 
     def step(view: View) -> None:
         image = engines.named(engine).render(scene, view.camera, background=teacher.background).image
-        photometric_loss(image.cpu(), view.photo, _SSIM_WEIGHT, view.mask).backward()  # type: ignore[no-untyped-call]
+        photometric_loss(image.cpu(), view.photo, _SSIM_WEIGHT, view.mask).backward()
 
     return step
