@@ -1,6 +1,6 @@
 """A scene of a million Gaussians to 10 MB without photos: how long, how much memory, how near.
 
-    python benchmarks/shrink_million.py --data DATA --minutes 8
+    python benchmarks/shrink_million.py --data DATA --minutes 6
 
 The scene is the fox of another tool, stood up 32 times in four rows. Writes benchmarks/results/shrink_million.json;
 memory is the peak of the process, reading included.
@@ -31,7 +31,7 @@ SIZE = 10_000_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
-    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--minutes", type=float, default=6.0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scene, small = Path(folder) / "million.ply", Path(folder) / "small.sog"
@@ -39,7 +39,7 @@ def main() -> None:
         result = shrink(scene, small, Target(size=SIZE), ShrinkingConfig(minutes=arguments.minutes))
     assert result.loss is not None
     found = {
-        "command": "python benchmarks/shrink_million.py --minutes 8",
+        "command": "python benchmarks/shrink_million.py --minutes 6",
         "threads": thread_count(),
         "gaussians": {"given": len(result.original), "shrunk": len(result.gaussians)},
         "bytes": {"given": result.original_bytes, "asked": SIZE, "shrunk": result.bytes},

@@ -1,8 +1,8 @@
 """Fewer Gaussians without training: `leansplat.merging.simplify` against splat-transform's two decimations, at 50, 25
 and 10 % of the Gaussians, judged on renders of the untouched scene from cameras that neither used, and on photos.
 
-    for c in south_building tumbler fruit/newfruit_small; do
-        leansplat train DATA/captures/$c -o bases/$(basename $c) --iterations 10000 --downscale 2; done
+    for c in south_building tumbler fruit; do
+        leansplat train DATA/captures/$c -o bases/$c --iterations 10000 --downscale 2; done
     python benchmarks/untuned.py --bases FOLDER --data DATA
 
 The folder has a run folder or just a scene.ply for each of south, tumbler, fruit (trained as above), fox (with
@@ -54,7 +54,7 @@ CAPTURES = {
     "chair": ("chair_blender", 1, WHITE),
     "south": ("south_building", 2, BLACK),
     "tumbler": ("tumbler", 2, BLACK),
-    "fruit": ("fruit/newfruit_small", 2, BLACK),
+    "fruit": ("fruit", 2, BLACK),
 }
 """Folder, downscale and background of the captures of the trained scenes."""
 SCENES = {"plant": "plant.splat", "tarot": "academic_tarot_cards.splat"}

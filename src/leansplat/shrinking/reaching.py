@@ -60,6 +60,7 @@ class Reached:
         met: whether the target was met.
         told: what there is to say of it, sentence by sentence.
         steps: training steps behind it.
+        tuned: whether it is what was trained through the file's rounding, which is not always the best.
     """
 
     stage: Stage
@@ -69,6 +70,7 @@ class Reached:
     met: bool
     told: tuple[str, ...]
     steps: int
+    tuned: bool
 
 
 class Reach:
@@ -123,9 +125,12 @@ class Reach:
             choice = replace(choice, count=min(choice.count, target.count))
         reached = self._written(stage, sized(choice), encoding, path, overwrite)
         taken = formats.scene_bytes(path)
-        if taken < LEAST_SHARE * size and choice.fills and encoding:  # some files become smaller by training
-            codec = sized(choice, aim=round(_REFILLED * size * size / taken))
-            reached = self._written(stage, codec, encoding, path, overwrite=True)
+        if taken < LEAST_SHARE * size and choice.fills and encoding:
+            if reached.tuned:  # some files become smaller by training
+                codec, steps = sized(choice, aim=round(_REFILLED * size * size / taken)), encoding
+            else:  # a coarser grade was to be trained than is best without
+                codec, steps = sized(self._chosen(stage, size, 0)), 0
+            reached = self._written(stage, codec, steps, path, overwrite=True)
             taken = formats.scene_bytes(path)
         if taken < LEAST_SHARE * size and not everything:
             said = f"{len(reached.gaussians):,} Gaussians take no more than {format_bytes(taken)} at their finest"
@@ -197,7 +202,7 @@ class Reach:
         extras = {name: values[stage.rows] for name, values in given.extras.items()}
         self._files += 1
         run = descent.folder / f"file-{self._files:02}"
-        compress(
+        made = compress(
             replace(stage.gaussians, extras=extras, comments=given.comments),
             descent.teacher,
             path,
@@ -211,7 +216,8 @@ class Reach:
         )
         gaussians = read_again(path, given)
         loss = self._judge.loss(gaussians)
-        return Reached(stage, path, gaussians, loss, True, tuple(self._told), stage.steps + steps)
+        tuned = made.written == "fine-tuned"
+        return Reached(stage, path, gaussians, loss, True, tuple(self._told), stage.steps + steps, tuned)
 
 
 def read_again(path: Path, given: Gaussians) -> Gaussians:
