@@ -304,8 +304,10 @@ def prepare(
     told += [floaters.describe()] if floaters is not None else []
     unseen = int(descent.unseen.sum())
     if unseen:
-        fate = "merged in proportion" if descent.merges_unseen else "ranked by their opacity"
-        told.append(f"{unseen:,} of {len(given):,} Gaussians are in none of the views; they were {fate}")
+        fate = "these are merged in proportion" if descent.merges_unseen else "the fainter of these go first"
+        told.append(
+            f"{unseen:,} of {len(given):,} Gaussians are in none of the views; where Gaussians become fewer, {fate}"
+        )
     return Prepared(descent, judge, source, unseen, tuple(told), floaters)
 
 
