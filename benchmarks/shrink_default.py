@@ -46,7 +46,7 @@ def main() -> None:
             rows.append(row_of(name, scene, plain, result))
             print(rows[-1], flush=True)
         if arguments.pictures is not None and name in MAY_BE_SHOWN:
-            write_picture(result, arguments.pictures / f"{name}.png")
+            write_picture(result, arguments.pictures / f"{name}.jpg")
         command = "python benchmarks/shrink_default.py --data DATA --pictures docs/pictures"
         write_json(RESULT, {"command": command, "rows": rows}, overwrite=True)
 
@@ -77,7 +77,7 @@ def write_picture(result: ShrinkingResult, path: Path) -> None:
         ]
         lines.append(torch.cat(both, dim=1))
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(torch.cat(lines, dim=0).numpy()).save(path, optimize=True)
+    Image.fromarray(torch.cat(lines, dim=0).numpy()).save(path, quality=90)
 
 
 if __name__ == "__main__":
