@@ -17,7 +17,7 @@ TEACHER = teacher_capture(SCENE, {f"{number}": camera for number, camera in enum
 def test_twice_the_time_has_room_for_twice_the_steps(
     through: float, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "_seconds_of", lambda step, teacher: step(teacher.train[0]) and 0.0 or 0.01)
+    monkeypatch.setattr(pace, "_seconds_of", lambda step, teacher: (step(teacher.train[0]) and 0.0) or 0.01)
     first, second = (steps_within(seconds, SCENE, count, TEACHER, through) for seconds in (10.0, 20.0))
     assert first > 0
     assert abs(second - 2 * first) <= 1
