@@ -188,6 +188,14 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bits(given: Path,
     assert again.loss == whole.loss
 
 
+def test_an_earlier_run_is_replaced_where_that_is_allowed(given: Path, tmp_path: Path) -> None:
+    small, run = tmp_path / "small.sog", tmp_path / "run"
+    shrink(given, small, Target(keep=0.5), QUICK, run)
+    with pytest.raises(RunError):
+        shrink(given, tmp_path / "other.sog", Target(keep=0.3), QUICK, run)
+    assert len(shrink(given, small, Target(keep=0.3), QUICK, run, overwrite=True).gaussians) == 396
+
+
 def test_gaussians_in_memory_are_shrunk_too(given: Path, tmp_path: Path) -> None:
     scene: Gaussians = formats.read(given)
     result = shrink(scene, tmp_path / "small.spz", Target(keep=0.5), QUICK, cameras=given.with_name("cameras.json"))

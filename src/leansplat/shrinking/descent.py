@@ -61,6 +61,7 @@ class Descent:
         folder: where stages are kept, each in a run folder with the number of the stage.
         merges_unseen: whether Gaussians that no view shows are merged in proportion, rather than ranked by opacity.
         resume: take over what earlier stages in the folder have done.
+        overwrite: replace what an earlier descent has left in the folder.
     """
 
     given: Gaussians
@@ -72,6 +73,7 @@ class Descent:
     merges_unseen: bool
     engine: str = "cpu"
     resume: bool = False
+    overwrite: bool = False
     progress: Progress | None = None
     stages: int = field(default=0, init=False)
 
@@ -124,6 +126,7 @@ class Descent:
             protected=protected if bool(protected.any()) else None,
             frozen=frozen if bool(frozen.any()) else None,
             resume=self.resume and has_begun(run),
+            overwrite=self.overwrite,
             progress=at_stage(self.progress, f"trimming to {count:,} Gaussians"),
         )
         assert result.rows is not None

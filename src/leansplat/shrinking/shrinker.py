@@ -121,7 +121,7 @@ class Options(TypedDict, total=False):
     """Go on in the run folder where an earlier work was interrupted."""
 
     overwrite: bool
-    """Whether files may be replaced. The scene never is."""
+    """Whether files, and an earlier run in the folder, may be replaced. The scene never is."""
 
     progress: Progress | None
     """Of each piece of work, one after the other; see `leansplat.progress.Progress`."""
@@ -298,6 +298,7 @@ def prepare(
         source.kind == "made up",
         engine=engine,
         resume=options.get("resume", False),
+        overwrite=options.get("overwrite", False),
         progress=progress,
     )
     told = [freedom.sentence] if freedom.sentence else []
