@@ -8,13 +8,12 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from leansplat.errors import InputError
 from leansplat.report.svg import standalone
 from leansplat.scoring import Quality
 from leansplat.shrinking.judging import Loss
-from leansplat.shrinking.ladder import Level, knee, nested, parse_ladder, plot, rows
+from leansplat.shrinking.ladder import Level, knee, parse_ladder, plot, rows
 from leansplat.shrinking.targets import Target
 
 
@@ -64,14 +63,6 @@ def test_what_is_no_ladder_is_refused_in_one_sentence(text: str) -> None:
         parse_ladder(text)
     assert REFUSED[text] in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_level_is_nested_where_all_it_has_is_in_the_finer_one() -> None:
-    finer = torch.tensor([7, 3, 9, 1])
-    assert nested(finer, torch.tensor([1, 7]))
-    assert nested(finer, finer)
-    assert not nested(finer, torch.tensor([1, 8]))
-    assert not nested(finer, torch.tensor([1, 1]))
 
 
 def test_the_knee_is_the_point_farthest_above_the_chord() -> None:

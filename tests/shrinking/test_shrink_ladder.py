@@ -15,7 +15,6 @@ from leansplat import formats
 from leansplat.cli import main
 from leansplat.errors import InputError
 from leansplat.shrinking import LadderResult, ShrinkingConfig, parse_ladder, shrink_ladder
-from leansplat.shrinking.ladder import nested
 
 SCENE = place(600)
 QUICK = ShrinkingConfig(steps=30, view_size=48)
@@ -34,6 +33,11 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(given: Path) -> LadderResult:
     return shrink_ladder(given, given.parent / "web", parse_ladder("25%,75%,50%"), QUICK, suffix=".ply")
+
+
+def nested(finer: torch.Tensor, coarser: torch.Tensor) -> bool:
+    """Whether some numbers, each once, are all among others."""
+    return len(coarser.unique()) == len(coarser) and bool(torch.isin(coarser, finer).all())
 
 
 def test_each_level_is_a_part_of_the_one_above_and_tuned_for_itself(made: LadderResult) -> None:

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from leansplat.pruning.config import TrimmingConfig
     from leansplat.pruning.criteria import CRITERIA, criterion
     from leansplat.pruning.evidence import Evidence
-    from leansplat.pruning.rounds import prune_to
     from leansplat.pruning.trimmer import TrimmingResult, trim
 
-__all__ = ["CRITERIA", "Evidence", "TrimmingConfig", "TrimmingResult", "criterion", "prune_to", "trim"]
+__all__ = ["CRITERIA", "Evidence", "TrimmingConfig", "TrimmingResult", "criterion", "trim"]
 
 _WHERE = {
     "CRITERIA": "criteria",
@@ -23,7 +22,6 @@ _WHERE = {
     "TrimmingConfig": "config",
     "TrimmingResult": "trimmer",
     "criterion": "criteria",
-    "prune_to": "rounds",
     "trim": "trimmer",
 }
 

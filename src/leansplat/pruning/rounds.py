@@ -10,16 +10,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from leansplat.captures.capture import Capture
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
-from leansplat.pruning.config import GAUSSIANPOP, Unseen
+from leansplat.pruning.config import Unseen
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence
-from leansplat.pruning.selection import keep_by_count, removal_levels
+from leansplat.pruning.selection import removal_levels
 from leansplat.training.state import TrainingState
 
 
@@ -72,36 +71,6 @@ def prune(
     kept = cut(levels).nonzero()[:, 0]
     state.select(kept)
     return Pruned(kept, seen)
-
-
-def prune_to(
-    state: TrainingState,
-    capture: Capture,
-    count: int,
-    criterion: str = GAUSSIANPOP,
-    unseen: Unseen = "opacity",
-    *,
-    protected: Tensor | None = None,
-) -> Tensor:
-    """Remove what is worth least until exactly `count` Gaussians are left, with all that belongs to them.
-
-    Args:
-        state: changed in place; it keeps all where it has no more than `count`.
-        count: at least 1.
-        criterion, unseen, protected: as for `prune`.
-
-    Returns:
-        (M,) int64, the rows that are left, as they were numbered before, in rising order.
-
-    Raises:
-        InputError: there are more protected Gaussians than `count`.
-    """
-    check_protected(protected, count)
-    if state.count <= count:
-        return torch.arange(state.count)
-    return prune(
-        state, capture, lambda levels: keep_by_count(levels, count), criterion, unseen, protected=protected
-    ).kept
 
 
 def check_protected(protected: Tensor | None, count: int) -> None:

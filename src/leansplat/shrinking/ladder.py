@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from leansplat.errors import InputError
 from leansplat.report.plots import Line, Panel, draw_lines, nth_look
 from leansplat.shrinking.judging import Loss
@@ -81,15 +78,6 @@ def parse_ladder(text: str) -> tuple[Target, ...]:
     if len(found) < 2:
         raise InputError(f"ladder {text!r} has one level; give two or more, such as {_EXAMPLES}")
     return tuple(found[value] for value in sorted(found, reverse=True))
-
-
-def nested(finer: Tensor, coarser: Tensor) -> bool:
-    """Whether a level is a part of a finer one.
-
-    Args:
-        finer, coarser: (M,) and (K,) int64, which Gaussian of the scene as it was given each one was.
-    """
-    return len(coarser.unique()) == len(coarser) and bool(torch.isin(coarser, finer).all())
 
 
 def knee(points: Sequence[tuple[float, float]]) -> int | None:

@@ -121,15 +121,16 @@ class Reach:
         stage = self._descent.down(above, min(len(above.gaussians), math.ceil(margin * count)), trimming)
         if stage is not above:
             choice = self._chosen(stage, size, encoding)
-        if target.count is not None:
-            choice = replace(choice, count=min(choice.count, target.count))
+        choice = replace(choice, count=min(choice.count, target.count or choice.count))
         reached = self._written(stage, sized(choice), encoding, path, overwrite)
         taken = formats.scene_bytes(path)
         if taken < LEAST_SHARE * size and choice.fills and encoding:
             if reached.tuned:  # some files become smaller by training
                 codec, steps = sized(choice, aim=round(_REFILLED * size * size / taken)), encoding
             else:  # a coarser grade was to be trained than is best without
-                codec, steps = sized(self._chosen(stage, size, 0)), 0
+                choice = self._chosen(stage, size, 0)
+                choice = replace(choice, count=min(choice.count, target.count or choice.count))
+                codec, steps = sized(choice), 0
             reached = self._written(stage, codec, steps, path, overwrite=True)
             taken = formats.scene_bytes(path)
         if taken < LEAST_SHARE * size and not everything:
