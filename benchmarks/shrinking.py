@@ -28,10 +28,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trained_scenes import CAPTURES, photos_of
+
 from leansplat import engines, formats
-from leansplat.captures import load
 from leansplat.captures.capture import Capture
-from leansplat.captures.synthetic import synthetic_capture
 from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.lpips import Lpips
@@ -42,15 +42,6 @@ from leansplat.shrinking.teacher import teacher_capture
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "shrinking.json"
-WHITE, BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
-CAPTURES = {
-    "fox": ("fox", 4, BLACK),
-    "chair": ("chair_blender", 1, WHITE),
-    "south": ("south_building", 2, BLACK),
-    "tumbler": ("tumbler", 2, BLACK),
-    "fruit": ("fruit", 2, BLACK),
-}
-"""Folder, downscale and background of the captures of the trained scenes."""
 NAMES = (*CAPTURES, "synthetic")
 KEPT = (0.5, 0.25, 0.1)
 METHODS = ("photos", "both", "known", "made up")
@@ -104,11 +95,7 @@ def subject_of(name: str, bases: Path, data: Path) -> Subject | None:
         print(f"{path} is not there; left out", file=sys.stderr)
         return None
     gaussians = formats.read(path)
-    if name == "synthetic":
-        photos = synthetic_capture()
-    else:
-        folder, downscale, background = CAPTURES[name]
-        photos = load(data / "captures" / folder, downscale=downscale, background=background, points=False)
+    photos = photos_of(name, data)
     views = (*photos.train, *photos.test)
     renders = teacher_capture(
         gaussians,

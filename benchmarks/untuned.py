@@ -31,13 +31,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from trained_scenes import CAPTURES, photos_of
 
 from leansplat import engines, formats
 from leansplat.cameras import Camera, look_at
-from leansplat.captures import load
 from leansplat.captures.capture import Capture, View
 from leansplat.captures.inria_cameras import read_cameras
-from leansplat.captures.synthetic import synthetic_capture
 from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
 from leansplat.merging import simplify
@@ -48,15 +47,6 @@ ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "untuned.json"
 TOOL = ROOT / "node_modules/@playcanvas/splat-transform/bin/cli.mjs"
 
-WHITE, BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
-CAPTURES = {
-    "fox": ("fox", 4, BLACK),
-    "chair": ("chair_blender", 1, WHITE),
-    "south": ("south_building", 2, BLACK),
-    "tumbler": ("tumbler", 2, BLACK),
-    "fruit": ("fruit", 2, BLACK),
-}
-"""Folder, downscale and background of the captures of the trained scenes."""
 SCENES = {"plant": "plant.splat", "tarot": "academic_tarot_cards.splat"}
 NAMES = ("fox_opensplat", *SCENES, *CAPTURES, "synthetic")
 KEPT = (0.5, 0.25, 0.1)
@@ -113,11 +103,7 @@ def subject_of(name: str, bases: Path, data: Path) -> Subject | None:
             print(f"{path} is not there; left out", file=sys.stderr)
             return None
         gaussians = formats.read(path)
-        if name == "synthetic":
-            capture = synthetic_capture()
-        else:
-            folder, downscale, background = CAPTURES[name]
-            capture = load(data / "captures" / folder, downscale=downscale, background=background)
+        capture = photos_of(name, data)
         cameras = {view.name: smaller(view.camera) for view in capture.train + capture.test}
         held_back = [view.name for view in capture.test]
         known = teacher_capture(gaussians, cameras, held_back=held_back, background=capture.background)

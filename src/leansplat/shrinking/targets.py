@@ -16,8 +16,8 @@ PRESETS: dict[str, dict[str, int]] = {
 }
 """Targets by what they are for.
 
-A page of 10 MB is on the screen in ten seconds over 8 Mbit/s. A phone draws some 300,000 Gaussians smoothly, and a
-Quest 3 headset 400,000 at 72 frames per second.
+A page of 10 MB is loaded in ten seconds over 8 Mbit/s. Users of a Quest 3 headset report some 400,000 Gaussians at 72
+frames per second; what a phone draws differs widely, and 300,000 is a cautious guess.
 """
 
 

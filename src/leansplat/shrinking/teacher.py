@@ -1,6 +1,6 @@
 """What a scene without photos is shrunk by: its own renders, taken once before anything is removed.
 
-A scene's own renders teach a smaller one as well as photos do, because they show nothing that Gaussians could not say.
+A scene's own renders teach a smaller one nearly as well as photos do, and show nothing that Gaussians could not say.
 They are kept as photos are, in 8 bits, so that whatever works on a capture works on them: trimming, compressing,
 evaluating. Some views are held back, to judge the result by. Where there are photos too, both teach together.
 """
