@@ -234,6 +234,29 @@ print(sorted({{"torch", "numba"}} & set(sys.modules)))
     assert run_python(code).splitlines()[-1] == "['numba']"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of a process are counted in /proc")
+@pytest.mark.parametrize(("given", "threads"), [(None, 1), ("3", 3)])
+def test_numpy_starts_no_threads_that_nobody_needs_and_the_environment_stays(
+    tmp_path: Path, given: str | None, threads: int
+) -> None:
+    scene = tmp_path / "scene.ply"
+    random = np.random.default_rng(0)
+    shapes = ((9, 3), (9, 4), (9, 3), (9,), (9, 1, 3), (9, 0, 3))
+    formats.write(GaussianArrays(*(random.normal(size=shape).astype(np.float32) for shape in shapes)), scene)
+    code = f"""
+import os
+from leansplat.cli import main
+os.environ.pop("OPENBLAS_NUM_THREADS", None)
+if {given!r}:
+    os.environ["OPENBLAS_NUM_THREADS"] = {given!r}
+main(["info", {str(scene)!r}])
+print(len(os.listdir("/proc/self/task")), os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+    count, kept = run_python(code).splitlines()[-1].split()
+    assert kept == str(given)
+    assert int(count) == 1 if given is None else int(count) <= threads
+
+
 @pytest.mark.parametrize("words", [["info"], ["convert"], ["download"], ["--help"]])
 def test_a_parser_is_made_for_the_command_that_was_asked_for_alone(words: list[str]) -> None:
     code = f"""
