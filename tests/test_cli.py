@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from support.capture_folder import write_nerfstudio
 
+from leansplat.captures import load
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main
 from leansplat.commands.options import parse_share
@@ -22,6 +23,7 @@ from leansplat.errors import LeansplatError
 from leansplat.formats import read, write
 from leansplat.gaussians import Gaussians
 from leansplat.simd.threads import set_thread_count, thread_count
+from leansplat.training import count_for
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +208,25 @@ def test_train_makes_a_run_with_a_scene_a_log_and_metrics(trained: Path, capture
 def test_train_scales_the_schedule_with_the_iterations(trained: Path) -> None:
     training = json.loads((trained / "config.json").read_text())["settings"]["training"]
     assert training["strategies"]["densification"]["until"] / training["iterations"] == 15_000 / 30_000
+
+
+def test_train_with_a_count_ends_with_exactly_so_many(capture: Path, tmp_path: Path, capsys) -> None:
+    found = run_json(capsys, "train", capture, "-o", tmp_path / "run", "--count", "37", "--iterations", "100")
+    assert len(read(tmp_path / "run")) == 37
+    assert found["metrics"]["gaussians"] == 37
+
+
+def test_train_by_the_lean_recipe_says_how_many_gaussians_there_will_be(capture: Path, tmp_path: Path, capsys) -> None:
+    assert main(["train", str(capture), "-o", str(tmp_path / "run"), "--recipe", "lean", "--iterations", "1"]) == 0
+    wanted = count_for(load(capture))
+    assert f"training to {wanted:,} Gaussians" in capsys.readouterr().err
+    training = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]["training"]
+    assert training["strategies"]["budget-training"]["count"] == wanted
+
+
+def test_the_published_recipe_trains_to_no_count(capture: Path, tmp_path: Path, capsys) -> None:
+    said = fails(capsys, "train", capture, "-o", tmp_path / "run", "--recipe", "3dgs", "--count", "9")
+    assert "--recipe 3dgs trains to no --count" in said
 
 
 def test_train_with_the_same_seed_gives_the_same_bytes(trained, capture, tmp_path, capsys) -> None:

@@ -13,26 +13,33 @@ if TYPE_CHECKING:
     from leansplat.training.config import TrainingConfig
     from leansplat.training.initialisation import gaussians_from_points
     from leansplat.training.lengths import MOST_STEPS
+    from leansplat.training.recipes import LEAN_STEPS, count_for, lean
     from leansplat.training.state import TrainingState, training_step
     from leansplat.training.trainer import TrainingResult, train
 
 __all__ = [
+    "LEAN_STEPS",
     "MOST_STEPS",
     "TrainingConfig",
     "TrainingResult",
     "TrainingState",
+    "count_for",
     "gaussians_from_points",
+    "lean",
     "read_checkpoint",
     "train",
     "training_step",
 ]
 
 _WHERE = {
+    "LEAN_STEPS": "recipes",
     "MOST_STEPS": "lengths",
     "TrainingConfig": "config",
     "TrainingResult": "trainer",
     "TrainingState": "state",
+    "count_for": "recipes",
     "gaussians_from_points": "initialisation",
+    "lean": "recipes",
     "read_checkpoint": "checkpoint",
     "train": "trainer",
     "training_step": "state",

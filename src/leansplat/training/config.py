@@ -51,6 +51,13 @@ class TrainingConfig(Config):
     random_background: bool = False
     """Render on a new random colour every step instead of the capture's background, which discourages holes."""
 
+    reduction: int = 1
+    """Factor by which photos are reduced in width and height in the first `reduced_steps`, at least 1. Smaller photos
+    show the coarse first, and take less time."""
+
+    reduced_steps: int = 0
+    """Steps with reduced photos, before those of full size."""
+
     ssim_weight: float = 0.2
     """Weight w of the loss (1 - w) * L1 + w * (1 - SSIM), 0 to 1."""
 
@@ -87,6 +94,7 @@ class TrainingConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, iterations=1, random_points=1, checkpoint_every=1, position_rate_steps=1, sh_degree_every=1)
+        check_least(self, reduction=1, reduced_steps=0)
         check_seed(self.seed)
         check_not_negative(
             self, "ssim_weight", *(f"{name}_rate" for name in ("sh0", "shN", "opacity", "scale", "quat"))
@@ -149,6 +157,7 @@ class TrainingConfig(Config):
             iterations=iterations,
             position_rate_steps=scaled_length(self.position_rate_steps, before, iterations),
             sh_degree_every=scaled_length(self.sh_degree_every, before, iterations),
+            reduced_steps=scaled_length(self.reduced_steps, before, iterations),
             strategies=tuple(each.scaled(before, iterations) for each in self.strategies),
         )
 

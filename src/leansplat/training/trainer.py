@@ -26,6 +26,7 @@ from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.coverage import warn_of_empty_views
 from leansplat.training.initialisation import initial_gaussians
+from leansplat.training.photos import Photos
 from leansplat.training.session import Part, open_session
 from leansplat.training.state import TrainingState, training_step
 from leansplat.training.strategies import AfterStep
@@ -108,9 +109,10 @@ def train(
     capture, config, checkpoint = session.capture, session.settings(TrainingConfig), session.resumed()
     state = checkpoint.state if checkpoint else start or begin_training(capture, config, session.engine)
     state.remember(config)
+    photos = Photos(capture.train, config)
     loop.run_steps(
         state,
-        lambda: _scheduled_step(state, capture, config, session.run),
+        lambda: _scheduled_step(state, capture, photos, config, session.run),
         0,
         config.iterations,
         run=session.run,
@@ -142,9 +144,11 @@ def begin_training(capture: Capture, config: TrainingConfig, engine: str = "cpu"
     return TrainingState.begin(gaussians, config, capture.extent, generator=generator, engine=engine)
 
 
-def _scheduled_step(state: TrainingState, capture: Capture, config: TrainingConfig, run: Run | None) -> float:
+def _scheduled_step(
+    state: TrainingState, capture: Capture, photos: Photos, config: TrainingConfig, run: Run | None
+) -> float:
     """One training step and what the recipe's strategies do after it; returns the loss."""
-    view = capture.train[state.next_view(len(capture.train))]
+    view = photos.view(state.next_view(len(capture.train)), state.step + 1)
     background = capture.background
     if config.random_background:
         red, green, blue = torch.rand(3, generator=state.generator).tolist()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("leansplat")
 
-_SPLIT_SHRINK = 1.6
+SPLIT_SHRINK = 1.6
 """A split Gaussian's two halves have its scales divided by this."""
 
 _SHORTEST_RECOVERY = 75
@@ -194,12 +194,12 @@ def densify(state: TrainingState, config: Densification, *, cameras: Tensor | No
     sources = torch.cat([stays, cloned, split, split])
     is_half = torch.arange(len(sources)) >= len(stays) + len(cloned)
     fresh = torch.arange(len(sources)) >= len(stays)
-    shrink = torch.where(is_half, 1 / _SPLIT_SHRINK, 1.0)
+    shrink = torch.where(is_half, 1 / SPLIT_SHRINK, 1.0)
 
     means = model.attribute("means").cpu()[sources]
     halves = sources[is_half]
     quats = model.attribute("quats").cpu()[halves]
-    means[is_half] += _random_offsets(quats, scales[halves], state.generator)
+    means[is_half] += random_offsets(quats, scales[halves], state.generator)
 
     visible = opacity[sources] >= config.prune_opacity
     kept = visible
@@ -214,7 +214,7 @@ def densify(state: TrainingState, config: Densification, *, cameras: Tensor | No
     state.statistics = ViewStatistics.zeros(len(model), device=model.device)
     new_halves = is_half[chosen].nonzero()[:, 0]
     model.write("means", new_halves, means[chosen[new_halves]])
-    model.write("scales", new_halves, scales[sources[chosen[new_halves]]] - math.log(_SPLIT_SHRINK))
+    model.write("scales", new_halves, scales[sources[chosen[new_halves]]] - math.log(SPLIT_SHRINK))
     return DensificationCounts(
         cloned=len(cloned),
         split=len(split),
@@ -255,7 +255,7 @@ def reset_opacities(model: Model, ceiling: float) -> None:
     model.clear_moments("opacities")
 
 
-def _random_offsets(quats: Tensor, scales: Tensor, generator: torch.Generator) -> Tensor:
+def random_offsets(quats: Tensor, scales: Tensor, generator: torch.Generator) -> Tensor:
     """(M, 3) draws from zero-mean Gaussians of rotations `quats` (M, 4) and log deviations `scales` (M, 3)."""
     local = torch.randn(scales.shape, generator=generator) * scales.exp()
     quats = torch.nn.functional.normalize(quats, dim=1)

@@ -1,0 +1,28 @@
+"""Smaller versions of photos, for training that begins with the coarse: each pixel is the mean of those it replaces."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from leansplat.captures.capture import View
+from leansplat.captures.masks import reduced as reduced_hidden
+
+
+def reduced(view: View, factor: int) -> View:
+    """The view at 1/factor of its width and height (rounded, at least a pixel), with the camera that belongs to it.
+
+    A pixel counts if all of those it replaces do. A view that would be left without any is returned as it is.
+    """
+    camera = view.camera
+    size = (max(1, round(camera.width / factor)), max(1, round(camera.height / factor)))
+    if size == (camera.width, camera.height):
+        return view
+    mask = None
+    if view.mask is not None:
+        mask = torch.from_numpy(reduced_hidden((~view.mask).numpy().astype(np.uint8), size) == 0)
+        if not bool(mask.any()):
+            return view
+    photo = cv2.resize(view.photo.numpy(), size, interpolation=cv2.INTER_AREA)
+    return View(view.name, camera.resized(*size), torch.from_numpy(photo), mask)
