@@ -14,6 +14,11 @@ views is mostly noise, and ever more of them pass the threshold, which makes sce
 benchmarks/schedules.py has the numbers."""
 _ENOUGH = 40
 
+_SHORTEST_RECOVERY = 75
+"""A shorter schedule resets opacities no more often than this. What the photos need has to come back before the next
+reset, or before the end, and a scene of random points has to be cleared of what they do not need even in a short
+training."""
+
 
 def scaled_length(length: int, before: int, after: int) -> int:
     """A number of steps in proportion: rounded to the nearest (halves up), at least 1, or 0 as before."""
@@ -27,6 +32,11 @@ def scaled_interval(every: int, span: int, before: int, after: int) -> int:
     them, but never under 36 steps, or what it was if that is less.
     """
     return max(scaled_length(every, before, after), min(every, max(span // _ENOUGH, _SHORTEST)))
+
+
+def scaled_reset(every: int, before: int, after: int) -> int:
+    """Steps between resets of opacities: in proportion, but no fewer than 75, or what they were if that is less."""
+    return max(scaled_length(every, before, after), min(every, _SHORTEST_RECOVERY))
 
 
 def check_least(settings: Config, **least: int) -> None:

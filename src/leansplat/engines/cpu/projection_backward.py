@@ -2,8 +2,8 @@
 
 The blending kernel leaves, for every splat and thread, eleven sums over pixels (see `SUM_...`). Here they are added
 over threads in a fixed order, turned into gradients of mean, covariance and colour, and led back through the geometry,
-which is computed again. A thread marks the blocks it has touched: most are touched by one thread only, whose sums are then
-all that is read. Sums and marks are set to zero as they are read, so the next backward pass finds them clean.
+which is computed again. A thread marks the blocks it has touched: most are touched by one thread only, whose sums are
+then all that is read. Sums and marks are set to zero as they are read, so the next backward pass finds them clean.
 """
 
 import numba

@@ -15,7 +15,8 @@ from typing import ClassVar
 import torch
 
 from leansplat.errors import InputError
-from leansplat.training.lengths import check_least, check_not_negative, scaled_interval, scaled_length
+from leansplat.training.lengths import check_least, check_not_negative, scaled_interval, scaled_length, scaled_reset
+from leansplat.training.strategies.densification import reset_opacities
 from leansplat.training.strategies.growth import grow
 from leansplat.training.strategies.strategy import AfterStep, Memory, Strategy, strategy
 from leansplat.training.strategies.worth import by_worth, without_least
@@ -64,6 +65,16 @@ class BudgetTraining(Strategy):
     faint: float = 0.005
     """Gaussians of lower opacity are removed whenever the scene grows."""
 
+    reset_every: int = 500
+    """Steps between pulling all opacities down, at least 1. What the photos do not need, such as most of what a
+    scene of random points begins with, stays faint and goes."""
+
+    reset_until: int = 2500
+    """Opacities are pulled down before this step."""
+
+    reset_opacity: float = 0.01
+    """Opacity that this leaves at most, between 0 and 1."""
+
     fewer_until: int = 4000
     """The last round is after this step."""
 
@@ -78,19 +89,25 @@ class BudgetTraining(Strategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self, count=1, after=0, until=0, every=1, fewer_until=0, rounds=1, judging_views=1)
+        check_least(self, count=1, every=1, reset_every=1, rounds=1, judging_views=1)
+        check_least(self, after=0, until=0, reset_until=0, fewer_until=0)
         check_not_negative(self, "exponent", "size", "faint", "swapped")
         if self.peak < 1:
             raise InputError(f"setting peak is {self.peak}; give 1 or more")
         if not 0 < self.peak_at <= 1 or not self.swapped < 1:
             raise InputError("settings peak_at and swapped are shares; give at most 1")
+        if not 0 < self.reset_opacity < 1:
+            raise InputError(f"setting reset_opacity is {self.reset_opacity}; give a value between 0 and 1")
 
     def scaled(self, before: int, after: int) -> BudgetTraining:
-        start, until, end = (
-            scaled_length(length, before, after) for length in (self.after, self.until, self.fewer_until)
+        names = ("after", "until", "reset_until", "fewer_until")
+        lengths = {name: scaled_length(getattr(self, name), before, after) for name in names}
+        return replace(
+            self,
+            **lengths,
+            every=scaled_interval(self.every, lengths["until"] - lengths["after"], before, after),
+            reset_every=scaled_reset(self.reset_every, before, after),
         )
-        every = scaled_interval(self.every, until - start, before, after)
-        return replace(self, after=start, until=until, fewer_until=end, every=every)
 
     def memory(self, count: int) -> Memory:
         """How many Gaussians the curve begins with."""
@@ -111,6 +128,10 @@ class BudgetTraining(Strategy):
     def at_peak(self, step: int) -> bool:
         return step - self.after >= self.peak_at * (self.until - self.after)
 
+    def resets_opacities(self, step: int) -> bool:
+        """Whether opacities are pulled down after `step`."""
+        return step < self.reset_until and step % self.reset_every == 0
+
     def rounds_left(self, step: int) -> int:
         """Rounds from the one after `step` on, that one included; 0 where there is none after `step`."""
         span = self.fewer_until - self.until
@@ -124,6 +145,9 @@ class BudgetTraining(Strategy):
         state = after.state
         if self.grows(state.step):
             self._grow(after)
+        if self.resets_opacities(state.step):
+            reset_opacities(state.model, self.reset_opacity)
+            after.log("opacities_reset")
         if left := self.rounds_left(state.step):
             self._go_down(after, left)
         if state.step == after.iterations and state.count < self.count:

@@ -20,7 +20,7 @@ from torch import Tensor
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError, RunError
 from leansplat.ordering import morton_order
-from leansplat.training.lengths import check_least, check_not_negative, scaled_interval, scaled_length
+from leansplat.training.lengths import check_least, check_not_negative, scaled_interval, scaled_length, scaled_reset
 from leansplat.training.strategies.strategy import AfterStep, Strategy, strategy
 
 if TYPE_CHECKING:
@@ -31,11 +31,6 @@ _log = logging.getLogger("leansplat")
 
 SPLIT_SHRINK = 1.6
 """A split Gaussian's two halves have its scales divided by this."""
-
-_SHORTEST_RECOVERY = 75
-"""A shorter schedule resets opacities no more often than this. What the photos need has to come back before the next
-reset, or before the end, and a scene of random points has to be cleared of what they do not need even in a short
-training."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ class Densification(Strategy):
             after=start,
             until=until,
             every=scaled_interval(self.every, until - start, before, after),
-            reset_every=max(scaled_length(self.reset_every, before, after), min(self.reset_every, _SHORTEST_RECOVERY)),
+            reset_every=scaled_reset(self.reset_every, before, after),
         )
 
     def wants_statistics(self, step: int) -> bool:
