@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import time_to_quality
 from shrinking_results import default, section
 
 from leansplat.files import replacing
@@ -22,7 +23,7 @@ PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 TRAINING = ROOT / "docs" / "training.md"
 SHRINK = ROOT / "docs" / "shrink.md"
-BETWEEN = re.compile(r"(<!-- (files|schedules|default): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+BETWEEN = re.compile(r"(<!-- (files|schedules|default|lean|parts): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of these pages is written here."""
 
 HEAD = """# Results
@@ -366,7 +367,10 @@ def main() -> None:
         file.write("\n".join(parts).encode())
     for page, tables in (
         (README, {"files": readme_files()}),
-        (TRAINING, {"schedules": schedules()}),
+        (
+            TRAINING,
+            {"schedules": schedules(), "lean": time_to_quality.against_trimming(), "parts": time_to_quality.parts()},
+        ),
         (SHRINK, {"default": default(table)}),
     ):
         text = page.read_text(encoding="utf-8")

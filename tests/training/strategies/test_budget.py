@@ -72,6 +72,23 @@ def test_rounds_lie_at_equal_distances_and_each_keeps_the_same_share() -> None:
     assert steps == {3000: 6, 3200: 5, 3400: 4, 3600: 3, 3800: 2, 4000: 1}
 
 
+def test_opacities_are_reset_while_photos_are_small_and_no_longer() -> None:
+    budget = BudgetTraining()
+    assert [step for step in range(1, 5001) if budget.resets_opacities(step)] == [500, 1000, 1500, 2000]
+
+
+def test_a_reset_pulls_opacities_down() -> None:
+    config = CONFIG.adjusted(BudgetTraining, reset_every=7, reset_until=8, after=50)
+    largest: list[float] = []
+    train(
+        CAPTURE,
+        config,
+        after_step=lambda state: largest.append(float(state.model.attribute("opacities").sigmoid().max())),
+    )
+    assert largest[5] > 0.05
+    assert largest[6] == pytest.approx(0.01)
+
+
 def test_what_is_worth_least_is_what_the_images_miss_least() -> None:
     state = begin_training(CAPTURE, CONFIG)
     order = by_worth(AfterStep(state, CAPTURE, 1, None), most_views=100)
