@@ -69,6 +69,7 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 """What is different in settings of `TrainingConfig` or `BudgetTraining`, without one part at a time."""
 TRIED_ON = ("synthetic", "south")
+DRAWN = ("fox", "synthetic", "south")
 PUBLISHED_STEPS = (3000, 10_000)
 LONGER = (("chair", 15_000), ("fox", 10_000))
 
@@ -106,19 +107,18 @@ def changed(config: TrainingConfig, settings: dict[str, Any]) -> TrainingConfig:
 
 
 def measure(capture: Capture, config: TrainingConfig, label: str) -> dict[str, Any]:
-    every = max(1, config.iterations // MOMENTS)
+    every = max(2, config.iterations // MOMENTS)
     curve: list[tuple[float, float]] = []
     measuring = 0.0
 
     def look(state: TrainingState) -> None:
+        """Half way between resets and rounds, after which a scene renders badly, and at the end."""
         nonlocal measuring
-        if state.step % every == 0:
+        if state.step % every == every // 2 or state.step == config.iterations:
             began = time.process_time()
             quality = mean_score(view_scores(state.model, capture.test, capture.background))
+            curve.append((round(began - start - measuring, 1), round(quality.psnr or 0, 2)))
             measuring += time.process_time() - began
-            curve.append(
-                (round(began - start - measuring + time.process_time() - began, 1), round(quality.psnr or 0, 2))
-            )
 
     start = time.process_time()
     with ProgressBar(label, sys.stderr) as progress:
@@ -179,8 +179,8 @@ def asked_for(row: str, only: list[str] | None) -> bool:
 def draw(rows: dict[str, Any]) -> None:
     """PSNR over processor seconds of the recipes, a panel for each capture."""
     panels = []
-    for name, counts in COUNTS.items():
-        lines = []
+    for name in DRAWN:
+        lines, counts = [], COUNTS[name]
         for part, count in (*(("lean", count) for count in counts), *((part, counts[-1]) for part in PARTS)):
             row = rows.get(f"{name}/{part}/{count}/{LEAN_STEPS}")
             if row:

@@ -13,7 +13,7 @@ from support.tiny import tiny_capture
 
 from leansplat.errors import InputError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.pruning import CRITERIA
+from leansplat.pruning import CRITERIA, TrimmingConfig, trim
 from leansplat.pruning.evidence import Evidence
 from leansplat.runs import open_run
 from leansplat.simd.threads import set_thread_count, thread_count
@@ -70,6 +70,19 @@ def test_rounds_lie_at_equal_distances_and_each_keeps_the_same_share() -> None:
     budget = BudgetTraining(until=3000, fewer_until=4000, rounds=6)
     steps = {step: budget.rounds_left(step) for step in range(1, 5001) if budget.rounds_left(step)}
     assert steps == {3000: 6, 3200: 5, 3400: 4, 3600: 3, 3800: 2, 4000: 1}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 25])
+def test_the_shortest_training_ends_with_the_wanted_number_where_it_begins_with_more(steps: int) -> None:
+    assert len(train(CAPTURE, lean(9, steps)).gaussians) == 9
+
+
+def test_a_lean_scene_can_be_trimmed_further(tmp_path: Path) -> None:
+    train(CAPTURE, CONFIG, tmp_path / "run")
+    further = TrimmingConfig(count=40, rounds=2, every=2, finetune=3, checkpoint_every=3)
+    assert len(trim(tmp_path / "run", CAPTURE, further, tmp_path / "trimmed").gaussians) == 40
+    again = trim(tmp_path / "run", CAPTURE, further, tmp_path / "trimmed", resume=True)
+    assert len(again.gaussians) == 40
 
 
 def test_opacities_are_reset_while_photos_are_small_and_no_longer() -> None:

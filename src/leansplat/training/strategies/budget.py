@@ -135,7 +135,7 @@ class BudgetTraining(Strategy):
     def rounds_left(self, step: int) -> int:
         """Rounds from the one after `step` on, that one included; 0 where there is none after `step`."""
         span = self.fewer_until - self.until
-        for number in range(self.rounds):
+        for number in reversed(range(self.rounds)):  # of several after one step, in a short schedule, the last
             share = number / (self.rounds - 1) if self.rounds > 1 else 1.0
             if step == self.until + round(share * span):
                 return self.rounds - number
