@@ -16,93 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from support import splat_transform
-from support.scene_comparison import angles, assert_same_bits, random_scene, read_or_refuse, refusal, shared_scene
+from support.plain_gltf import HALF_TURN, KHR, assert_holds, attributes, document, glb, parts
+from support.scene_comparison import (
+    angles,
+    assert_same_bits,
+    random_scene,
+    read_bytes,
+    read_or_refuse,
+    refusal,
+    shared_scene,
+)
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError
-
-KHR = "KHR_gaussian_splatting"
-TYPES = {"f4": 5126, "i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123}
-KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
-
-
-def attributes(count=2, degree=0):
-    """A scene's arrays as the specification has them: y up, linear scales and opacities, w last."""
-    random = np.random.default_rng(count)
-    values = {
-        "POSITION": random.normal(size=(count, 3)),
-        f"{KHR}:ROTATION": random.normal(size=(count, 4)),
-        f"{KHR}:SCALE": random.uniform(0.1, 2, (count, 3)),
-        f"{KHR}:OPACITY": random.uniform(0.1, 0.9, (count, 1)),
-        f"{KHR}:SH_DEGREE_0_COEF_0": random.normal(size=(count, 3)),
-    }
-    values[f"{KHR}:ROTATION"] /= np.linalg.norm(values[f"{KHR}:ROTATION"], axis=1, keepdims=True)
-    for band in range(1, degree + 1):
-        for k in range(2 * band + 1):
-            values[f"{KHR}:SH_DEGREE_{band}_COEF_{k}"] = random.normal(size=(count, 3))
-    return {name: array.astype("<f4") for name, array in values.items()}
-
-
-def document(arrays, normalized=()):
-    """The JSON and the binary buffer of a file with one primitive of `arrays`."""
-    views, accessors, binary = [], [], b""
-    for index, (name, array) in enumerate(arrays.items()):
-        padding = -array[:1].nbytes % 4  # entries start at multiples of four bytes
-        padded = np.pad(array.view(np.uint8).reshape(len(array), -1), ((0, 0), (0, padding)))
-        stride = {"byteStride": padded.shape[1]} if padding else {}
-        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": padded.nbytes, **stride})
-        accessor = {"bufferView": index, "componentType": TYPES[array.dtype.str[1:]], "count": len(array)}
-        accessors.append({**accessor, "type": KINDS[array.shape[1]], "normalized": name in normalized})
-        binary += padded.tobytes()
-    primitive = {
-        "mode": 0,
-        "attributes": {name: index for index, name in enumerate(arrays)},
-        "extensions": {KHR: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}},
-    }
-    content = {
-        "asset": {"version": "2.0"},
-        "extensionsUsed": [KHR],
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [primitive]}],
-        "accessors": accessors,
-        "bufferViews": views,
-        "buffers": [{"byteLength": len(binary)}],
-    }
-    return content, binary
-
-
-def glb(content, binary):
-    text = json.dumps(content).encode()
-    text += b" " * (-len(text) % 4)
-    size = 12 + 8 + len(text) + 8 + len(binary)
-    start = struct.pack("<4sII", b"glTF", 2, size) + struct.pack("<I4s", len(text), b"JSON") + text
-    return start + struct.pack("<I4s", len(binary), b"BIN\0") + binary
-
-
-def read_bytes(folder, content, name="scene.glb"):
-    (folder / name).write_bytes(content)
-    return formats.read(folder / name)
-
-
-HALF_TURN = Rotation.from_euler("z", 180, degrees=True)
-
-
-def assert_holds(gaussians, arrays, turn=HALF_TURN, scale=1.0, move=(0, 0, 0)):
-    """`gaussians` are `arrays` turned, in covariances and everything else, without SH above degree 0."""
-    assert len(gaussians) == len(arrays["POSITION"])
-    expected = turn.apply(scale * arrays["POSITION"]) + np.array(move)
-    np.testing.assert_allclose(gaussians.means, expected, rtol=1e-5, atol=1e-6)
-    rotation = (turn * Rotation.from_quat(arrays[f"{KHR}:ROTATION"])).as_matrix()
-    factor = rotation * (scale * arrays[f"{KHR}:SCALE"])[:, None, :]
-    w, x, y, z = gaussians.quats.numpy().T
-    found = Rotation.from_quat(np.stack([x, y, z, w], axis=1)).as_matrix() * gaussians.scales.exp().numpy()[:, None, :]
-    covariances = [each @ each.transpose(0, 2, 1) for each in (found, factor)]
-    np.testing.assert_allclose(*covariances, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(gaussians.opacities.sigmoid(), arrays[f"{KHR}:OPACITY"][:, 0], atol=1e-6)
-    np.testing.assert_array_equal(gaussians.sh0[:, 0], arrays[f"{KHR}:SH_DEGREE_0_COEF_0"])
-
 
 # reading
 
@@ -110,7 +36,7 @@ def assert_holds(gaussians, arrays, turn=HALF_TURN, scale=1.0, move=(0, 0, 0)):
 @pytest.mark.parametrize("count", [1, 2, 66_000])
 def test_attributes_mean_what_the_specification_says(tmp_path, count):
     arrays = attributes(count)
-    assert_holds(read_bytes(tmp_path, glb(*document(arrays))), arrays)
+    assert_holds(read_bytes(tmp_path, "scene.glb", glb(*document(arrays))), arrays)
 
 
 def color(gaussians, direction):
@@ -131,7 +57,7 @@ def color(gaussians, direction):
 @pytest.mark.parametrize("degree", [1, 2, 3])
 def test_colours_turn_with_the_scene(tmp_path, degree):
     arrays = attributes(5, degree)
-    found = read_bytes(tmp_path, glb(*document(arrays)))
+    found = read_bytes(tmp_path, "scene.glb", glb(*document(arrays)))
     bands = [arrays[name] for name in arrays if ":SH_DEGREE_" in name]
     coefficients = torch.from_numpy(np.stack(bands, axis=1))
     as_stored = dataclasses.replace(found, sh0=coefficients[:, :1], shN=coefficients[:, 1:])
@@ -160,7 +86,7 @@ def test_integers_are_read_where_the_specification_allows_them(tmp_path, name, k
     name = f"{KHR}:{name}"
     integers = np.rint(np.minimum(arrays[name], 1) * one).astype(kind)
     integers = np.maximum(integers, 1) if "SCALE" in name else integers
-    found = read_bytes(tmp_path, glb(*document(arrays | {name: integers}, {name} if normalized else ())))
+    found = read_bytes(tmp_path, "scene.glb", glb(*document(arrays | {name: integers}, {name} if normalized else ())))
     expected = (integers / one).astype(np.float32)
     if "ROTATION" in name:
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
@@ -170,7 +96,7 @@ def test_integers_are_read_where_the_specification_allows_them(tmp_path, name, k
 def test_negative_scales_are_logarithms_of_a_draft(tmp_path, caplog):
     arrays = attributes(7)
     scale = f"{KHR}:SCALE"
-    found = read_bytes(tmp_path, glb(*document(arrays | {scale: np.log(arrays[scale])})))
+    found = read_bytes(tmp_path, "scene.glb", glb(*document(arrays | {scale: np.log(arrays[scale])})))
     assert "scales are taken as logarithms" in caplog.text
     assert_holds(found, arrays)
 
@@ -179,7 +105,7 @@ def test_flat_gaussians_and_the_ends_of_opacity_stay_finite(tmp_path, caplog):
     arrays = attributes(2)
     arrays[f"{KHR}:SCALE"][0, 2] = 0
     arrays[f"{KHR}:OPACITY"][:, 0] = 0, 1
-    found = read_bytes(tmp_path, glb(*document(arrays)))
+    found = read_bytes(tmp_path, "scene.glb", glb(*document(arrays)))
     assert found.finite().all()
     assert_holds(found, arrays)
     assert not caplog.records
@@ -197,7 +123,7 @@ def test_logarithms_are_said_once_a_file_and_taken_for_all_of_it(tmp_path, caplo
     (primitive,) = content["meshes"][0]["primitives"]
     other = primitive | {"attributes": primitive["attributes"] | {scale: 5}}
     content["meshes"][0]["primitives"] = [primitive, other, primitive, primitive]
-    found = read_bytes(tmp_path, glb(content, binary + large.tobytes()))
+    found = read_bytes(tmp_path, "scene.glb", glb(content, binary + large.tobytes()))
     assert caplog.text.count("scales are taken as logarithms") == 1
     assert_holds(found[:7], arrays)
     assert found.scales[7:14].tolist() == [[0.5] * 3] * 7
@@ -217,9 +143,9 @@ def srgb(light):
 
 def test_colours_of_linear_light_become_srgb(tmp_path, caplog):
     arrays = attributes(9)
-    as_stored = read_bytes(tmp_path, glb(*document(arrays)))
+    as_stored = read_bytes(tmp_path, "scene.glb", glb(*document(arrays)))
     assert not caplog.records
-    found = read_bytes(tmp_path, glb(*linear(arrays)))
+    found = read_bytes(tmp_path, "scene.glb", glb(*linear(arrays)))
     forward = (0.0, 0.0, 1.0)
     expected = srgb(color(as_stored, forward) + 0.5)
     torch.testing.assert_close(color(found, forward) + 0.5, expected, rtol=1e-5, atol=1e-6)
@@ -234,8 +160,8 @@ def test_colours_of_linear_light_become_srgb_in_every_direction(tmp_path, degree
     for name in arrays:
         if ":SH_DEGREE_" in name:
             arrays[name] *= 0.3 if "DEGREE_0" in name else 0.05
-    as_stored = read_bytes(tmp_path, glb(*document(arrays)))
-    found = read_bytes(tmp_path, glb(*linear(arrays)))
+    as_stored = read_bytes(tmp_path, "scene.glb", glb(*document(arrays)))
+    found = read_bytes(tmp_path, "scene.glb", glb(*linear(arrays)))
     directions = torch.randn(40, 3, generator=torch.Generator().manual_seed(2))
     errors, untouched = [], []
     for direction in torch.nn.functional.normalize(directions, dim=1):
@@ -253,7 +179,7 @@ def test_extensions_that_say_nothing_about_gaussians_may_be_required(tmp_path, n
     content["extensionsRequired"] = [name, KHR]
     content["materials"] = [{"extensions": {name: {}}}]
     content["meshes"][0]["primitives"][0]["material"] = 0
-    assert_holds(read_bytes(tmp_path, glb(content, binary)), arrays)
+    assert_holds(read_bytes(tmp_path, "scene.glb", glb(content, binary)), arrays)
 
 
 NODES = {
@@ -281,7 +207,7 @@ def test_nodes_place_their_gaussians(tmp_path, case):
     arrays = attributes(6)
     content, binary = document(arrays)
     content["nodes"] = nodes
-    found = read_bytes(tmp_path, glb(content, binary))
+    found = read_bytes(tmp_path, "scene.glb", glb(content, binary))
     assert_holds(found, arrays, HALF_TURN * turn, scale, HALF_TURN.apply(move))
 
 
@@ -293,11 +219,11 @@ def test_all_primitives_of_the_scene_are_read_and_nothing_else(tmp_path):
     content["nodes"] = [{"mesh": 0}, {"mesh": 1, "translation": [5, 0, 0]}, {"mesh": 1}]
     content["scenes"] = [{"nodes": []}, {"nodes": [0, 1]}]
     content["scene"] = 1
-    found = read_bytes(tmp_path, glb(content, binary))
+    found = read_bytes(tmp_path, "scene.glb", glb(content, binary))
     assert_holds(found[:3], arrays)
     assert_holds(found[3:], arrays, move=(-5, 0, 0))
     del content["scenes"], content["scene"]
-    assert len(read_bytes(tmp_path, glb(content, binary))) == 9
+    assert len(read_bytes(tmp_path, "scene.glb", glb(content, binary))) == 9
 
 
 def test_interleaved_attributes_are_read(tmp_path):
@@ -308,7 +234,7 @@ def test_interleaved_attributes_are_read(tmp_path):
     content["bufferViews"] = [{"buffer": 0, "byteLength": len(binary), "byteStride": 56}]
     for accessor, offset in zip(content["accessors"], (0, 12, 28, 40, 44), strict=True):
         accessor |= {"bufferView": 0, "byteOffset": offset}
-    assert_holds(read_bytes(tmp_path, glb(content, binary)), arrays)
+    assert_holds(read_bytes(tmp_path, "scene.glb", glb(content, binary)), arrays)
 
 
 @pytest.mark.parametrize("uri", ["data", "scene data.bin", "parts/scene.bin"])
@@ -322,7 +248,7 @@ def test_gltf_as_text_is_read_with_its_buffers(tmp_path, uri):
     else:
         (tmp_path / "parts").mkdir()
         (tmp_path / uri).write_bytes(binary)
-    assert_holds(read_bytes(tmp_path, json.dumps(content).encode(), "scene.gltf"), arrays)
+    assert_holds(read_bytes(tmp_path, "scene.gltf", json.dumps(content).encode()), arrays)
 
 
 # writing
@@ -348,33 +274,6 @@ def test_a_round_trip_keeps_everything_but_the_last_digits(tmp_path, degree):
         ),
         again,
     )
-
-
-def parts(path):
-    """The JSON and the arrays of a .glb with one primitive and arrays without gaps, by name."""
-    data = path.read_bytes()
-    magic, version, size = struct.unpack_from("<4sII", data)
-    assert (magic, version, size) == (b"glTF", 2, len(data))
-    length, kind = struct.unpack_from("<I4s", data, 12)
-    assert kind == b"JSON"
-    assert length % 4 == 0
-    content = json.loads(data[20 : 20 + length])
-    binary_length, kind = struct.unpack_from("<I4s", data, 20 + length)
-    assert kind == b"BIN\0"
-    binary = data[28 + length :]
-    assert len(binary) == binary_length == content["buffers"][0]["byteLength"]
-    arrays = {}
-    for name, index in content["meshes"][0]["primitives"][0]["attributes"].items():
-        accessor = content["accessors"][index]
-        view = content["bufferViews"][accessor["bufferView"]]
-        kind = next(kind for kind, code in TYPES.items() if code == accessor["componentType"])
-        width = next(width for width, kind in KINDS.items() if kind == accessor["type"])
-        start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
-        assert start % 4 == 0
-        values = np.frombuffer(binary, f"<{kind}", accessor["count"] * width, start)
-        assert values.nbytes == view["byteLength"]
-        arrays[name] = values.reshape(-1, width)
-    return content, arrays
 
 
 def test_what_is_written_is_what_the_specification_asks_for(tmp_path):
