@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import signal
@@ -14,13 +13,15 @@ import pytest
 import torch
 from PIL import Image
 from support.capture_folder import write_nerfstudio
+from support.command_line import fails, run_json
+from support.file_digests import digests
+from support.random_cloud import cloud
 
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main
 from leansplat.commands.options import parse_share
 from leansplat.errors import LeansplatError
 from leansplat.formats import read, write
-from leansplat.gaussians import Gaussians
 from leansplat.simd.threads import set_thread_count, thread_count
 
 
@@ -34,44 +35,6 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scene(tmp_path: Path) -> Path:
     write(cloud(200), tmp_path / "scene.ply")
     return tmp_path / "scene.ply"
-
-
-def cloud(count: int, sh_degree: int = 1) -> Gaussians:
-    random = torch.Generator().manual_seed(3)
-    return Gaussians(
-        means=torch.rand(count, 3, generator=random) * 2 - 1,
-        quats=torch.randn(count, 4, generator=random),
-        scales=torch.rand(count, 3, generator=random) - 3.5,
-        opacities=torch.randn(count, generator=random) * 2,
-        sh0=torch.randn(count, 1, 3, generator=random),
-        shN=torch.randn(count, (sh_degree + 1) ** 2 - 1, 3, generator=random) * 0.1,
-    )
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict:
-    """Run a command with --json; its whole standard output must be one object on one line."""
-    assert main([*map(str, arguments), "--json"]) == 0
-    printed = capsys.readouterr().out
-    assert printed.count("\n") == 1
-    values = json.loads(printed)
-    assert isinstance(values, dict)
-    return values
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Run a command that is given something wrong; returns its one sentence."""
-    assert main(list(map(str, arguments))) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    lines = [line for line in shown.err.splitlines() if line.startswith("leansplat: ")]
-    assert shown.err.splitlines() == lines
-    assert len(lines) == 1
-    return lines[0]
 
 
 # info, convert
