@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,6 @@ from support.stray_scenes import STRAYS, crowd, sky, worst_move
 from leansplat import formats
 from leansplat.cli import main
 from leansplat.gaussians import Gaussians, concatenate
-
-
-@pytest.fixture(autouse=True)
-def logger_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`main` sends the log to standard error for good; tests after these want to catch it."""
-    logger = logging.getLogger("leansplat")
-    monkeypatch.setattr(logger, "handlers", logger.handlers)
-    monkeypatch.setattr(logger, "propagate", logger.propagate)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -21,14 +20,6 @@ from leansplat.cli import main
 from leansplat.engines.cpu import render
 from leansplat.errors import InputError
 from leansplat.pictures import render_views, to_bytes
-
-
-@pytest.fixture(autouse=True)
-def logger_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`main` sends the log to standard error for good; tests after these want to catch it."""
-    logger = logging.getLogger("leansplat")
-    monkeypatch.setattr(logger, "handlers", logger.handlers)
-    monkeypatch.setattr(logger, "propagate", logger.propagate)
 
 
 @pytest.fixture
