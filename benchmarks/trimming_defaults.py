@@ -65,7 +65,7 @@ RULES: dict[str, dict[str, Any]] = {
     "default, 20 rounds": {"rounds": 20, "every": 25},
 }
 """Settings of each row."""
-WHOLE = ("default", "paper", "gaussianpop")
+WHOLE = ("default", "paper", "gaussianpop", "default without pressure")
 """Rows of every capture and count; the others are tried where `TRIED`."""
 TRIED = (("fox", "tumbler"), 0.1)
 

@@ -81,7 +81,7 @@ _PAPERS_TRIMMING = {
     "final_rate": 1.0,
     "pressure": 0.0,
 }
-"""The paper's rule, and its pace for whatever else is compared: equal shares in all rounds, rates that stay, no force."""
+"""The paper's rule, and its pace for whatever else is compared: equal shares in all rounds and rates that stay."""
 
 
 def trimming_config(job: Job, count: int | None = None) -> TrimmingConfig:

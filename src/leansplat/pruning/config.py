@@ -171,7 +171,7 @@ class TrimmingConfig(Config):
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> TrimmingConfig:
-        """The config that `to_json` made `settings` of; what older versions did not write was as in the paper."""
+        """The config that `to_json` made `settings` of; what older versions did not write was the paper's."""
         if isinstance(settings, Mapping) and "criterion" in settings:
             settings = {**PAPERS._asdict(), **settings}
         return super().from_json(settings)
