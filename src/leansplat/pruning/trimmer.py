@@ -228,14 +228,15 @@ class _Trimming:
         state, config, capture = self.state, self.config, self.capture
         done = state.step - self.notes["first_step"]
         share = done / config.iterations
-        factor = config.schedule.rate_factor(share)
+        rate_factor, position_factor = config.schedule.rate_factor(share), config.schedule.position_factor(share)
         for name, rate in rates(self.training).items():
-            state.model.set_rate(name, factor * rate)
+            state.model.set_rate(name, rate_factor * rate)
         view = capture.train[state.next_view(len(capture.train))]
-        force = self._force(factor * self.training.opacity_rate) if done < config.steps_of_rounds else 0.0
+        force = self._force(rate_factor * self.training.opacity_rate) if done < config.steps_of_rounds else 0.0
         seen = ViewStatistics.zeros(state.count, device=state.model.device) if force > 0 else None
-        factor = config.schedule.position_factor(share)
-        loss = training_step(state, view, self.training, capture.background, statistics=seen, position_factor=factor)
+        loss = training_step(
+            state, view, self.training, capture.background, statistics=seen, position_factor=position_factor
+        )
         if seen is not None:
             self._press(seen.views_seen > 0, force)
         if self.untouched is not None:
