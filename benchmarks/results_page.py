@@ -250,7 +250,7 @@ The scenes of the chair are trained and trimmed by
 
     leansplat train data/chair --downscale 4 --background white -o runs/chair30k/trained
     leansplat trim runs/chair30k/trained --capture data/chair --criterion gaussianpop --keep 20% \\
-        --spacing 1 --position-rate 1 --rate 1 --final-rate 1 -o runs/chair30k/gaussianpop_20
+        --spacing 1 --position-rate 1 --rate 1 --final-rate 1 --pressure 0 -o runs/chair30k/gaussianpop_20
 """,
             *tables,
         ]

@@ -13,7 +13,10 @@ with N as in `CAPTURES`, and chair with `--background white`. The base of the bu
     python benchmarks/trimming_defaults.py --bases BASES --table
 
 It prints a line for each row and adds it to benchmarks/results/trimming_defaults.json, where what is there is not made
-again; a capture whose base is not there is left out. docs/trimming.md has the table.
+again; a capture whose base is not there is left out. docs/trimming.md has the tables.
+
+The file also has rows of ideas that did not become part of the default and whose code is gone. Under "ideas" it says in
+a sentence what each of them was.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ RULES: dict[str, dict[str, Any]] = {
     "default, 20 rounds": {"rounds": 20, "every": 25},
 }
 """Settings of each row."""
-WHOLE = ("default", "paper", "gaussianpop")
+WHOLE = ("default", "paper", "gaussianpop", "default without pressure")
 """Rows of every capture and count; the others are tried where `TRIED`."""
 TRIED = (("fox", "tumbler"), 0.1)
 
@@ -127,11 +130,14 @@ def asked_for(row: str, only: list[str] | None) -> bool:
 
 
 def table(rows: dict[str, Any]) -> str:
-    """Means over the captures that have all rows of a count, and how far each is from the paper's rule."""
+    """Means over the captures that have the rows, and how far each is over the paper's rule, or over the control."""
     lines = ["| kept | rule | PSNR | SSIM | LPIPS | over the paper's | of |", "|---|---|---|---|---|---|---|"]
-    for percent in ("25", "10", "5"):
-        for rule in RULES:
-            both = [name for name in CAPTURES if {f"{name}/{rule}/{percent}", f"{name}/paper/{percent}"} <= rows.keys()]
+    rules = dict.fromkeys([*RULES, *sorted({row.split("/")[1] for row in rows})])
+    for percent in ("100", "25", "10", "5"):
+        beside = "control" if percent == "100" else "paper"
+        for rule in rules:
+            wanted = {name: {f"{name}/{rule}/{percent}", f"{name}/{beside}/{percent}"} for name in CAPTURES}
+            both = [name for name, needed in wanted.items() if needed <= rows.keys()]
             if not both:
                 continue
 
@@ -139,7 +145,7 @@ def table(rows: dict[str, Any]) -> str:
                 return sum(rows[f"{name}/{of}/{percent}"][what] for name in names) / len(names)
 
             psnr, ssim, lpips = (mean(rule, what) for what in ("psnr", "ssim", "lpips"))
-            values = f"{psnr:.2f} | {ssim:.4f} | {lpips:.4f} | {psnr - mean('paper', 'psnr'):+.2f}"
+            values = f"{psnr:.2f} | {ssim:.4f} | {lpips:.4f} | {psnr - mean(beside, 'psnr'):+.2f}"
             lines.append(f"| {percent} % | {rule} | {values} | {len(both)} |")
     return "\n".join(lines)
 

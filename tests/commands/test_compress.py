@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.capture_folder import write_nerfstudio
+from support.command_line import run_json
 from support.tiny import blobs, tiny_capture
 
 from leansplat import formats
 from leansplat.cli import main
-
-
-@pytest.fixture(autouse=True)
-def logger_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`main` sends the log to standard error for good; tests after these want to catch it."""
-    logger = logging.getLogger("leansplat")
-    monkeypatch.setattr(logger, "handlers", logger.handlers)
-    monkeypatch.setattr(logger, "propagate", logger.propagate)
 
 
 @pytest.fixture
@@ -39,8 +31,7 @@ def test_a_scene_is_trained_through_the_format_and_measured(scene: Path, photos:
     formats.write(replace(blobs(), sh0=0.7 * blobs().sh0), scene, overwrite=True)  # too dark, which training mends
     before = scene.read_bytes()
     arguments = ["compress", str(scene), "--capture", str(photos), "-o", str(target), "--run", str(folder)]
-    assert main([*arguments, "--steps", "5", "--no-lpips", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = run_json(capsys, *arguments, "--steps", "5", "--no-lpips")
     assert found["file"] == str(target)
     assert found["bytes"] == target.stat().st_size == sum(found["parts"].values())
     assert found["plain_bytes"] == (folder / "plain.sog").stat().st_size
@@ -65,8 +56,7 @@ def test_what_fine_tuning_made_worse_is_not_called_fine_tuned(
     """The photos are of this very scene."""
     arguments = ["compress", str(scene), "--capture", str(photos), "--steps", "2", "--no-lpips", "--overwrite"]
     arguments += ["-o", str(tmp_path / "out.compressed.ply")]
-    assert main([*arguments, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = run_json(capsys, *arguments)
     assert found["written"] == "plain"
     assert found["compressed"] == found["plain"]
     assert main(arguments) == 0
@@ -78,8 +68,7 @@ def test_what_fine_tuning_made_worse_is_not_called_fine_tuned(
 @pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply", ".npz"])
 def test_without_a_capture_only_sizes_are_told(scene: Path, tmp_path: Path, suffix: str, capsys) -> None:
     target = tmp_path / f"out{suffix}"
-    assert main(["compress", str(scene), "-o", str(target), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = run_json(capsys, "compress", str(scene), "-o", str(target))
     assert found["bytes"] == target.stat().st_size
     assert found["original"] is found["compressed"] is None
     assert len(formats.read(target)) == found["gaussians"] == 60

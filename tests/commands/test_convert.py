@@ -1,26 +1,21 @@
-"""`leansplat convert`: formats by suffix, what is lost, versions of SPZ."""
+"""`leansplat convert`: what stays, formats by suffix, what is lost, versions of SPZ."""
 
 from __future__ import annotations
 
 import json
-import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from support.command_line import run_json
+from support.file_digests import digests
+from support.random_cloud import cloud
 from support.stray_scenes import STRAYS, crowd, sky, worst_move
 
 from leansplat import formats
 from leansplat.cli import main
 from leansplat.gaussians import Gaussians, concatenate
-
-
-@pytest.fixture(autouse=True)
-def logger_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`main` sends the log to standard error for good; tests after these want to catch it."""
-    logger = logging.getLogger("leansplat")
-    monkeypatch.setattr(logger, "handlers", logger.handlers)
-    monkeypatch.setattr(logger, "propagate", logger.propagate)
 
 
 @pytest.fixture
@@ -31,6 +26,30 @@ def scene(tmp_path: Path) -> Path:
     gaussians = Gaussians(*tensors, 0.1 * harmonics, extras={"object": torch.arange(40.0)}, comments=("by hand",))
     formats.write(gaussians, tmp_path / "scene.ply")
     return tmp_path / "scene.ply"
+
+
+def test_convert_writes_the_same_gaussians_and_leaves_its_input_alone(tmp_path: Path, capsys) -> None:
+    formats.write(cloud(200), tmp_path / "given.ply")
+    before = digests(tmp_path)
+    values = run_json(capsys, "convert", tmp_path / "given.ply", tmp_path / "copy.ply")
+    assert digests(tmp_path)["given.ply"] == before["given.ply"]
+    assert values["bytes"] == (tmp_path / "copy.ply").stat().st_size
+    assert torch.equal(formats.read(tmp_path / "copy.ply").shN, cloud(200).shN)
+
+
+def test_convert_drops_nonfinite_gaussians_only_on_request(tmp_path, capsys) -> None:
+    broken = cloud(10)
+    broken.means[3, 0] = float("nan")
+    formats.write(broken, tmp_path / "broken.ply")
+    kept = run_json(capsys, "convert", tmp_path / "broken.ply", tmp_path / "kept.ply")
+    dropped = run_json(capsys, "convert", tmp_path / "broken.ply", tmp_path / "dropped.ply", "--drop-nonfinite")
+    assert (kept["gaussians"], dropped["gaussians"]) == (10, 9)
+
+
+def test_an_antialiased_scene_stays_one_through_convert(tmp_path, capsys) -> None:
+    formats.write(replace(cloud(5), antialiased=True), tmp_path / "mip.ply")
+    run_json(capsys, "convert", tmp_path / "mip.ply", tmp_path / "copy.ply")
+    assert run_json(capsys, "info", tmp_path / "copy.ply")["antialiased"] is True
 
 
 def test_what_a_format_cannot_hold_is_said_once_and_listed_in_the_answer(scene: Path, tmp_path: Path, capsys) -> None:

@@ -1,9 +1,8 @@
-"""`leansplat render` from cameras that 3DGS wrote."""
+"""`leansplat render`: the held-out views of a capture, all sides of a scene, and cameras that 3DGS wrote."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.command_line import fails, run_json
 from support.inria_files import camera_entry
 from support.tiny import blobs, ring_of_cameras
 
@@ -23,14 +23,6 @@ from leansplat.errors import InputError
 from leansplat.pictures import render_views, to_bytes
 
 
-@pytest.fixture(autouse=True)
-def logger_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`main` sends the log to standard error for good; tests after these want to catch it."""
-    logger = logging.getLogger("leansplat")
-    monkeypatch.setattr(logger, "handlers", logger.handlers)
-    monkeypatch.setattr(logger, "propagate", logger.propagate)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An output folder of 3DGS."""
@@ -40,6 +32,31 @@ def folder(tmp_path: Path) -> Path:
     cameras = [camera_entry(camera, f"photo_{k}") for k, camera in enumerate(ring_of_cameras(3))]
     (tmp_path / "out" / "cameras.json").write_text(json.dumps(cameras))
     return tmp_path / "out"
+
+
+def test_render_writes_a_picture_for_each_held_out_view(scene, capture, tmp_path, capsys) -> None:
+    values = run_json(capsys, "render", scene, "--capture", capture, "-o", tmp_path / "out")
+    assert [Path(file).name for file in values["files"]] == ["view_000.png", "view_008.png"]
+    with Image.open(values["files"][0]) as picture:
+        assert picture.size == (32, 32)
+        assert np.asarray(picture).max() > 0
+
+
+def test_render_around_a_scene_sees_it_from_every_side(scene, tmp_path, capsys) -> None:
+    values = run_json(capsys, "render", scene, "--orbit", "3", "-o", tmp_path / "out")
+    pictures = [np.asarray(Image.open(file)) for file in values["files"]]
+    assert len(pictures) == 3
+    for picture in pictures:
+        lit = picture.max(axis=2) > 8
+        # The cloud fills the middle of the picture and leaves its corners dark.
+        assert lit[250:350, 350:450].mean() > 0.3
+        assert not lit[:20, :20].any()
+    assert not np.array_equal(pictures[0], pictures[1])
+
+
+@pytest.mark.parametrize("options", [[], ["--orbit", "2", "--capture", "."]])
+def test_render_wants_one_way_to_place_cameras(options, scene, tmp_path, capsys) -> None:
+    assert "--orbit" in fails(capsys, "render", scene, "-o", tmp_path / "out", *options)
 
 
 def test_an_output_folder_is_rendered_from_its_own_cameras(folder: Path, tmp_path: Path) -> None:

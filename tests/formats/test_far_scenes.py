@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import struct
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import torch
 from support import splat_transform
 from support.far_captures import ECEF, UTM
+from support.plain_gltf import parts
 from support.plain_ply import body, header, names, value
 from support.scene_comparison import assert_same_bits, random_scene
 
@@ -170,9 +170,7 @@ def _floats(path: Path) -> np.ndarray:
 
 def test_gltf_has_the_origin_as_the_translation_of_its_node(tmp_path: Path) -> None:
     formats.write(replace(random_scene(count=20, degree=0), origin=UTM), tmp_path / "scene.glb")
-    content = (tmp_path / "scene.glb").read_bytes()
-    (size,) = struct.unpack_from("<I", content, 12)
-    document = json.loads(content[20 : 20 + size])
+    document, _ = parts(tmp_path / "scene.glb")
     assert document["nodes"] == [{"mesh": 0, "translation": [-UTM[0], -UTM[1], UTM[2]]}]  # y up
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from plyfile import PlyData
 from support import plain_ply
+from support.scene_comparison import read_bytes
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError
@@ -16,12 +17,6 @@ from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 ENCODINGS = ("binary_little_endian", "binary_big_endian", "ascii")
 FOX = Path(__file__).parents[2] / "../shared/data/scenes/fox_opensplat.ply"
-
-
-def read_bytes(folder, content):
-    path = folder / "scene.ply"
-    path.write_bytes(content)
-    return formats.read(path)
 
 
 def assert_holds_plain_values(gaussians, count, degree):
@@ -66,7 +61,7 @@ def assert_same_bits(left, right):
 def test_every_number_lands_in_its_place(tmp_path, encoding, degree, normals):
     properties = plain_ply.floats(plain_ply.names(degree, normals))
     content = plain_ply.header(properties, 3, encoding) + plain_ply.body(properties, 3, encoding)
-    gaussians = read_bytes(tmp_path, content)
+    gaussians = read_bytes(tmp_path, "scene.ply", content)
     assert_holds_plain_values(gaussians, 3, degree)
     assert not gaussians.extras
     for name in TENSOR_NAMES:
@@ -79,7 +74,7 @@ def test_properties_may_come_in_any_order(tmp_path, encoding):
     properties = plain_ply.floats(plain_ply.names())
     random.Random(1).shuffle(properties)
     content = plain_ply.header(properties, 4, encoding) + plain_ply.body(properties, 4, encoding)
-    assert_holds_plain_values(read_bytes(tmp_path, content), 4, 3)
+    assert_holds_plain_values(read_bytes(tmp_path, "scene.ply", content), 4, 3)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -88,7 +83,7 @@ def test_every_scalar_type_is_read_as_its_value(tmp_path, encoding, kind):
     properties = [(name, kind) for name in plain_ply.names()]
     values = lambda name, row: float(plain_ply.names().index(name) + row)  # noqa: E731
     content = plain_ply.header(properties, 2, encoding) + plain_ply.body(properties, 2, encoding, values)
-    gaussians = read_bytes(tmp_path, content)
+    gaussians = read_bytes(tmp_path, "scene.ply", content)
     assert gaussians.means[1].tolist() == [values(name, 1) for name in "xyz"]
     assert gaussians.quats[1].tolist() == [values(f"rot_{k}", 1) for k in range(4)]
     assert gaussians.shN[0, 2].tolist() == [values(f"f_rest_{k}", 0) for k in (2, 17, 32)]
@@ -100,7 +95,7 @@ def test_columns_of_mixed_types_are_read_as_their_values(tmp_path, encoding):
     properties = [(name, kinds[index % len(kinds)]) for index, name in enumerate(plain_ply.names())]
     values = lambda name, row: float(plain_ply.names().index(name) + row)  # noqa: E731
     content = plain_ply.header(properties, 2, encoding) + plain_ply.body(properties, 2, encoding, values)
-    gaussians = read_bytes(tmp_path, content)
+    gaussians = read_bytes(tmp_path, "scene.ply", content)
     assert gaussians.scales[1].tolist() == [values(f"scale_{k}", 1) for k in range(3)]
     assert gaussians.shN[1, 14].tolist() == [values(f"f_rest_{k}", 1) for k in (14, 29, 44)]
 
@@ -119,7 +114,7 @@ def test_extra_properties_are_kept_in_their_types_wherever_they_stand(tmp_path, 
         content += "\n".join(" ".join(row) for row in rows).encode()
     else:
         content += plain_ply.body(properties, 3, encoding, values)
-    gaussians = read_bytes(tmp_path, content)
+    gaussians = read_bytes(tmp_path, "scene.ply", content)
     assert_holds_plain_values(gaussians, 3, 3)
     dtypes = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
     for (kind, expected), dtype in zip(kinds.items(), dtypes, strict=True):
@@ -138,7 +133,7 @@ def test_normals_that_are_not_zero_are_kept_and_written_in_their_columns(tmp_pat
     properties = plain_ply.floats(plain_ply.names())
     values = lambda name, row: 0.5 + row if name == "ny" else plain_ply.value(name, row)  # noqa: E731
     content = plain_ply.header(properties, 2) + plain_ply.body(properties, 2, values=values)
-    gaussians = read_bytes(tmp_path, content)
+    gaussians = read_bytes(tmp_path, "scene.ply", content)
     assert gaussians.extras.keys() == {"ny"}
     assert gaussians.extras["ny"].tolist() == [0.5, 1.5]
     formats.write(gaussians, tmp_path / "again.ply")
@@ -150,7 +145,7 @@ def test_normals_that_are_not_zero_are_kept_and_written_in_their_columns(tmp_pat
 def test_header_lines_may_end_in_any_way_and_carry_obj_info(tmp_path, encoding, line_end):
     lines = ["comment made by hand", "obj_info is_mesh 0", "comment", "comment  indented, and ünïcode"]
     content = plain_ply.scene(encoding=encoding, lines=lines, line_end=line_end)
-    gaussians = read_bytes(tmp_path, content)
+    gaussians = read_bytes(tmp_path, "scene.ply", content)
     assert_holds_plain_values(gaussians, 3, 3)
     assert gaussians.comments == ("made by hand", "obj_info is_mesh 0", "", " indented, and ünïcode")
 
@@ -159,7 +154,7 @@ def test_first_data_byte_may_look_like_a_line_end(tmp_path):
     properties = plain_ply.floats(plain_ply.names(0))
     line_feed = np.frombuffer(b"\n\r\n\r", "<f4")[0]
     content = plain_ply.header(properties, 1) + plain_ply.body(properties, 1, values=lambda name, row: line_feed)
-    assert read_bytes(tmp_path, content).means.numpy().tobytes() == b"\n\r\n\r" * 3
+    assert read_bytes(tmp_path, "scene.ply", content).means.numpy().tobytes() == b"\n\r\n\r" * 3
 
 
 FACES = "element face 2\nproperty list uchar int vertex_indices\nproperty uchar flag"
@@ -180,13 +175,13 @@ def test_other_elements_are_stepped_over(tmp_path, encoding, place):
     start = plain_ply.header(properties, 3, encoding, **{place: FACES + "\n" + CAMERAS})
     rows = plain_ply.body(properties, 3, encoding)
     content = start + (faces + cameras + rows if place == "before" else rows + faces + cameras)
-    assert_holds_plain_values(read_bytes(tmp_path, content), 3, 3)
+    assert_holds_plain_values(read_bytes(tmp_path, "scene.ply", content), 3, 3)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("degree", range(4))
 def test_zero_gaussians_are_a_scene(tmp_path, encoding, degree):
-    gaussians = read_bytes(tmp_path, plain_ply.scene(0, degree, encoding=encoding))
+    gaussians = read_bytes(tmp_path, "scene.ply", plain_ply.scene(0, degree, encoding=encoding))
     assert len(gaussians) == 0
     assert gaussians.sh_degree == degree
     formats.write(gaussians, tmp_path / "again.ply")
@@ -195,7 +190,7 @@ def test_zero_gaussians_are_a_scene(tmp_path, encoding, degree):
 
 def test_a_final_line_end_is_tolerated(tmp_path):
     for encoding in ENCODINGS:
-        assert len(read_bytes(tmp_path, plain_ply.scene(encoding=encoding) + b"\r\n")) == 3
+        assert len(read_bytes(tmp_path, "scene.ply", plain_ply.scene(encoding=encoding) + b"\r\n")) == 3
 
 
 @pytest.mark.parametrize(
@@ -214,7 +209,7 @@ def test_a_final_line_end_is_tolerated(tmp_path):
 )
 def test_comments_say_whether_a_scene_is_antialiased(tmp_path, lines, antialiased):
     content = plain_ply.scene(lines=[f"comment {line}" for line in lines])
-    gaussians = read_bytes(tmp_path, content)
+    gaussians = read_bytes(tmp_path, "scene.ply", content)
     assert gaussians.antialiased is antialiased
     assert gaussians.comments == tuple(lines)
     formats.write(gaussians, tmp_path / "again.ply")
@@ -298,7 +293,7 @@ def test_doubles_beyond_float_range_are_reported_as_infinite(tmp_path, caplog, e
     properties = [(name, "double") for name in plain_ply.names(0)]
     values = lambda name, row: 1e300 if name == "x" else plain_ply.value(name, row)  # noqa: E731
     content = plain_ply.header(properties, 2, encoding) + plain_ply.body(properties, 2, encoding, values)
-    assert read_bytes(tmp_path, content).means[:, 0].tolist() == [float("inf")] * 2
+    assert read_bytes(tmp_path, "scene.ply", content).means[:, 0].tolist() == [float("inf")] * 2
     assert "2 of 2 Gaussians" in caplog.text
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from gsply import GSData
 from support import plain_spz, splat_transform
-from support.scene_comparison import angles, assert_same_bits, shared_scene
+from support.scene_comparison import angles, assert_same_bits, read_bytes, shared_scene
 
 from leansplat import formats
 from leansplat.errors import InputError, SceneFileError
@@ -60,18 +60,13 @@ def assert_near(found: Gaussians, expected: Gaussians, bits: int, *, sh_slack: f
     assert angles(found.quats, expected.quats).max() <= 0.28
 
 
-def read_bytes(folder: Path, content: bytes) -> Gaussians:
-    (folder / "scene.spz").write_bytes(content)
-    return formats.read(folder / "scene.spz")
-
-
 # reading
 
 
 @pytest.mark.parametrize("version", [2, 3, 4])
 @pytest.mark.parametrize("degree", range(5))
 def test_every_number_of_a_file_lands_in_its_place(tmp_path, version, degree):
-    gaussians = read_bytes(tmp_path, plain_spz.scene(version, count=9, degree=degree))
+    gaussians = read_bytes(tmp_path, "scene.spz", plain_spz.scene(version, count=9, degree=degree))
     assert gaussians.sh_degree == min(degree, 3)
     for name in TENSOR_NAMES:
         values = getattr(gaussians, name)
@@ -86,7 +81,7 @@ def test_every_number_of_a_file_lands_in_its_place(tmp_path, version, degree):
 @pytest.mark.parametrize("bits", [0, 7, 12, 24])
 @pytest.mark.parametrize("version", [2, 3, 4])
 def test_positions_have_as_many_fractional_bits_as_the_header_says(tmp_path, version, bits):
-    gaussians = read_bytes(tmp_path, plain_spz.scene(version, bits=bits))
+    gaussians = read_bytes(tmp_path, "scene.spz", plain_spz.scene(version, bits=bits))
     assert gaussians.means.tolist() == [plain_spz.value("means", row, bits=bits) for row in range(5)]
 
 
@@ -100,13 +95,13 @@ def test_opacities_of_0_and_1_are_finite_and_nearly_so(tmp_path):
 
 @pytest.mark.parametrize("version", [2, 3, 4])
 def test_extensions_are_left_out_with_a_warning(tmp_path, caplog, version):
-    extended = read_bytes(tmp_path, plain_spz.scene(version, flags=2, extensions=COORDINATES_ARE_RDF))
+    extended = read_bytes(tmp_path, "scene.spz", plain_spz.scene(version, flags=2, extensions=COORDINATES_ARE_RDF))
     assert "extensions of SPZ were left out" in caplog.text
-    assert_same_bits(extended, read_bytes(tmp_path, plain_spz.scene(version)))
+    assert_same_bits(extended, read_bytes(tmp_path, "scene.spz", plain_spz.scene(version)))
 
 
 def test_harmonics_of_degree_4_are_dropped_with_a_warning(tmp_path, caplog):
-    read_bytes(tmp_path, plain_spz.scene(4, degree=4))
+    read_bytes(tmp_path, "scene.spz", plain_spz.scene(4, degree=4))
     assert "spherical harmonics of degree 4 were dropped" in caplog.text
 
 

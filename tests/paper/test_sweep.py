@@ -3,18 +3,18 @@ does not."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.file_digests import digests
 from support.scene_comparison import assert_same_bits
 from support.tiny import tiny_capture
 
@@ -64,11 +64,6 @@ def sweep(folder: Path, *jobs: Job) -> dict[str, dict[str, Any]]:
 
 def statuses(jobs: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {variant: job["status"] for variant, job in jobs.items()}
-
-
-def digests(folder: Path, but: Iterable[str] = ()) -> dict[str, str]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in but]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 JOBS = (

@@ -163,6 +163,46 @@ def test_positions_start_faster_and_all_rates_fall_by_default(trained: Path, mon
     assert [each["opacities"] for each in seen] == pytest.approx([recipe.opacity_rate * each for each in falling])
 
 
+def test_opacities_of_what_a_view_sees_are_pressed_down_between_rounds(trained: Path, monkeypatch) -> None:
+    """Steps that learn nothing and see every third Gaussian: 2 logits for each of two halvings, in 6 steps."""
+
+    def idle(state: TrainingState, *_: Any, statistics: ViewStatistics | None, **__: Any) -> float:
+        state.step += 1
+        if statistics is not None:
+            statistics.views_seen[::3] += 1
+        return 0.0
+
+    monkeypatch.setattr(trimmer, "training_step", idle)
+    scene = formats.read(trained)
+    protected = torch.arange(len(scene)) < 50
+    settings = {"keep": 0.25, "criterion": "weight-sum", "rate": 100.0, "rounds": 4, "every": 2, "finetune": 20}
+    config = TrimmingConfig(pressure=2.0, spacing=1e-6, **settings)  # all that goes goes in the first round
+    result = trim(scene, CAPTURE, config, protected=protected)
+    assert result.rows is not None
+    fallen = scene.opacities[result.rows] - result.gaussians.opacities
+    seen = torch.arange(len(fallen)) % 3 == 0
+    free = ~protected[result.rows]
+    expected = torch.where(seen & free, 2.0 * math.log2(len(scene) / len(fallen)), 0.0)
+    torch.testing.assert_close(fallen, expected, rtol=0, atol=1e-5)
+    assert int((seen & ~free).sum()) > 3
+
+
+def test_pressure_is_by_halvings_and_never_more_than_a_step_could_hold_against() -> None:
+    schedule = EASED._replace(pressure=2.0)
+    assert schedule.force(0.25, 400, 0.15) == pytest.approx(4 / 400)
+    assert schedule.force(0.125, 400, 0.15) == pytest.approx(6 / 400)
+    assert schedule.force(1.0, 400, 0.15) == 0
+    assert schedule.force(0.25, 4, 0.15) == pytest.approx(0.2 * 0.15)
+
+
+def test_only_a_share_or_a_count_to_go_down_to_makes_pressure() -> None:
+    assert TrimmingConfig(keep=0.5).pressure == TrimmingConfig(count=5).pressure == EASED.pressure
+    for other in ({"control": True}, {"gamma": 0.4}, {"gamma": 0.4, "criterion": "gaussianpop"}):
+        assert TrimmingConfig(**other).pressure == 0
+        with pytest.raises(InputError, match="give keep or count"):
+            TrimmingConfig(**other, pressure=1.0)
+
+
 def test_spacing_removes_more_in_the_first_rounds_and_ends_at_the_same_count(trained: Path, tmp_path: Path) -> None:
     kept = {}
     for spacing in (1.0, 0.5):
@@ -317,6 +357,7 @@ def test_a_run_never_replaces_the_scene_it_starts_from(trained: Path, where: str
         ({"keep": 0.5, "position_rate": -1.0}, "position_rate"),
         ({"keep": 0.5, "rate": 0.0}, "rate"),
         ({"keep": 0.5, "final_rate": -0.1}, "final_rate"),
+        ({"keep": 0.5, "pressure": -0.1}, "pressure"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(settings: dict, words: str) -> None:
@@ -341,7 +382,9 @@ def test_the_papers_rule_goes_at_the_papers_pace_and_is_what_its_own_aims_mean()
 
 def test_a_run_of_an_older_version_goes_on_at_the_pace_it_began_with() -> None:
     settings = TrimmingConfig(keep=0.25).to_json()
-    for name in PAPERS._fields:
+    del settings["pressure"]
+    assert TrimmingConfig.from_json(settings) == TrimmingConfig(keep=0.25, pressure=0.0)
+    for name in set(PAPERS._fields) - {"pressure"}:
         del settings[name]
     assert TrimmingConfig.from_json(settings) == TrimmingConfig(keep=0.25, **PAPERS._asdict())
 

@@ -1,4 +1,4 @@
-"""Scenes to send through lossy formats, and how near two scenes are."""
+"""Scenes to send through lossy formats, files made of given bytes, and how near two scenes are."""
 
 from __future__ import annotations
 
@@ -52,6 +52,12 @@ def assert_same_bits(found: Gaussians, expected: Gaussians) -> None:
         assert torch.equal(first.contiguous().view(torch.int32), second.contiguous().view(torch.int32)), name
     assert found.antialiased == expected.antialiased
     assert found.comments == expected.comments
+
+
+def read_bytes(folder: Path, name: str, content: bytes) -> Gaussians:
+    """The scene in a file that is called `name` and has this content."""
+    (folder / name).write_bytes(content)
+    return formats.read(folder / name)
 
 
 def refusal(folder: Path, name: str, content: bytes) -> str:

@@ -136,6 +136,16 @@ class Trim:
             help_behavior_hint=_PAPERS.format(f"{EASED.final_rate:g}"),
         ),
     ] = None
+    pressure: Annotated[
+        float | None,
+        arg(
+            metavar="LOGITS",
+            help="How far opacities are pressed down between the first round and the last for each halving of the "
+            "Gaussians, unless the photos hold them up.",
+            help_behavior_hint=f"(default: {EASED.pressure:g}; 0 with the paper's criteria, --gamma, "
+            "--target-sparsity and --control)",
+        ),
+    ] = None
     control: Flag = False
     """Train as long but prune nothing, to see what the extra training alone gives."""
     unseen: Annotated[

@@ -73,8 +73,15 @@ def training_config(job: Job) -> TrainingConfig:
     return TrainingConfig(seed=job.seed).scaled(job.settings["schedule"]).with_settings(settings)
 
 
-_PAPERS_TRIMMING = {"criterion": "gradient", "spacing": 1.0, "position_rate": 1.0, "rate": 1.0, "final_rate": 1.0}
-"""The paper's rule, and its pace for whatever else is compared: equal shares in all rounds, rates that stay."""
+_PAPERS_TRIMMING = {
+    "criterion": "gradient",
+    "spacing": 1.0,
+    "position_rate": 1.0,
+    "rate": 1.0,
+    "final_rate": 1.0,
+    "pressure": 0.0,
+}
+"""The paper's rule, and its pace for whatever else is compared: equal shares in all rounds and rates that stay."""
 
 
 def trimming_config(job: Job, count: int | None = None) -> TrimmingConfig:

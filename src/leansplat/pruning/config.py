@@ -26,7 +26,7 @@ class TrimmingConfig(Config):
     """How a scene is trimmed. How far has no default; for the rest the defaults are what does best at equal counts.
 
     The paper is what `criterion` "gradient" does: with it, and with its comparison "opacity", the schedule too is by
-    default the paper's. Defaults that depend on other settings (`criterion` and the four of the schedule) are filled
+    default the paper's. Defaults that depend on other settings (`criterion` and the five of the schedule) are filled
     in when a config is made.
 
     Exactly one of `keep`, `count`, `gamma`, `target_sparsity` and `control` says how far to go.
@@ -101,6 +101,10 @@ class TrimmingConfig(Config):
     final_rate: float | None = None
     """The same at the last step, 0 or more; they go from one to the other along a cosine."""
 
+    pressure: float | None = None
+    """How far the opacity logit of a Gaussian falls, between the first round and the last, for each halving of the
+    Gaussians, if every view sees it and nothing holds it up; 0 or more. Only with `keep` and `count`."""
+
     seed: int = 0
     """Seed of the order of the views."""
 
@@ -132,14 +136,20 @@ class TrimmingConfig(Config):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1e6:
                 raise InputError(f"setting {name} is {value}; give a number above 0 and at most a million")
-        if self.final_rate is not None and not 0 <= self.final_rate <= 1e6:
-            raise InputError(f"setting final_rate is {self.final_rate}; give a number from 0 to a million")
+        for name in ("final_rate", "pressure"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1e6:
+                raise InputError(f"setting {name} is {value}; give a number from 0 to a million")
+        if self.pressure and self.keep is None and self.count is None:
+            raise InputError("setting pressure needs a share or a count to go down to; give keep or count with it")
         if not self.criterion:
             papers = self.quantile is not None or self.gradient_source == "stale"
             object.__setattr__(self, "criterion", "gradient" if papers else GAUSSIANPOP)
         if self.criterion not in CRITERIA:
             raise InputError(f"setting criterion is {self.criterion!r}; give one of {', '.join(CRITERIA)}")
         defaults = PAPERS if self.criterion in PAPERS_CRITERIA else EASED
+        if self.keep is None and self.count is None:
+            defaults = defaults._replace(pressure=0.0)
         for name, value in defaults._asdict().items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
@@ -150,15 +160,20 @@ class TrimmingConfig(Config):
         return self.rounds * self.every + self.finetune
 
     @property
+    def steps_of_rounds(self) -> int:
+        """Steps between the first round and the last."""
+        return (self.rounds - 1) * self.every
+
+    @property
     def schedule(self) -> Schedule:
-        """`spacing`, `position_rate`, `rate` and `final_rate`."""
+        """`spacing`, the rates, and `pressure`."""
         return Schedule(*(getattr(self, name) for name in Schedule._fields))
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> TrimmingConfig:
-        """The config that `to_json` made `settings` of; what an older version wrote has the paper's schedule."""
-        if isinstance(settings, Mapping) and "criterion" in settings and not settings.keys() & set(Schedule._fields):
-            settings = {**settings, **PAPERS._asdict()}
+        """The config that `to_json` made `settings` of; what older versions did not write was the paper's."""
+        if isinstance(settings, Mapping) and "criterion" in settings:
+            settings = {**PAPERS._asdict(), **settings}
         return super().from_json(settings)
 
     @property

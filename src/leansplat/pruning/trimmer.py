@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from leansplat.captures.capture import Capture
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.progress import Progress
@@ -225,12 +226,19 @@ class _Trimming:
     def _one_step(self) -> float:
         """A training step, and a round of pruning where one is due after it; returns the loss."""
         state, config, capture = self.state, self.config, self.capture
-        share = (state.step - self.notes["first_step"]) / config.iterations
+        done = state.step - self.notes["first_step"]
+        share = done / config.iterations
+        rate_factor, position_factor = config.schedule.rate_factor(share), config.schedule.position_factor(share)
         for name, rate in rates(self.training).items():
-            state.model.set_rate(name, config.schedule.rate_factor(share) * rate)
+            state.model.set_rate(name, rate_factor * rate)
         view = capture.train[state.next_view(len(capture.train))]
-        factor = config.schedule.position_factor(share)
-        loss = training_step(state, view, self.training, capture.background, position_factor=factor)
+        force = self._force(rate_factor * self.training.opacity_rate) if done < config.steps_of_rounds else 0.0
+        seen = ViewStatistics.zeros(state.count, device=state.model.device) if force > 0 else None
+        loss = training_step(
+            state, view, self.training, capture.background, statistics=seen, position_factor=position_factor
+        )
+        if seen is not None:
+            self._press(seen.views_seen > 0, force)
         if self.untouched is not None:
             self.untouched.restore(state, self.rows)
         done = state.step - self.notes["first_step"]
@@ -238,20 +246,43 @@ class _Trimming:
             self._prune(done // config.every + 1)
         return loss
 
+    @property
+    def _target(self) -> int | None:
+        """How many Gaussians shall be left at the end; None where the paper's quantile decides."""
+        first = self.notes["first_count"]
+        if self.config.count is not None:
+            return min(first, self.config.count)
+        return None if self.config.keep is None else max(1, round(self.config.keep * first))
+
+    def _force(self, rate: float) -> float:
+        """What a step between rounds takes from the opacity logits of what its view sees; `rate` is that of logits."""
+        if self._target is None:
+            return 0.0
+        kept = self._target / self.notes["first_count"]
+        return self.config.schedule.force(kept, self.config.steps_of_rounds, rate)
+
+    def _press(self, seen: Tensor, force: float) -> None:
+        """Lower the opacity logits of a mask (N,), but of those that are protected."""
+        protected = None if self.untouched is None else self.untouched.protects(self.rows)
+        if protected is not None:
+            seen = seen & ~protected.to(seen.device)
+        places = seen.nonzero()[:, 0]
+        model = self.state.model
+        model.write("opacities", places, model.attribute("opacities")[places] - force)
+
     def _prune(self, number: int) -> None:
         """Round `number`, from 1: score, select, remove."""
         if self.config.control:
             return
         state, config, first = self.state, self.config, self.notes["first_count"]
-        before, quality_before, quantile = state.count, self._quality(), config.quantile
+        before, quality_before, quantile, target = state.count, self._quality(), config.quantile, self._target
         protected = None if self.untouched is None else self.untouched.protects(self.rows)
         if quantile is not None:
             asked: dict[str, float] = {"gamma": quantile}
         else:
-            target = config.count if config.count is not None else max(1, round((config.keep or 1.0) * first))
+            assert target is not None
             check_protected(protected, target)
-            spacing = config.schedule.spacing
-            count = count_after_round(first, min(first, target), number, config.rounds, spacing)
+            count = count_after_round(first, target, number, config.rounds, config.schedule.spacing)
             asked = {"count": count}
         pruned = prune(
             state,

@@ -1,0 +1,53 @@
+"""What commands are tried on: photos, a scene, and a run; and the log is given back after them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.capture_folder import write_nerfstudio
+from support.random_cloud import cloud
+
+from leansplat import formats
+from leansplat.captures.synthetic import synthetic_capture
+from leansplat.cli import main
+
+
+@contextmanager
+def log_given_back() -> Iterator[None]:
+    """`main` sends the log to standard error for good; tests after these want to catch it."""
+    logger = logging.getLogger("leansplat")
+    handlers, propagate = logger.handlers, logger.propagate
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+
+
+@pytest.fixture(autouse=True)
+def logger_as_before() -> Iterator[None]:
+    with log_given_back():
+        yield
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten photos of 32x32 in nerfstudio's layout; two are held out."""
+    return write_nerfstudio(synthetic_capture(views=10, size=32), tmp_path_factory.mktemp("capture") / "photos")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    formats.write(cloud(200), tmp_path / "scene.ply")
+    return tmp_path / "scene.ply"
+
+
+@pytest.fixture(scope="module")
+def trained(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    with log_given_back():
+        assert main(["train", str(capture), "-o", str(folder), "--iterations", "12"]) == 0
+    return folder
