@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leansplat.shrinking.config import ShrinkingConfig
+    from leansplat.shrinking.from_photos import FromPhotos, train_to_file
     from leansplat.shrinking.ladder import Level, parse_ladder
     from leansplat.shrinking.levels import LadderResult, shrink_ladder
     from leansplat.shrinking.shrinker import ShrinkingResult, shrink
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
+    "FromPhotos",
     "LadderResult",
     "Level",
     "ShrinkingConfig",
@@ -29,6 +31,7 @@ __all__ = [
     "preset",
     "shrink",
     "shrink_ladder",
+    "train_to_file",
 ]
 
 _WHERE = {
@@ -36,6 +39,7 @@ _WHERE = {
     "LadderResult": "levels",
     "Level": "ladder",
     "ShrinkingConfig": "config",
+    "FromPhotos": "from_photos",
     "ShrinkingResult": "shrinker",
     "Target": "targets",
     "format_bytes": "sizes",
@@ -44,6 +48,7 @@ _WHERE = {
     "preset": "targets",
     "shrink": "shrinker",
     "shrink_ladder": "levels",
+    "train_to_file": "from_photos",
 }
 
 

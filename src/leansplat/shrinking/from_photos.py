@@ -1,0 +1,191 @@
+"""`train_to_file`: photos in, the small file that was asked for out, in one go.
+
+    photos -> the lean recipe, straight to a number of Gaussians -> the last steps through the file's rounding -> file
+
+The capture is read once, and no scene is made that is larger than the file needs. A target of bytes becomes a number of
+Gaussians by what one usually takes, with some to spare; what is left over goes when the rest of the file is chosen on
+the scene itself (`fitting`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from leansplat import formats
+from leansplat.captures.capture import Capture
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress
+from leansplat.compression.codecs import Codec
+from leansplat.compression.compressor import check_output
+from leansplat.errors import InputError
+from leansplat.gaussians import Gaussians
+from leansplat.progress import Progress, at_stage
+from leansplat.runs import alone_at_work, has_begun
+from leansplat.shrinking.fitting import LEAST_SHARE, choose
+from leansplat.shrinking.plain import PLAIN, codec_for
+from leansplat.shrinking.sized import sized
+from leansplat.shrinking.sizes import format_bytes
+from leansplat.shrinking.within import few_views, worth_of
+from leansplat.training import LEAN_STEPS, TrainingConfig, count_for, lean, train
+
+_SHARE_OF_ENCODING = 0.2
+"""Of the steps, that go through the rounding of the file."""
+
+_POSITION_RATE = 1.6e-5
+"""Of training through the rounding, in units of the scene's extent: where the lean recipe ends."""
+
+_USUAL_BYTES = {".sog": 16, ".npz": 18, ".spz": 22, ".compressed.ply": 61, ".splat": 32, ".glb": 236, ".ply": 236}
+"""What a Gaussian of degree 3 takes in each kind of file."""
+
+_SPARE = 1.15
+"""Of the Gaussians that a size usually has room for, how many are trained."""
+
+
+@dataclass(frozen=True)
+class FromPhotos:
+    """What `train_to_file` made.
+
+    Args:
+        gaussians: the scene as read again from the file.
+        path: the file; bytes: its size.
+        trained: the scene before the file was made, of `count` Gaussians or a few more.
+        tuned: whether the file is what was trained through its rounding, which is not always the best.
+        steps: training steps, through the rounding included.
+        told: what there is to say of the result, sentence by sentence.
+        seconds: time for everything.
+    """
+
+    gaussians: Gaussians
+    path: Path
+    bytes: int
+    trained: Gaussians
+    tuned: bool
+    steps: int
+    told: tuple[str, ...]
+    seconds: float
+
+
+@alone_at_work
+def train_to_file(
+    capture: Capture,
+    path: str | os.PathLike[str],
+    *,
+    count: int | None = None,
+    size: int | None = None,
+    iterations: int = LEAN_STEPS,
+    seed: int = 0,
+    antialiased: bool = False,
+    run: str | os.PathLike[str] | None = None,
+    engine: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> FromPhotos:
+    """Train a scene by the lean recipe and through the rounding of the file that it is to become.
+
+    Args:
+        capture: photos with cameras; its test views are not touched.
+        path: the file to write; its suffix chooses the kind: .sog, .spz, .compressed.ply, .npz, .ply, .splat or .glb.
+        count: Gaussians in the file, exactly; with `size`, at most. By default as many as the size has room for, or as
+            the photos call for.
+        size: bytes of the file, at most, and at least 97 % of it where the photos have enough to fill it.
+        iterations: training steps in all, at least 1.
+        seed: of everything random.
+        antialiased: train with opacity compensation.
+        run: folder for the runs `trained` and `file`, which an interrupted work goes on from; nothing but the file is
+            kept without it.
+        engine: what trains, a name in `leansplat.engines.ENGINES`; "cpu" by default, or what the run began with.
+        settings: further ones to record in the runs.
+        resume: go on in the run folder where an earlier work was interrupted.
+        overwrite: whether the file, and an earlier run in the folder, may be replaced.
+        progress: of each piece of work, one after the other; see `leansplat.progress.Progress`.
+
+    Raises:
+        InputError: a number is out of range, the file cannot be written, or no file is as small.
+        CaptureError: the capture has no training views.
+        RunError: the run folder is in use, or does not fit what is to be resumed.
+
+    Example:
+        >>> capture = leansplat.load_capture("garden", downscale=4)  # doctest: +SKIP
+        >>> train_to_file(capture, "garden.sog", size=5_000_000).bytes  # doctest: +SKIP
+    """
+    began = time.perf_counter()
+    path = Path(path)
+    codec = codec_for(path)
+    wanted = _wanted(capture, codec, count, size)
+    if iterations < 1:
+        raise InputError(f"setting iterations is {iterations}; give 1 or more")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()) if run is None else run)
+        check_output(folder / "trained" / "scene.ply", path, overwrite=overwrite)
+        through = min(iterations - 1, int(_SHARE_OF_ENCODING * iterations)) if codec.suffix not in PLAIN else 0
+        recipe: TrainingConfig = replace(lean(wanted), seed=seed, antialiased=antialiased)
+        trained = train(
+            capture,
+            recipe.scaled(iterations - through),
+            folder / "trained",
+            engine=engine,
+            settings=settings,
+            resume=resume and has_begun(folder / "trained"),
+            overwrite=overwrite,
+            progress=at_stage(progress, "training"),
+        ).gaussians
+        used = engine or "cpu"
+        chosen, told = codec, []
+        if size is not None:
+            views = few_views(capture)
+            choice = choose(
+                trained, worth_of(trained, views, used), views, codec, size, steps=through, engine=used,
+                progress=at_stage(progress, f"choosing how to fill {format_bytes(size)}"),
+            )  # fmt: skip
+            chosen = sized(replace(choice, count=min(choice.count, count or choice.count)))
+        made = compress(
+            folder / "trained",
+            capture,
+            path,
+            CompressionConfig(fine_tuning=FineTuningConfig(steps=through, seed=seed, position_rate=_POSITION_RATE)),
+            folder / "file" if through else None,
+            codec=chosen,
+            engine=engine,
+            resume=resume and through > 0 and has_begun(folder / "file"),
+            overwrite=overwrite,
+            progress=at_stage(progress, f"training through {path.suffix}" if through else "writing"),
+        )
+    taken = formats.scene_bytes(path)
+    if size is not None and taken < LEAST_SHARE * size and count is None:
+        told.append(
+            f"{len(made.gaussians):,} Gaussians take no more than {format_bytes(taken)} at their finest, less than the "
+            f"{format_bytes(size)} asked for; a larger --count fills it"
+        )
+    return FromPhotos(
+        gaussians=made.gaussians,
+        path=path,
+        bytes=taken,
+        trained=trained,
+        tuned=made.written == "fine-tuned",
+        steps=iterations,
+        told=tuple(told),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _wanted(capture: Capture, codec: Codec, count: int | None, size: int | None) -> int:
+    """Gaussians to train to.
+
+    Raises:
+        InputError: a number is below 1.
+    """
+    for name, value in (("count", count), ("size", size)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}; give 1 or more")
+    if size is None:
+        return count_for(capture) if count is None else count
+    fitting = max(1, round(_SPARE * size / _USUAL_BYTES[codec.suffix]))
+    return fitting if count is None else min(count, fitting)
