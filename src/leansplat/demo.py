@@ -1,28 +1,29 @@
-"""`demo`: the whole of leansplat on a built-in capture, in a few minutes and without any file of your own.
+"""`demo`: the whole of leansplat on a built-in capture, in a minute or two and without any file of your own.
 
-It makes the same calls as the commands: photos, train, trim to a quarter, evaluate both scenes on held-out views.
+It makes the same calls as the commands: photos, train, trim to a quarter, train through the rounding of a small file,
+and evaluate all three scenes on held-out views.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from leansplat.captures.synthetic import synthetic_capture
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.errors import InputError
-from leansplat.evaluation import Evaluation, evaluate_run
+from leansplat.evaluation import Evaluation, evaluate, evaluate_run
 from leansplat.files import clear_abandoned
 from leansplat.locks import alone_in
 from leansplat.pictures import side_by_side, write_png
-from leansplat.progress import Progress
+from leansplat.progress import Progress, at_stage
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.runs import Run
 from leansplat.seeds import check_seed
-from leansplat.training import TrainingConfig, train
-from leansplat.training.strategies import Densification
+from leansplat.training import lean, train
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,11 @@ class DemoConfig:
     size: int = 256
     """Width and height of a photo in pixels."""
 
-    iterations: int = 3000
-    """Training steps; the published schedule is scaled to them."""
+    count: int = 64_000
+    """Gaussians to train to, by the lean recipe."""
 
-    densify_every: int = 100
-    """Steps between densifications. The published interval, which `scaled` shortens in so short a training: fewer
-    densifications make a smaller scene in less time, at a little quality."""
+    iterations: int = 1800
+    """Training steps."""
 
     keep: float = 0.25
     """Share of the Gaussians that trimming keeps."""
@@ -48,11 +48,14 @@ class DemoConfig:
     rounds: int = 10
     """Rounds of pruning."""
 
-    every: int = 50
+    every: int = 40
     """Training steps from one round to the next."""
 
-    finetune: int = 1000
+    finetune: int = 700
     """Training steps after the rounds."""
+
+    through: int = 300
+    """Training steps through the rounding of the small file."""
 
     seed: int = 0
     """Seed of everything random."""
@@ -67,15 +70,18 @@ class DemoResult:
 
     Args:
         trained_run, trimmed_run: the run folders, each with its scene.ply.
-        trained, trimmed: how good, big and fast the two scenes are.
-        picture: a PNG with one row per view: photo, trained, trimmed.
+        file: the small file of the trimmed scene, a .sog.
+        trained, trimmed, small: how good, big and fast the three scenes are.
+        picture: a PNG with one row per view: photo, trained, trimmed, small file.
         seconds: how long everything took.
     """
 
     trained_run: Run
     trimmed_run: Run
+    file: Path
     trained: Evaluation
     trimmed: Evaluation
+    small: Evaluation
     picture: Path
     seconds: float
 
@@ -83,6 +89,7 @@ class DemoResult:
         return {
             "trained": {"run": str(self.trained_run.folder), **self.trained.to_json()},
             "trimmed": {"run": str(self.trimmed_run.folder), **self.trimmed.to_json()},
+            "small": {"file": str(self.file), **self.small.to_json()},
             "picture": str(self.picture),
             "seconds": self.seconds,
         }
@@ -95,12 +102,12 @@ def demo(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> DemoResult:
-    """Train on the built-in capture, trim the scene, and measure both on held-out views.
+    """Train on the built-in capture, trim the scene, make a small file of it, and measure all three on held-out views.
 
     Args:
-        folder: where the runs `trained` and `trimmed` and the picture `comparison.png` go; made if needed.
+        folder: where the runs `trained` and `trimmed`, `small.sog` and the picture `comparison.png` go; made if needed.
         overwrite: whether an earlier demo there may be replaced.
-        progress: told about the steps of training, then about those of trimming.
+        progress: told about the steps of training, of trimming, and of training through the file.
 
     Raises:
         InputError: something is in the folder and `overwrite` is false, it cannot be written, or another demo is at
@@ -114,22 +121,47 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
     """`demo`, while nobody else is at work in the folder."""
     started = time.perf_counter()
     clear_abandoned(folder)
-    picture = folder / "comparison.png"
-    if picture.exists() and not overwrite:
-        raise InputError(f"{picture} already exists; pass --overwrite (overwrite=True) or choose another folder")
+    picture, file = folder / "comparison.png", folder / "small.sog"
+    for path in (picture, file):
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} already exists; pass --overwrite (overwrite=True) or choose another folder")
     capture = synthetic_capture(config.views, config.size, config.seed)
 
-    recipe = TrainingConfig(seed=config.seed).scaled(config.iterations)
-    training = recipe.adjusted(Densification, every=config.densify_every)
-    trained = train(capture, training, folder / "trained", overwrite=overwrite, progress=progress)
-
+    training = replace(lean(config.count).scaled(config.iterations), seed=config.seed)
+    trained = train(
+        capture, training, folder / "trained", overwrite=overwrite, progress=at_stage(progress, "training")
+    )
     trimming = TrimmingConfig(
         keep=config.keep, rounds=config.rounds, every=config.every, finetune=config.finetune, seed=config.seed
     )
-    trimmed = trim(folder / "trained", capture, trimming, folder / "trimmed", overwrite=overwrite, progress=progress)
+    trimmed = trim(
+        folder / "trained",
+        capture,
+        trimming,
+        folder / "trimmed",
+        overwrite=overwrite,
+        progress=at_stage(progress, "trimming"),
+    )
     assert trained.run is not None
     assert trimmed.run is not None
-    before = evaluate_run(trained.run, trained.gaussians, capture, lpips=None)
-    after = evaluate_run(trimmed.run, trimmed.gaussians, capture, lpips=None)
-    write_png(side_by_side(capture, [trained.gaussians, trimmed.gaussians]), picture, overwrite=overwrite)
-    return DemoResult(trained.run, trimmed.run, before, after, picture, time.perf_counter() - started)
+    compression = CompressionConfig(fine_tuning=FineTuningConfig(steps=config.through, seed=config.seed))
+    small = compress(
+        folder / "trimmed",
+        capture,
+        file,
+        compression,
+        overwrite=overwrite,
+        progress=at_stage(progress, "training through the small file"),
+    )
+    scenes = [trained.gaussians, trimmed.gaussians, small.gaussians]
+    write_png(side_by_side(capture, scenes), picture, overwrite=overwrite)
+    return DemoResult(
+        trained.run,
+        trimmed.run,
+        file,
+        evaluate_run(trained.run, trained.gaussians, capture, lpips=None),
+        evaluate_run(trimmed.run, trimmed.gaussians, capture, lpips=None),
+        evaluate(small.gaussians, capture, lpips=None, file_size=small.bytes),
+        picture,
+        time.perf_counter() - started,
+    )

@@ -17,8 +17,8 @@ from leansplat.evaluation import evaluate
 from leansplat.formats import read
 from leansplat.gaussians import empty
 
-SHORT = DemoConfig(views=24, size=96, iterations=600, rounds=5, every=20, finetune=200)
-TINY = DemoConfig(views=9, size=32, iterations=5, rounds=1, every=1, finetune=0)
+SHORT = DemoConfig(views=24, size=96, count=6000, iterations=600, finetune=200, through=100)
+TINY = DemoConfig(views=9, size=32, count=40, iterations=30, rounds=1, every=1, finetune=0, through=2)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,18 @@ def test_the_numbers_are_those_of_the_files_it_points_to(result: DemoResult) -> 
         assert json.loads(run.metrics_path.read_text())["psnr"] == pytest.approx(evaluation.psnr)
 
 
-def test_the_picture_shows_photo_trained_and_trimmed_side_by_side(result: DemoResult) -> None:
+def test_the_small_file_is_a_tenth_of_the_trimmed_scene_and_looks_like_it(result: DemoResult) -> None:
+    assert result.small.bytes == result.file.stat().st_size
+    assert result.trimmed.bytes is not None
+    assert result.file.stat().st_size < 0.1 * result.trimmed.bytes
+    assert result.small.gaussians == result.trimmed.gaussians
+    assert result.small.psnr > result.trimmed.psnr - 0.5
+
+
+def test_the_picture_shows_photo_trained_trimmed_and_small_side_by_side(result: DemoResult) -> None:
     pixels = np.asarray(Image.open(result.picture))
     size, gap = SHORT.size, 4
-    assert pixels.shape == (3 * size + 2 * gap, 3 * size + 2 * gap, 3)
+    assert pixels.shape == (3 * size + 2 * gap, 4 * size + 3 * gap, 3)
     first = synthetic_capture(SHORT.views, SHORT.size).test[0]
     assert np.array_equal(pixels[:size, :size], first.photo.numpy())
     photo, trained = pixels[:size, :size].astype(float), pixels[:size, size + gap : 2 * size + gap].astype(float)
@@ -76,6 +84,6 @@ def test_the_command_prints_a_table_and_where_to_look(
     assert main(["demo", "-o", str(tmp_path / "demo")]) == 0
     text = capsys.readouterr().out
     assert text.splitlines()[0].split() == ["Gaussians", "file", "PSNR", "SSIM", "frames/s"]
-    for name in ("comparison.png", "trained/scene.ply", "trimmed/scene.ply"):
+    for name in ("comparison.png", "trained/scene.ply", "trimmed/scene.ply", "small.sog"):
         assert str(tmp_path / "demo" / name) in text
         assert (tmp_path / "demo" / name).is_file()

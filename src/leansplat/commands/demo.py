@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """Train, trim to a quarter and evaluate a small built-in scene, in a few minutes and without any data.
+    """Train a small built-in scene, trim it to a quarter and make a small file of it, in a minute and without any data.
 
     Example: leansplat demo
     """
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")] = Path("demo")
-    """Folder for the two runs and the picture that compares them."""
+    """Folder for the two runs, the small file, and the picture that compares all three."""
     seed: Seed = None
     overwrite: Overwrite = False
     threads: Threads = None
@@ -53,7 +53,7 @@ def _describe(result: DemoResult) -> str:
             number(evaluation.ssim, 4),
             number(evaluation.fps, 1),
         ]
-        for name, evaluation in (("trained", result.trained), ("trimmed", result.trimmed))
+        for name, evaluation in (("trained", result.trained), ("trimmed", result.trimmed), ("small", result.small))
     ]
     return "\n".join(
         [
@@ -61,8 +61,9 @@ def _describe(result: DemoResult) -> str:
             "",
             f"Measured on {len(result.trained.views)} views that training never saw; {result.seconds:,.0f} s in all.",
             "Look at:",
-            f"  {result.picture}  photo | trained | trimmed",
+            f"  {result.picture}  photo | trained | trimmed | small file",
             f"  {result.trained_run.scene_path}  opens in any Gaussian Splatting viewer",
             f"  {result.trimmed_run.scene_path}",
+            f"  {result.file}  for the web and phones; drop it into any viewer of SOG",
         ]
     )

@@ -53,8 +53,8 @@ class Train:
 
     capture: Positional[CaptureFolder]
     output: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
-    """Run folder to write, with scene, log and checkpoints; or a .sog, .spz, .compressed.ply, .ply, .splat, .glb or .npz
-    file."""
+    """Run folder to write, with scene, log and checkpoints; or a file: .sog, .spz, .compressed.ply, .ply, .splat, .glb or
+    .npz."""
     recipe: Annotated[
         Literal["3dgs", "lean"] | None,
         arg(metavar="{3dgs,lean}", help_behavior_hint="(default: 3dgs; lean with --count, --size or a file)"),

@@ -15,6 +15,7 @@ import math
 from typing import NamedTuple
 
 from leansplat.training.annealing import cosine
+from leansplat.training.config import TrainingConfig
 
 _MOST_FORCE = 0.2
 """Of what a step can move, at most: where steps are few, a scene is not to fade before it could hold itself up."""
@@ -29,9 +30,13 @@ class Schedule(NamedTuple):
     final_rate: float
     pressure: float
 
-    def position_factor(self, done: float) -> float:
-        """What the position rate at the end of training is multiplied by when `done`, 0 to 1, of the steps are made."""
-        return self.position_rate ** (1 - done)
+    def position_factor(self, done: float, training: TrainingConfig) -> float:
+        """What the position rate at the end of training is multiplied by when `done`, 0 to 1, of the steps are made.
+
+        No more than makes it the rate that training began with: recipes differ in how far theirs falls.
+        """
+        most = max(1.0, training.position_rate / training.position_rate_final)
+        return min(self.position_rate, most) ** (1 - done)
 
     def rate_factor(self, done: float) -> float:
         """What the learning rates of all other attributes are multiplied by."""

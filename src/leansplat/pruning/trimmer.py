@@ -228,7 +228,8 @@ class _Trimming:
         state, config, capture = self.state, self.config, self.capture
         done = state.step - self.notes["first_step"]
         share = done / config.iterations
-        rate_factor, position_factor = config.schedule.rate_factor(share), config.schedule.position_factor(share)
+        rate_factor = config.schedule.rate_factor(share)
+        position_factor = config.schedule.position_factor(share, self.training)
         for name, rate in rates(self.training).items():
             state.model.set_rate(name, rate_factor * rate)
         view = capture.train[state.next_view(len(capture.train))]
