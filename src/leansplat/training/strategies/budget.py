@@ -88,7 +88,6 @@ class BudgetTraining(Strategy):
     judging_views: int = 100
     """Views that worth is judged by at most, at least 1; of more, as many are drawn each time."""
 
-    absolute_gradients: ClassVar[bool] = True
     without_rows: ClassVar[tuple[str, ...]] = ("first_count",)
 
     def __post_init__(self) -> None:
