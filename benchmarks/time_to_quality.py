@@ -193,7 +193,7 @@ def draw(rows: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with `captures`")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with `captures`")
     parser.add_argument("--only", nargs="*", metavar="ROW", help="such as fox, fox/lean or fox/lean/28700/5000")
     parser.add_argument("--draw", action="store_true", help="only draw the plot of what is there")
     arguments = parser.parse_args()
