@@ -18,7 +18,6 @@ from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.engines.engine import Depth, Facts, Model
 from leansplat.engines.shared import SharedGaussians
-from leansplat.engines.statistics import ViewStatistics
 from leansplat.engines.torch.loss import photometric_loss as plain_loss
 from leansplat.errors import InputError
 from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians
@@ -236,18 +235,6 @@ def test_a_step_gives_the_gradients_asked_for_and_adds_to_the_statistics(name: s
     assert int(gathered[0].views_seen.max()) == 2
     assert torch.equal(gathered[0].views_seen, gathered[1].views_seen)
     assert close(gathered[0].gradient_sum, gathered[1].gradient_sum, 1e-3)
-
-
-@other_engines
-def test_absolute_gradients_are_those_of_the_cpu(name: str) -> None:
-    scene = SCENES["plain"]
-    view, gathered = views_of(scene)[1], []
-    for engine in (engines.named(name), CPU):
-        model = engine.begin(scene, RATES)
-        statistics = ViewStatistics.zeros(len(model), absolute=True, device=model.device)
-        model.step(view, BACKGROUND, 3, 0.2, statistics)
-        gathered.append(statistics.to("cpu").gradient_sum)
-    assert close(*gathered, 1e-3)
 
 
 @pytest.mark.parametrize("name", engines.ENGINES)

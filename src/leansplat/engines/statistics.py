@@ -23,8 +23,6 @@ class ViewStatistics:
         max_radius: (N,) float32, largest extent over those views in pixels: ceil(3 deviations of the long axis).
         gradient_sum: (N,) float32, sum over views of the norm of the loss gradient by the projected mean,
             in normalised device units (pixel gradient times half the image size, as in 3DGS). Backward adds it.
-        absolute: whether `gradient_sum` is of absolute values: the gradients of the pixels, in x and in y, then do not
-            cancel each other out, as they do where a Gaussian lies across an edge (AbsGS, 2404.10484).
         weight_sum: (N,) float32, sum over views and pixels of the blending weight alpha T; None unless asked for.
         weight_max: (N,) float32, its maximum; None unless asked for.
     """
@@ -34,12 +32,9 @@ class ViewStatistics:
     gradient_sum: Tensor
     weight_sum: Tensor | None = None
     weight_max: Tensor | None = None
-    absolute: bool = False
 
     @classmethod
-    def zeros(
-        cls, count: int, *, weights: bool = False, absolute: bool = False, device: torch.device | str | None = None
-    ) -> ViewStatistics:
+    def zeros(cls, count: int, *, weights: bool = False, device: torch.device | str | None = None) -> ViewStatistics:
         """Empty statistics of `count` Gaussians; `weights` asks for blending weights too, a pass each."""
         return cls(
             views_seen=torch.zeros(count, dtype=torch.int32, device=device),
@@ -47,7 +42,6 @@ class ViewStatistics:
             gradient_sum=torch.zeros(count, device=device),
             weight_sum=torch.zeros(count, device=device) if weights else None,
             weight_max=torch.zeros(count, device=device) if weights else None,
-            absolute=absolute,
         )
 
     def __getitem__(self, rows: Tensor) -> ViewStatistics:
@@ -64,6 +58,6 @@ class ViewStatistics:
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> ViewStatistics:
         entries: dict[str, Any] = {
-            name: function(values) if isinstance(values, Tensor) else values for name, values in vars(self).items()
+            name: None if values is None else function(values) for name, values in vars(self).items()
         }
         return ViewStatistics(**entries)

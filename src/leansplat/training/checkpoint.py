@@ -188,12 +188,7 @@ def _state(
     if bool((tensors["view_queue"] < 0).any()):
         raise ValueError("a queued view is negative")
     model = engines.named(counters["engine"]).load(tensors, facts, schedule.rates(config))
-    statistics = ViewStatistics(
-        tensors["views_seen"],
-        tensors["max_radius"],
-        tensors["gradient_sum"],
-        absolute=config.absolute_gradients,
-    )
+    statistics = ViewStatistics(tensors["views_seen"], tensors["max_radius"], tensors["gradient_sum"])
     return TrainingState(
         model=model,
         statistics=statistics.to(model.device),

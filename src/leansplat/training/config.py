@@ -109,11 +109,6 @@ class TrainingConfig(Config):
         if len(set(names)) < len(names):
             raise InputError(f"setting strategies has {', '.join(names)}; give each at most once")
 
-    @property
-    def absolute_gradients(self) -> bool:
-        """Whether the statistics of its trainings have absolute gradients."""
-        return any(each.absolute_gradients for each in self.strategies)
-
     def strategy(self, kind: type[Kind]) -> Kind | None:
         """Its strategy of a kind; None where it has none."""
         return next((each for each in self.strategies if isinstance(each, kind)), None)

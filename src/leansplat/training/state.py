@@ -84,7 +84,7 @@ class TrainingState:
         """A training of a model that has seen no view yet; arguments as for `begin`."""
         state = cls(
             model=model,
-            statistics=ViewStatistics.zeros(len(model), absolute=config.absolute_gradients, device=model.device),
+            statistics=ViewStatistics.zeros(len(model), device=model.device),
             generator=torch.Generator().manual_seed(config.seed) if generator is None else generator,
             view_queue=torch.zeros(0, dtype=torch.int64),
             step=step,

@@ -53,8 +53,8 @@ def _step(data, gradient, first, second, rates, rows, second_correction, threads
 
 @kernel
 def step_backward(
-    data, rows, camera, degree, antialiased, splats, visible, sums, touched, threads, statistics, gradient_sum,
-    absolute, first, second, rates, second_correction,
+    data, rows, camera, degree, antialiased, splats, visible, sums, touched, threads, statistics, gradient_sum, first,
+    second, rates, second_correction,
 ):  # fmt: skip
     """`projection_backward.project_backward` and `_step` in one pass over the blocks; arguments as there."""
     blocks = visible.size
@@ -65,13 +65,11 @@ def step_backward(
         for index in range(blocks * chunk // chunks, blocks * (chunk + 1) // chunks):
             bits = np.uint32(visible[index])
             if touched_by_any(touched, index, blocks, threads):
-                mean_x, mean_y, pulls_x, pulls_y = block_backward(
+                mean_x, mean_y = block_backward(
                     data, index, rows, camera, degree, antialiased, splats, bits, sums, touched, blocks, threads,
                     gradient, 0,
                 )  # fmt: skip
-                if absolute:
-                    add_screen_gradient(pulls_x, pulls_y, camera, bits, index, scratch, gradient_sum)
-                elif statistics:
+                if statistics:
                     add_screen_gradient(mean_x, mean_y, camera, bits, index, scratch, gradient_sum)
             else:
                 clear_rows(gradient, 0, 0, evaluated_rows(degree))

@@ -2,9 +2,9 @@
 
 With R the light that still comes from behind (weighted by the pixel's gradient), dL/dalpha_i = T_i (d . c_i) - R_i /
 (1 - alpha_i): R starts as d . C and loses each splat's share as it is passed, so one sweep is enough and no list is
-walked backwards. Up to eleven sums per splat are taken over the tile's pixels in registers and added once per tile to
-the thread's own buffer. Which tiles a thread gets is fixed by the forward pass' costs, so the same thread count gives
-the same bits.
+walked backwards. Nine sums per splat are taken over the tile's pixels in registers and added once per tile to the
+thread's own buffer. Which tiles a thread gets is fixed by the forward pass' costs, so the same thread count gives the
+same bits.
 """
 
 import numba
@@ -29,7 +29,7 @@ from leansplat.engines.cpu.tile import BLOCK, BLOCKS, blend_step, block_pixels, 
 from leansplat.simd.across_lanes import sums_of
 from leansplat.simd.bits import bits_to_mask, lowest_bit
 from leansplat.simd.compilation import inlined, kernel
-from leansplat.simd.vector import LANES, broadcast, fma, load, maximum, prefetch, select, store
+from leansplat.simd.vector import LANES, broadcast, fma, load, prefetch, select, store
 
 _AHEAD = 6  # records to prefetch ahead
 _STATE = 5 * LANES  # T, R, and the gradient's red, green and blue, of one block
@@ -45,7 +45,7 @@ def share_tiles(costs, threads):
 @inlined
 def _blend_tile_backward(
     tile, splats, start, end, pairs, drawn, columns, width, height, image, image_gradient, transmittance,
-    with_alpha, alpha_gradient, absolute, sums, own, touched, own_touched,
+    with_alpha, alpha_gradient, sums, own, touched, own_touched,
 ):  # fmt: skip
     tile_x = (tile % columns) * TILE
     tile_y = (tile // columns) * TILE
@@ -93,8 +93,6 @@ def _blend_tile_backward(
         sum_red = zero
         sum_green = zero
         sum_blue = zero
-        pulls_x = zero
-        pulls_y = zero
         while blocks:
             block = lowest_bit(blocks)
             blocks &= blocks - np.uint32(1)
@@ -117,12 +115,6 @@ def _blend_tile_backward(
             d_p = select(draws & (brightness <= MAX_ALPHA), brightness * d_alpha, 0.0)
             px = d_p * dx
             py = d_p * dy
-            if absolute:
-                # The form is in powers of two, so these are the pixel's gradient by the mean divided by -ln 2.
-                pull_x = fma(2.0 * form_a, px, form_b * py)
-                pull_y = fma(2.0 * form_c, py, form_b * px)
-                pulls_x = pulls_x + maximum(pull_x, -pull_x)
-                pulls_y = pulls_y + maximum(pull_y, -pull_y)
             sum_p = sum_p + d_p
             sum_px = sum_px + px
             sum_py = sum_py + py
@@ -132,9 +124,7 @@ def _blend_tile_backward(
             sum_red = fma(weight, d_red, sum_red)
             sum_green = fma(weight, d_green, sum_green)
             sum_blue = fma(weight, d_blue, sum_blue)
-        total = sums_of(
-            (sum_p, sum_px, sum_py, sum_pxx, sum_pxy, sum_pyy, sum_red, sum_green, sum_blue, pulls_x, pulls_y)
-        )
+        total = sums_of((sum_p, sum_px, sum_py, sum_pxx, sum_pxy, sum_pyy, sum_red, sum_green, sum_blue))
         store(sums, own + r, load(sums, own + r) + total)
         touched[own_touched + np.int64(pairs[j]) // LANES] = 1
 
@@ -142,14 +132,13 @@ def _blend_tile_backward(
 @kernel
 def blend_backward(
     splats, offsets, ends, pairs, drawn, columns, width, height, image, image_gradient, transmittance,
-    with_alpha, alpha_gradient, absolute, thread_tiles, sums, touched,
+    with_alpha, alpha_gradient, thread_tiles, sums, touched,
 ):  # fmt: skip
-    """Add each splat's eleven sums over pixels (`projection_backward.SUM_...`) to `sums`.
+    """Add each splat's nine sums over pixels (`projection_backward.SUM_...`) to `sums`.
 
     Args:
         splats to transmittance: what `blend` took and made; image includes the background.
         image_gradient: (3, H, W); alpha_gradient: (H, W), read only if `with_alpha`.
-        absolute: whether the last two sums, of absolute values, are wanted; they are zero otherwise.
         thread_tiles: (threads + 1,) from `share_tiles`.
         sums: (threads * blocks * 16 * 16,) float32, a record per thread and splat; zero on entry.
         touched: (threads * blocks,) uint8, set to 1 where a thread adds to a splat of a block; zero on entry.
@@ -161,6 +150,5 @@ def blend_backward(
         for tile in range(thread_tiles[thread], thread_tiles[thread + 1]):
             _blend_tile_backward(
                 tile, splats, offsets[tile], ends[tile], pairs, drawn, columns, width, height, image, image_gradient,
-                transmittance, with_alpha, alpha_gradient, absolute, sums, thread * per_thread, touched,
-                thread * blocks,
+                transmittance, with_alpha, alpha_gradient, sums, thread * per_thread, touched, thread * blocks,
             )  # fmt: skip

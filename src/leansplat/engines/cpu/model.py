@@ -136,14 +136,11 @@ class CpuModel:
         loss, by_image = loss_and_gradient(rendered.image, view.photo, ssim_weight, view.mask)
         if not math.isfinite(loss):
             return Step(loss, {})
-        if not gradients_of:
-            self.update_from(rendered, by_image, statistics)
-            return Step(loss, {})
-        absolute = statistics is not None and statistics.absolute
         gradient_sum = statistics.gradient_sum.numpy() if statistics is not None else None
-        gradient = torch.from_numpy(
-            rasterizer.backward(rendered, by_image, None, gradient_sum, self._spare, absolute=absolute)
-        )
+        if not gradients_of:
+            self.update_from(rendered, by_image, gradient_sum)
+            return Step(loss, {})
+        gradient = torch.from_numpy(rasterizer.backward(rendered, by_image, None, gradient_sum, self._spare))
         self.update(gradient)
         return Step(loss, {name: self._unpacked(gradient, name) for name in gradients_of})
 
@@ -153,24 +150,23 @@ class CpuModel:
         adam_step(self.packed.data, gradient, self.first_moment, self.second_moment, self.learning_rates, self.steps)
 
     def update_from(
-        self, rendered: Pass, image_gradient: NDArray[np.float32], statistics: ViewStatistics | None
+        self, rendered: Pass, image_gradient: NDArray[np.float32], gradient_sum: NDArray[np.float32] | None
     ) -> None:
         """Update every parameter in place from a render of this scene and the gradient of its image (3, H, W).
 
         The same as `update` with the gradient that the renderer's backward pass gives, without ever storing it.
 
         Args:
-            statistics: to add the norms of the screen-space position gradients to, or None.
+            gradient_sum: (N,) statistics to add the norms of the screen-space position gradients to, or None.
         """
         self.steps += 1
         first_correction, second_correction = bias_corrections(self.steps)
-        absolute = statistics is not None and statistics.absolute
-        sums, touched = rasterizer.pixel_sums(rendered, image_gradient, None, self._spare, absolute=absolute)
+        sums, touched = rasterizer.pixel_sums(rendered, image_gradient, None, self._spare)
         step_backward(
             rendered.data.reshape(-1), rendered.data.shape[1], rendered.camera, rendered.sh_degree,
             rendered.antialiased, rendered.splats, rendered.visible, sums, touched, thread_count(),
-            statistics is not None, rasterizer.NO_FLOATS if statistics is None else statistics.gradient_sum.numpy(),
-            absolute, self.first_moment.numpy().reshape(-1), self.second_moment.numpy().reshape(-1),
+            gradient_sum is not None, gradient_sum if gradient_sum is not None else rasterizer.NO_FLOATS,
+            self.first_moment.numpy().reshape(-1), self.second_moment.numpy().reshape(-1),
             (self.learning_rates * first_correction).numpy(), np.float32(second_correction),
         )  # fmt: skip
         self._spare.kept = sums, touched

@@ -1,9 +1,9 @@
 """The gradient of `projection`: from splats on the image back to the parameters of the Gaussians.
 
-The blending kernel leaves, for every splat and thread, eleven sums over pixels (see `SUM_...`). Here they are added
-over threads in a fixed order, turned into gradients of mean, covariance and colour, and led back through the geometry,
-which is computed again. A thread marks the blocks it has touched: most are touched by one thread only, whose sums are
-then all that is read. Sums and marks are set to zero as they are read, so the next backward pass finds them clean.
+The blending kernel leaves, for every splat and thread, nine sums over pixels (see `SUM_...`). Here they are added over
+threads in a fixed order, turned into gradients of mean, covariance and colour, and led back through the geometry, which
+is computed again. A thread marks the blocks it has touched: most are touched by one thread only, whose sums are then
+all that is read. Sums and marks are set to zero as they are read, so the next backward pass finds them clean.
 """
 
 import numba
@@ -18,12 +18,9 @@ from leansplat.simd.compilation import inlined, kernel
 from leansplat.simd.math import sigmoid
 from leansplat.simd.vector import LANES, broadcast, load, select, square_root, store
 
-SUM_P, SUM_PX, SUM_PY, SUM_PXX, SUM_PXY, SUM_PYY, SUM_RED, SUM_GREEN, SUM_BLUE, PULLS_X, PULLS_Y = range(11)
+SUM_P, SUM_PX, SUM_PY, SUM_PXX, SUM_PXY, SUM_PYY, SUM_RED, SUM_GREEN, SUM_BLUE = range(9)
 """Fields of the sums: with g = dL/d(log alpha), the sums of g, g dx, g dy, g dx^2, g dx dy, g dy^2 over pixels,
-(dx, dy) the pixel minus the mean, the gradient of the splat's colour, and, where they are asked for, the sums of
-|dL/d(mean)| over pixels, in x and in y, divided by ln 2."""
-
-_LN2 = np.float32(0.6931471805599453)
+(dx, dy) the pixel minus the mean, and the gradient of the splat's colour."""
 
 _CHUNKS_PER_THREAD = 8  # parts of the work per thread, so that a slow part does not hold up the rest
 
@@ -223,7 +220,7 @@ def block_backward(
     store(gradient, at, select(visible, position_x + turned_x, 0.0))
     store(gradient, at + LANES, select(visible, position_y + turned_y, 0.0))
     store(gradient, at + 2 * LANES, select(visible, position_z + turned_z, 0.0))
-    return mean_x, mean_y, _LN2 * total[PULLS_X], _LN2 * total[PULLS_Y]
+    return mean_x, mean_y
 
 
 @inlined
@@ -254,20 +251,7 @@ def clear_rows(gradient, at, first, rows):
 
 @kernel
 def project_backward(
-    data,
-    rows,
-    camera,
-    degree,
-    antialiased,
-    splats,
-    visible,
-    sums,
-    touched,
-    threads,
-    gradient,
-    statistics,
-    gradient_sum,
-    absolute,
+    data, rows, camera, degree, antialiased, splats, visible, sums, touched, threads, gradient, statistics, gradient_sum
 ):
     """Gradients of the packed parameters.
 
@@ -278,7 +262,6 @@ def project_backward(
         gradient: (blocks * rows * 16,) out; zero where Gaussians are not drawn, and above `degree`.
         statistics: whether to add to gradient_sum (count,) the norm of the gradient of the projected mean, in
             normalised device units.
-        absolute: whether to add the norm of the sums of absolute values instead; see `ViewStatistics.absolute`.
     """
     blocks = visible.size
     chunks = _CHUNKS_PER_THREAD * threads
@@ -291,11 +274,9 @@ def project_backward(
             clear_rows(gradient, block, evaluated_rows(degree) if drawn else 0, rows)
             if not drawn:
                 continue
-            mean_x, mean_y, pulls_x, pulls_y = block_backward(
+            mean_x, mean_y = block_backward(
                 data, index, rows, camera, degree, antialiased, splats, bits, sums, touched, blocks, threads, gradient,
                 block,
             )  # fmt: skip
-            if absolute:
-                add_screen_gradient(pulls_x, pulls_y, camera, bits, index, scratch, gradient_sum)
-            elif statistics:
+            if statistics:
                 add_screen_gradient(mean_x, mean_y, camera, bits, index, scratch, gradient_sum)

@@ -170,7 +170,7 @@ class SpareSums:
 
 
 def pixel_sums(
-    rendered: Pass, image_gradient: Floats, alpha_gradient: Floats | None, spare: SpareSums, *, absolute: bool = False
+    rendered: Pass, image_gradient: Floats, alpha_gradient: Floats | None, spare: SpareSums
 ) -> tuple[Floats, NDArray[np.uint8]]:
     """What the gradient of an image says about each splat: `sums` and `touched` of `projection_backward`.
 
@@ -178,14 +178,13 @@ def pixel_sums(
 
     Args:
         image_gradient: (3, H, W); alpha_gradient: (H, W), or None.
-        absolute: whether sums of absolute gradients are wanted too.
     """
     threads = thread_count()
     sums, touched = spare.take(threads * rendered.splats.size, threads * rendered.visible.size)
     blend_backward(
         rendered.splats, rendered.offsets, rendered.ends, rendered.pairs, rendered.drawn, rendered.columns,
         rendered.width, rendered.height, rendered.image, image_gradient, rendered.transmittance,
-        alpha_gradient is not None, alpha_gradient if alpha_gradient is not None else rendered.transmittance, absolute,
+        alpha_gradient is not None, alpha_gradient if alpha_gradient is not None else rendered.transmittance,
         share_tiles(rendered.costs, threads), sums, touched,
     )  # fmt: skip
     return sums, touched
@@ -197,24 +196,21 @@ def backward(
     alpha_gradient: Floats | None,
     gradient_sum: Floats | None = None,
     spare: SpareSums | None = None,
-    *,
-    absolute: bool = False,
 ) -> Floats:
     """Gradient of the packed parameters, (blocks, rows, 16).
 
     Args:
         image_gradient, alpha_gradient: as `pixel_sums` takes them.
         gradient_sum: (count,) statistics to add the norm of each screen-space position gradient to, or None.
-        absolute: whether they are of absolute gradients.
         spare: of the scene, where there will be more passes.
     """
     spare = spare or SpareSums()
-    sums, touched = pixel_sums(rendered, image_gradient, alpha_gradient, spare, absolute=absolute)
+    sums, touched = pixel_sums(rendered, image_gradient, alpha_gradient, spare)
     gradient = memory.empty(rendered.data.shape, np.float32)
     project_backward(
         rendered.data.reshape(-1), rendered.data.shape[1], rendered.camera, rendered.sh_degree, rendered.antialiased,
         rendered.splats, rendered.visible, sums, touched, thread_count(), gradient.reshape(-1),
-        gradient_sum is not None, gradient_sum if gradient_sum is not None else NO_FLOATS, absolute,
+        gradient_sum is not None, gradient_sum if gradient_sum is not None else NO_FLOATS,
     )  # fmt: skip
     spare.kept = sums, touched
     return gradient

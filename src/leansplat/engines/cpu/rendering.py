@@ -135,6 +135,5 @@ class _Render(torch.autograd.Function):
             image_gradient.contiguous().numpy(),
             alpha_gradient.contiguous().numpy() if alpha_gradient is not None else None,
             statistics.gradient_sum.numpy() if statistics is not None else None,
-            absolute=statistics is not None and statistics.absolute,
         )
         return torch.from_numpy(gradient), *(None,) * 7

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.engines.torch.projection import SMALLEST_ALPHA, Projection
-from leansplat.engines.torch.pulls import at_pixels
 
 LARGEST_ALPHA = 0.99
 SMALLEST_TRANSMITTANCE = 1e-4
@@ -53,7 +52,7 @@ def blend(projection: Projection, pixels: Tensor, falloff: Callable[[Tensor], Te
         pixels: (P, 2) x and y.
         falloff: from minus half the squared distance in standard deviations to alpha / opacity.
     """
-    offsets = pixels - at_pixels(projection.means, projection.pulls, len(pixels))
+    offsets = pixels - projection.means[:, None]
     inverse = torch.linalg.inv(projection.covariances)
     power = -0.5 * torch.einsum("mpi,mij,mpj->mp", offsets, inverse, offsets)
     brightness = projection.opacities[:, None] * falloff(power)

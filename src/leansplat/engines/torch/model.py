@@ -20,7 +20,6 @@ from leansplat.engines.torch.depth import depth_image
 from leansplat.engines.torch.effects import add_blending_weights, add_removal_effects
 from leansplat.engines.torch.loss import photometric_loss
 from leansplat.engines.torch.rasterizer import Rasterised, Rasteriser
-from leansplat.errors import InputError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 _FIRST, _SECOND = "exp_avg", "exp_avg_sq"
@@ -216,12 +215,7 @@ class TorchModel:
         if not math.isfinite(value):
             return value, {}
         leaves = {name: self._leaf(name) for name in TENSOR_NAMES}
-        centres = drawn.means
-        if statistics is not None and statistics.absolute:
-            if drawn.pulls is None:
-                raise InputError(f"engine {self.engine} knows no absolute gradients, which this recipe grows by")
-            centres = drawn.pulls
-        found = torch.autograd.grad(loss, [*leaves.values(), centres], materialize_grads=True)
+        found = torch.autograd.grad(loss, [*leaves.values(), drawn.means], materialize_grads=True)
         if statistics is not None:
             _add_view(statistics, drawn, found[-1], view.camera)
         return value, dict(zip(leaves, found[:-1], strict=True))
@@ -256,7 +250,7 @@ def draw(rasterise: Rasteriser, scene: Gaussians, camera: Camera, background: Ba
 
 
 def _add_view(statistics: ViewStatistics, drawn: Rasterised, by_means: Tensor, camera: Camera) -> None:
-    """Add a view to statistics; `by_means` (M, 2) is the gradient of the loss by `drawn.means`, or of `drawn.pulls`."""
+    """Add a view to statistics; `by_means` (M, 2) is the gradient of the loss by `drawn.means`."""
     half = torch.tensor([0.5 * camera.width, 0.5 * camera.height]).to(by_means)
     statistics.views_seen[drawn.rows] += 1
     statistics.max_radius[drawn.rows] = torch.maximum(statistics.max_radius[drawn.rows], drawn.radii)

@@ -39,7 +39,6 @@ class Projection:
         covariances: (M, 2, 2) projected covariances in square pixels, dilated.
         opacities: (M,) opacity, with the antialiasing compensation where the scene asks for it.
         colors: (M, 3) colour seen from this camera, at least 0.
-        pulls: (M, 2) zeros whose gradient is the sum over pixels of |dL/d(means)|; see `pulls`.
     """
 
     rows: Tensor
@@ -48,7 +47,6 @@ class Projection:
     covariances: Tensor
     opacities: Tensor
     colors: Tensor
-    pulls: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -144,7 +142,7 @@ def project(
     basis = spherical_harmonics(directions)[:, : (sh_degree + 1) ** 2]
     coefficients = torch.cat([sh0, shN], dim=1)[:, : basis.shape[1]]
     colors = (torch.einsum("mk,mkc->mc", basis, coefficients) + 0.5).clamp(min=0)
-    return Projection(rows, z, projected, dilated, opacity, colors, torch.zeros_like(projected, requires_grad=True))
+    return Projection(rows, z, projected, dilated, opacity, colors)
 
 
 def rotation_matrices(quats: Tensor) -> Tensor:

@@ -26,8 +26,6 @@ class Rasterised(NamedTuple):
         rows: (M,) int64, the Gaussians that reach the image; each once.
         means: (M, 2) their centres on the image in pixels, on the way from the scene to the image in autograd's graph.
         radii: (M,) their extents in pixels: three standard deviations of the long axis, rounded up.
-        pulls: (M, 2) whose gradient is the sum over pixels of the absolute gradients by `means`; None where a
-            rasteriser does not know.
     """
 
     image: Tensor
@@ -35,7 +33,6 @@ class Rasterised(NamedTuple):
     rows: Tensor
     means: Tensor
     radii: Tensor
-    pulls: Tensor | None = None
 
 
 class Rasteriser(Protocol):
@@ -83,7 +80,6 @@ def rasterise(
         rows=projection.rows,
         means=projection.means,
         radii=projection.radii().detach(),
-        pulls=projection.pulls,
     )
 
 

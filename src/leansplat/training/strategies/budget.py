@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -20,6 +20,9 @@ from leansplat.training.strategies.densification import reset_opacities
 from leansplat.training.strategies.growth import grow
 from leansplat.training.strategies.strategy import AfterStep, Memory, Strategy, strategy
 from leansplat.training.strategies.worth import by_worth, without_least
+
+if TYPE_CHECKING:
+    from leansplat.captures.capture import Capture
 
 _log = logging.getLogger("leansplat")
 
@@ -66,8 +69,9 @@ class BudgetTraining(Strategy):
     """Gaussians of lower opacity are removed whenever the scene grows."""
 
     reset_every: int = 500
-    """Steps between pulling all opacities down, at least 1. What the photos do not need, such as most of what a
-    scene of random points begins with, stays faint and goes."""
+    """Steps between pulling all opacities down where a capture has no points, at least 1. Of the random points that
+    training starts from then, most are in the photos' way; they stay faint and go. Where there are points, resets cost
+    more than they win."""
 
     reset_until: int = 2500
     """Opacities are pulled down before this step."""
@@ -84,7 +88,6 @@ class BudgetTraining(Strategy):
     judging_views: int = 100
     """Views that worth is judged by at most, at least 1; of more, as many are drawn each time."""
 
-    absolute_gradients: ClassVar[bool] = True
     without_rows: ClassVar[tuple[str, ...]] = ("first_count",)
 
     def __post_init__(self) -> None:
@@ -129,7 +132,7 @@ class BudgetTraining(Strategy):
         return step - self.after >= self.peak_at * (self.until - self.after)
 
     def resets_opacities(self, step: int) -> bool:
-        """Whether opacities are pulled down after `step`."""
+        """Whether opacities are pulled down after `step`, where training starts from random points."""
         return step < self.reset_until and step % self.reset_every == 0
 
     def rounds_left(self, step: int) -> int:
@@ -145,7 +148,7 @@ class BudgetTraining(Strategy):
         state = after.state
         if self.grows(state.step):
             self._grow(after)
-        if self.resets_opacities(state.step):
+        if self.resets_opacities(state.step) and not has_points(after.capture):
             reset_opacities(state.model, self.reset_opacity)
             after.log("opacities_reset")
         if left := self.rounds_left(state.step):
@@ -179,3 +182,8 @@ class BudgetTraining(Strategy):
             return
         kept = self.count if left == 1 else round(before * (self.count / before) ** (1 / left))
         after.keep(without_least(by_worth(after, self.judging_views), before - kept), "rounded_down")
+
+
+def has_points(capture: Capture) -> bool:
+    """Whether a capture has points to start from."""
+    return capture.points is not None and len(capture.points.positions) > 0

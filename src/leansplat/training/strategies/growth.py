@@ -48,7 +48,7 @@ def grow(state: TrainingState, kept: Tensor, added: int, size: float) -> dict[st
     means[is_half] += random_offsets(model.attribute("quats").cpu()[halves], scales[halves], state.generator)
     ordered = morton_order(means)
     state.rebuild(sources[ordered], fresh[ordered])
-    state.statistics = ViewStatistics.zeros(len(model), absolute=state.statistics.absolute, device=model.device)
+    state.statistics = ViewStatistics.zeros(len(model), device=model.device)
     halves = is_half[ordered].nonzero()[:, 0]
     model.write("means", halves, means[ordered[halves]])
     model.write("scales", halves, scales[sources[ordered[halves]]] - math.log(SPLIT_SHRINK))

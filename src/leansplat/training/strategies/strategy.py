@@ -75,9 +75,6 @@ class Strategy(Config):
     gradients: ClassVar[tuple[str, ...]] = ()
     """Attributes whose gradients `learn` is to be given; asking for any costs an engine time."""
 
-    absolute_gradients: ClassVar[bool] = False
-    """Whether the statistics are to have absolute gradients; see `ViewStatistics.absolute`."""
-
     without_rows: ClassVar[tuple[str, ...]] = ()
     """Tensors in its memory that are not a row for each Gaussian, and stay as they are when Gaussians go."""
 
