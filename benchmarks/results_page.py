@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 TRAINING = ROOT / "docs" / "training.md"
 SHRINK = ROOT / "docs" / "shrink.md"
-BETWEEN = re.compile(r"(<!-- (files|schedules|default|lean|parts): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+BETWEEN = re.compile(r"(<!-- (files|schedules|default|lean|parts|direct): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of these pages is written here."""
 
 HEAD = """# Results
@@ -345,6 +345,23 @@ def schedules() -> str:
     return table(head, rows)
 
 
+def direct() -> str:
+    """What `train` makes of photos in one command."""
+    result = json.loads((RESULTS / "photos_to_file.json").read_text(encoding="utf-8"))
+    rows = [
+        [
+            row["capture"],
+            f"{row['steps']:,}",
+            f"{row['gaussians']:,}",
+            f"{row['bytes'] / 1e6:.2f}",
+            f"{row['psnr']:.2f} dB, {row['ssim']:.4f}, {row['lpips']:.4f}",
+            f"{row['seconds']:.0f} s",
+        ]
+        for row in result["rows"]
+    ]
+    return table(["capture", "steps", "Gaussians", "MB", "PSNR, SSIM, LPIPS", f"time on {result['cores']} cores"], rows)
+
+
 def main() -> None:
     parts = [
         part
@@ -369,7 +386,12 @@ def main() -> None:
         (README, {"files": readme_files()}),
         (
             TRAINING,
-            {"schedules": schedules(), "lean": time_to_quality.against_trimming(), "parts": time_to_quality.parts()},
+            {
+                "schedules": schedules(),
+                "lean": time_to_quality.against_trimming(),
+                "parts": time_to_quality.parts(),
+                "direct": direct(),
+            },
         ),
         (SHRINK, {"default": default(table)}),
     ):

@@ -128,9 +128,7 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
     capture = synthetic_capture(config.views, config.size, config.seed)
 
     training = replace(lean(config.count).scaled(config.iterations), seed=config.seed)
-    trained = train(
-        capture, training, folder / "trained", overwrite=overwrite, progress=at_stage(progress, "training")
-    )
+    trained = train(capture, training, folder / "trained", overwrite=overwrite, progress=at_stage(progress, "training"))
     trimming = TrimmingConfig(
         keep=config.keep, rounds=config.rounds, every=config.every, finetune=config.finetune, seed=config.seed
     )

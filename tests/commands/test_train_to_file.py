@@ -81,6 +81,10 @@ def test_a_file_that_exists_is_refused_before_any_training(tmp_path: Path) -> No
         (["scene.sog", "--count", "0"], "count is 0; give 1 or more"),
         (["scene.sog", "--iterations", "0"], "iterations is 0"),
         (["scene.sog", "--resume"], "there is no run folder to resume"),
+        (["scene.sog", "--minutes", "0"], "minutes is 0.0; give a finite number above 0"),
+        (["scene.sog", "--minutes", "1", "--iterations", "9"], "give one of them"),
+        (["scene.sog", "--minutes", "1", "--resume", "--run", "run"], "leave the minutes out"),
+        (["run", "--minutes", "1", "--recipe", "3dgs"], "--recipe 3dgs has a length of its own"),
         (["run", "--size", "1MB"], "--size belongs to a file"),
         (["run", "--run", "other"], "--run belongs to a file"),
     ],
@@ -91,3 +95,17 @@ def test_what_does_not_fit_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     assert said in fails(capsys, "train", capture, "-o", *words)
     assert not any(tmp_path.iterdir())
+
+
+def test_minutes_become_steps_and_the_answer_says_how_many(capture: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    asked = []
+
+    def counted(seconds: float, *_, **how) -> int:
+        asked.append((seconds, how["further"]))
+        return 40
+
+    monkeypatch.setattr("leansplat.shrinking.from_photos.lean_steps_within", counted)
+    found = run_json(capsys, "train", capture, "-o", tmp_path / "scene.sog", "--count", "50", "--minutes", "2")
+    assert asked == [(110.0, 0.25)]
+    assert found["steps"] == 50
+    assert found["told"][0] == "50 training steps fit into the time"

@@ -48,13 +48,13 @@ class Train:
     Examples: leansplat train photos/ -o runs/garden --downscale 4
               leansplat train photos/ -o runs/garden --downscale 4 --count 300000
               leansplat train photos/ -o garden.sog --downscale 4
-              leansplat train photos/ -o garden.sog --downscale 4 --size 5MB
+              leansplat train photos/ -o garden.sog --downscale 4 --size 5MB --minutes 10
     """
 
     capture: Positional[CaptureFolder]
     output: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
-    """Run folder to write, with scene, log and checkpoints; or a file: .sog, .spz, .compressed.ply, .ply, .splat, .glb or
-    .npz."""
+    """Run folder to write, with scene, log and checkpoints; or a file: .sog, .spz, .compressed.ply, .ply, .splat, .glb
+    or .npz."""
     recipe: Annotated[
         Literal["3dgs", "lean"] | None,
         arg(metavar="{3dgs,lean}", help_behavior_hint="(default: 3dgs; lean with --count, --size or a file)"),
@@ -70,6 +70,8 @@ class Train:
         int | None, arg(metavar="N", help_behavior_hint="(default: 30000 for 3dgs, 5000 for lean)")
     ] = None
     """Number of training steps. Any other number than the default scales the whole schedule with it."""
+    minutes: Annotated[float | None, arg(metavar="M", help_behavior_hint="")] = None
+    """Time for everything, from which the lean recipe finds the number of steps by timing some."""
     downscale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Factor by which the photos are reduced in width and height."""
     background: Annotated[
@@ -90,6 +92,14 @@ class Train:
     def run(self) -> Answer:
         if self.recipe == "3dgs" and self.count is not None:
             raise InputError("--recipe 3dgs trains to no --count; leave one of them out, or trim the scene afterwards")
+        if self.minutes is not None and self.iterations is not None:
+            raise InputError("--minutes and --iterations both say how long to train; give one of them")
+        if self.minutes is not None and self.recipe == "3dgs":
+            raise InputError("--recipe 3dgs has a length of its own; leave --minutes out, or give --iterations")
+        if self.minutes is not None:
+            from leansplat.training import check_minutes
+
+            check_minutes(self.minutes, resume=self.resume)
         if not self.output.is_dir() and self.output.name.lower().endswith(_SUFFIXES):
             return self._to_file()
         for name, value in (("--size", self.size), ("--run", self.run_folder)):
@@ -124,6 +134,7 @@ class Train:
                 count=self.count,
                 size=size,
                 iterations=LEAN_STEPS if self.iterations is None else self.iterations,
+                minutes=self.minutes,
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
                 run=self.run_folder,
@@ -160,9 +171,10 @@ class Train:
 
     def _config(self, capture: Capture) -> TrainingConfig:
         """The settings that the options ask for; says how many Gaussians there will be where they do not."""
-        from leansplat.training import TrainingConfig, count_for, lean
+        from leansplat.training import TrainingConfig, count_for, lean, lean_steps_within
+        from leansplat.training.strategies import BudgetTraining
 
-        if self.recipe == "lean" or self.count is not None:
+        if self.recipe == "lean" or self.count is not None or self.minutes is not None:
             config = lean(count_for(capture) if self.count is None else self.count)
             if self.count is None:
                 _log.warning(
@@ -172,7 +184,12 @@ class Train:
         else:
             config = TrainingConfig()
         config = replace(config, seed=0 if self.seed is None else self.seed, antialiased=self.antialiased)
-        return config.scaled(config.iterations if self.iterations is None else self.iterations)
+        steps = config.iterations if self.iterations is None else self.iterations
+        budget = config.strategy(BudgetTraining)
+        if self.minutes is not None and budget is not None:
+            steps = lean_steps_within(60 * self.minutes, capture, budget.count, engine=self.engine or "cpu")
+            _log.warning("%s training steps fit into the time", f"{steps:,}")
+        return config.scaled(steps)
 
 
 def _describe_file(result: FromPhotos, capture: Capture) -> Answer:

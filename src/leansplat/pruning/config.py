@@ -92,8 +92,8 @@ class TrimmingConfig(Config):
     `selection.count_after_round`. 1 keeps the same share in every round, less removes more in the first ones."""
 
     position_rate: float | None = None
-    """Learning rate of `means` at the first step, in units of the rate at the end of training, above 0, but no more than
-    training began with; it falls exponentially to that at the end."""
+    """Learning rate of `means` at the first step, above 0, in units of the rate at the end of training; it falls
+    exponentially to that. It is never above the rate that training began with."""
 
     rate: float | None = None
     """Learning rates of all other attributes at the first step, in units of those of training, above 0."""

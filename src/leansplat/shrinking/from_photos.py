@@ -32,13 +32,16 @@ from leansplat.shrinking.plain import PLAIN, codec_for
 from leansplat.shrinking.sized import sized
 from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.within import few_views, worth_of
-from leansplat.training import LEAN_STEPS, TrainingConfig, count_for, lean, train
+from leansplat.training import LEAN_STEPS, TrainingConfig, check_minutes, count_for, lean, lean_steps_within, train
 
 _SHARE_OF_ENCODING = 0.2
 """Of the steps, that go through the rounding of the file."""
 
 _POSITION_RATE = 1.6e-5
 """Of training through the rounding, in units of the scene's extent: where the lean recipe ends."""
+
+_WRITING = 10.0
+"""Seconds for choosing how a file is coded, for writing it and for measuring it."""
 
 _USUAL_BYTES = {".sog": 16, ".npz": 18, ".spz": 22, ".compressed.ply": 61, ".splat": 32, ".glb": 236, ".ply": 236}
 """What a Gaussian of degree 3 takes in each kind of file."""
@@ -79,6 +82,7 @@ def train_to_file(
     count: int | None = None,
     size: int | None = None,
     iterations: int = LEAN_STEPS,
+    minutes: float | None = None,
     seed: int = 0,
     antialiased: bool = False,
     run: str | os.PathLike[str] | None = None,
@@ -97,6 +101,8 @@ def train_to_file(
             the photos call for.
         size: bytes of the file, at most, and at least 97 % of it where the photos have enough to fill it.
         iterations: training steps in all, at least 1.
+        minutes: time for everything, above 0, from which the number of steps follows by timing some first, instead of
+            `iterations`; not to be resumed.
         seed: of everything random.
         antialiased: train with opacity compensation.
         run: folder for the runs `trained` and `file`, which an interrupted work goes on from; nothing but the file is
@@ -120,11 +126,19 @@ def train_to_file(
     path = Path(path)
     codec = codec_for(path)
     wanted = _wanted(capture, codec, count, size)
+    told: list[str] = []
     if iterations < 1:
         raise InputError(f"setting iterations is {iterations}; give 1 or more")
+    check_minutes(minutes, resume=resume)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()) if run is None else run)
         check_output(folder / "trained" / "scene.ply", path, overwrite=overwrite)
+        if minutes is not None:
+            seconds = 60 * minutes - _WRITING
+            further = 0.0 if codec.suffix in PLAIN else _SHARE_OF_ENCODING / (1 - _SHARE_OF_ENCODING)
+            fitting = lean_steps_within(seconds, capture, wanted, further=further, engine=engine or "cpu")
+            iterations = round(fitting * (1 + further))
+            told.append(f"{iterations:,} training steps fit into the time")
         through = min(iterations - 1, int(_SHARE_OF_ENCODING * iterations)) if codec.suffix not in PLAIN else 0
         recipe: TrainingConfig = replace(lean(wanted), seed=seed, antialiased=antialiased)
         trained = train(
@@ -138,7 +152,7 @@ def train_to_file(
             progress=at_stage(progress, "training"),
         ).gaussians
         used = engine or "cpu"
-        chosen, told = codec, []
+        chosen = codec
         if size is not None:
             views = few_views(capture)
             choice = choose(

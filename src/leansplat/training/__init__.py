@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from leansplat.training.config import TrainingConfig
     from leansplat.training.initialisation import gaussians_from_points
     from leansplat.training.lengths import MOST_STEPS
+    from leansplat.training.pace import check_minutes, lean_steps_within
     from leansplat.training.recipes import LEAN_STEPS, count_for, lean
     from leansplat.training.state import TrainingState, training_step
     from leansplat.training.trainer import TrainingResult, train
@@ -23,9 +24,11 @@ __all__ = [
     "TrainingConfig",
     "TrainingResult",
     "TrainingState",
+    "check_minutes",
     "count_for",
     "gaussians_from_points",
     "lean",
+    "lean_steps_within",
     "read_checkpoint",
     "train",
     "training_step",
@@ -37,9 +40,11 @@ _WHERE = {
     "TrainingConfig": "config",
     "TrainingResult": "trainer",
     "TrainingState": "state",
+    "check_minutes": "pace",
     "count_for": "recipes",
     "gaussians_from_points": "initialisation",
     "lean": "recipes",
+    "lean_steps_within": "pace",
     "read_checkpoint": "checkpoint",
     "train": "trainer",
     "training_step": "state",

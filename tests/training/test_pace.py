@@ -1,0 +1,24 @@
+"""How many steps fit into a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from leansplat.captures.synthetic import synthetic_capture
+from leansplat.training import lean_steps_within, pace
+
+
+def test_more_time_gives_more_steps_by_what_a_step_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds whatever the length and 10 ms a step: 100 seconds have room for (85 - 2) / 0.01 steps."""
+    clock = [0.0]
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(pace, "_timed", lambda capture, count, steps, engine: 2 + 0.01 * steps)
+    capture = synthetic_capture(views=9, size=16)
+    assert lean_steps_within(100, capture, 50) == pytest.approx(8300, abs=1)
+    assert lean_steps_within(100, capture, 50, further=0.25) == pytest.approx(8300 / 1.5, abs=1)
+    assert lean_steps_within(0.1, capture, 50) == 200
+
+
+def test_the_time_is_that_of_real_trainings() -> None:
+    capture = synthetic_capture(views=9, size=16)
+    assert 200 < lean_steps_within(20, capture, 50) < 30_000_000
