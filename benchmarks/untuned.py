@@ -6,7 +6,8 @@ and 10 % of the Gaussians, judged on renders of the untouched scene from cameras
     python benchmarks/untuned.py --bases FOLDER --data DATA
 
 The folder has a run folder or just a scene.ply for each of south, tumbler, fruit (trained as above), fox (with
-`--downscale 4`), chair (`--background white`) and synthetic (as `leansplat demo` trains it); what is not there is left
+`--downscale 4`), chair (`--background white`) and synthetic (the built-in capture, by
+`TrainingConfig().scaled(3000).adjusted(Densification, every=100)`); what is not there is left
 out. "known" has the views of the training cameras, rendered from the scene; "made up" those that
 `leansplat.viewpoints` finds, "none" has no views. The scenes without photos are judged on a ring of cameras
 around them, of which seven in eight are the known ones.
