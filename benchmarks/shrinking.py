@@ -7,12 +7,12 @@
     python benchmarks/shrinking.py --bases bases --data DATA
 
 The folder has a run folder or just a scene.ply for each of south, tumbler, fruit, fox and chair, trained as above, and
-for synthetic, trained on the built-in capture by
-`TrainingConfig().scaled(3000).adjusted(Densification, every=100)`; what is not there is left out. "photos" trims
-on the training photos, "known" shrinks by the scene's own renders from their cameras, "both" by photos and renders together, as
-`shrink --capture` does, "made up" by its renders from cameras that are made up. All take the same number of training
-steps, and all are judged on the photos held out and on renders of the untouched scene from the cameras of those. What
-splat-transform's decimations and `--steps 0` come to is in untuned.json.
+for synthetic, trained on the built-in capture by `TrainingConfig().scaled(3000).adjusted(Densification, every=100)`;
+what is not there is left out. "photos" trims on the training photos, "known" shrinks by the scene's own renders from
+their cameras, "both" by photos and renders together, as `shrink --capture` does, "made up" by its renders from cameras
+that are made up. All take the same number of training steps, and all are judged on the photos held out and on renders
+of the untouched scene from the cameras of those. What splat-transform's
+decimations and `--steps 0` come to is in untuned.json.
 
 It prints a line for each and adds it to benchmarks/results/shrinking.json, where what is there is not measured again.
 Seconds are of the processor, of all threads.
