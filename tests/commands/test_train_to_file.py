@@ -9,9 +9,11 @@ import pytest
 from support.command_line import fails, run_json
 
 from leansplat import formats
+from leansplat.captures import load
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.errors import InputError
 from leansplat.shrinking import train_to_file
+from leansplat.training import count_for
 
 
 @pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply", ".ply"])
@@ -24,6 +26,13 @@ def test_photos_become_a_file_of_exactly_as_many_gaussians(suffix: str, capture:
     assert found["bytes"] == path.stat().st_size
     assert found["steps"] == 60
     assert found["metrics"]["psnr"] > 10
+
+
+def test_without_a_number_the_photos_say_how_many_gaussians_there_are(capture: Path, tmp_path: Path, capsys) -> None:
+    found = run_json(capsys, "train", capture, "-o", tmp_path / "scene.spz", "--iterations", "40")
+    wanted = count_for(load(capture))
+    assert found["gaussians"] == wanted
+    assert found["told"][0].startswith(f"{wanted:,} Gaussians are as many as the photos call for")
 
 
 def test_a_file_is_within_the_size_that_was_asked_for(capture: Path, tmp_path: Path, capsys) -> None:

@@ -12,9 +12,12 @@ from support.arrangements import place, ring
 from support.camera_files import write_cameras
 
 from leansplat import formats
+from leansplat.compression.codecs import Codec
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.shrinking import ShrinkingConfig, ShrinkingResult, Target, shrink
+from leansplat.shrinking.fitting import Choice
+from leansplat.shrinking.sized import sized
 from leansplat.shrinking.sizes import format_bytes
 
 SCENE = replace(place(600), shN=0.05 * torch.randn(1320, 3, 3, generator=torch.Generator().manual_seed(2)))
@@ -49,6 +52,23 @@ def test_a_file_has_97_to_100_percent_of_the_size_that_was_asked_for(
     assert result.bytes == (tmp_path / f"small{suffix}").stat().st_size
     assert len(formats.read(result.path)) == len(result.gaussians)
     assert result.met
+
+
+@pytest.mark.parametrize("suffix", [".spz", ".sog"])
+def test_a_file_that_training_left_too_small_is_made_again(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """As if training had taken a sixth of the first file away."""
+    aims: list[int | None] = []
+
+    def short_at_first(choice: Choice, aim: int | None = None) -> Codec:
+        aims.append(aim)
+        return sized(choice, round(choice.size / 1.2) if len(aims) == 1 else aim)
+
+    monkeypatch.setattr("leansplat.shrinking.sized.sized", short_at_first)
+    result = shrunk(given, tmp_path / f"small{suffix}", Target(size=12_000))
+    assert len(aims) == 2
+    assert 0.97 * 12_000 <= result.bytes <= 12_000
 
 
 @pytest.mark.parametrize("steps", [0, 24])

@@ -20,16 +20,16 @@ from typing import Any
 
 from leansplat import formats
 from leansplat.captures.capture import Capture
-from leansplat.compression import CompressionConfig, FineTuningConfig, compress
+from leansplat.compression import CompressionConfig, CompressionResult, FineTuningConfig, compress
 from leansplat.compression.codecs import Codec
 from leansplat.compression.compressor import check_output
 from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress, at_stage
 from leansplat.runs import alone_at_work, has_begun
-from leansplat.shrinking.fitting import LEAST_SHARE, choose
+from leansplat.shrinking.fitting import LEAST_SHARE, Choice, choose
 from leansplat.shrinking.plain import PLAIN, codec_for
-from leansplat.shrinking.sized import sized
+from leansplat.shrinking.sized import filled
 from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.within import few_views, worth_of
 from leansplat.training import LEAN_STEPS, TrainingConfig, check_minutes, count_for, lean, lean_steps_within, train
@@ -127,6 +127,8 @@ def train_to_file(
     codec = codec_for(path)
     wanted = _wanted(capture, codec, count, size)
     told: list[str] = []
+    if count is None and size is None:
+        told.append(f"{wanted:,} Gaussians are as many as the photos call for; a count or a size is any other number")
     if iterations < 1:
         raise InputError(f"setting iterations is {iterations}; give 1 or more")
     check_minutes(minutes, resume=resume)
@@ -152,26 +154,44 @@ def train_to_file(
             progress=at_stage(progress, "training"),
         ).gaussians
         used = engine or "cpu"
-        chosen = codec
-        if size is not None:
+        files = iter(("file", "file-again"))
+
+        def write(codec: Codec, steps: int, again: bool) -> tuple[CompressionResult, bool, int]:
+            place = folder / next(files)
+            made = compress(
+                folder / "trained",
+                capture,
+                path,
+                CompressionConfig(fine_tuning=FineTuningConfig(steps=steps, seed=seed, position_rate=_POSITION_RATE)),
+                place if steps else None,
+                codec=codec,
+                engine=engine,
+                resume=resume and steps > 0 and has_begun(place),
+                overwrite=overwrite or again,
+                progress=at_stage(progress, f"training through {path.suffix}" if steps else "writing"),
+            )
+            return made, made.written == "fine-tuned", made.bytes
+
+        def chosen(size: int, steps: int) -> Choice:
             views = few_views(capture)
             choice = choose(
-                trained, worth_of(trained, views, used), views, codec, size, steps=through, engine=used,
+                trained,
+                worth_of(trained, views, used),
+                views,
+                codec,
+                size,
+                steps=steps,
+                engine=used,
                 progress=at_stage(progress, f"choosing how to fill {format_bytes(size)}"),
-            )  # fmt: skip
-            chosen = sized(replace(choice, count=min(choice.count, count or choice.count)))
-        made = compress(
-            folder / "trained",
-            capture,
-            path,
-            CompressionConfig(fine_tuning=FineTuningConfig(steps=through, seed=seed, position_rate=_POSITION_RATE)),
-            folder / "file" if through else None,
-            codec=chosen,
-            engine=engine,
-            resume=resume and through > 0 and has_begun(folder / "file"),
-            overwrite=overwrite,
-            progress=at_stage(progress, f"training through {path.suffix}" if through else "writing"),
-        )
+            )
+            return replace(choice, count=min(choice.count, count or choice.count))
+
+        if size is None:
+            made, tuned, _ = write(codec, through, False)
+        else:
+            limit = size
+            made = filled(chosen(limit, through), through, write, lambda: chosen(limit, 0))
+            tuned = made.written == "fine-tuned"
     taken = formats.scene_bytes(path)
     if size is not None and taken < LEAST_SHARE * size and count is None:
         told.append(
@@ -183,7 +203,7 @@ def train_to_file(
         path=path,
         bytes=taken,
         trained=trained,
-        tuned=made.written == "fine-tuned",
+        tuned=tuned,
         steps=iterations,
         told=tuple(told),
         seconds=time.perf_counter() - began,

@@ -25,7 +25,7 @@ from leansplat.shrinking.fitting import LEAST_SHARE, Choice, choose
 from leansplat.shrinking.judging import Judge, Loss
 from leansplat.shrinking.pace import steps_within
 from leansplat.shrinking.plain import PLAIN
-from leansplat.shrinking.sized import sized
+from leansplat.shrinking.sized import filled
 from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.targets import Target
 from leansplat.shrinking.within import few_views, worth_of
@@ -35,9 +35,6 @@ _SHARE_OF_ENCODING = 0.35
 
 _MARGIN = 1.03
 """Of the Gaussians that a size has room for, what is trimmed to before the file is made."""
-
-_REFILLED = 1.01
-"""Of the bytes that training took away, what a second try begins with besides."""
 
 _FIRST_SHARE = 0.5
 """Of a scene's Gaussians, that the first stage towards a target of quality keeps."""
@@ -121,18 +118,16 @@ class Reach:
         stage = self._descent.down(above, min(len(above.gaussians), math.ceil(margin * count)), trimming)
         if stage is not above:
             choice = self._chosen(stage, size, encoding)
-        choice = replace(choice, count=min(choice.count, target.count or choice.count))
-        reached = self._written(stage, sized(choice), encoding, path, overwrite)
+
+        def limited(choice: Choice) -> Choice:
+            return replace(choice, count=min(choice.count, target.count or choice.count))
+
+        def write(codec: Codec, steps: int, again: bool) -> tuple[Reached, bool, int]:
+            reached = self._written(stage, codec, steps, path, overwrite or again)
+            return reached, reached.tuned, formats.scene_bytes(path)
+
+        reached = filled(limited(choice), encoding, write, lambda: limited(self._chosen(stage, size, 0)))
         taken = formats.scene_bytes(path)
-        if taken < LEAST_SHARE * size and choice.fills and encoding:
-            if reached.tuned:  # some files become smaller by training
-                codec, steps = sized(choice, aim=round(_REFILLED * size * size / taken)), encoding
-            else:  # a coarser grade was to be trained than is best without
-                choice = self._chosen(stage, size, 0)
-                choice = replace(choice, count=min(choice.count, target.count or choice.count))
-                codec, steps = sized(choice), 0
-            reached = self._written(stage, codec, steps, path, overwrite=True)
-            taken = formats.scene_bytes(path)
         if taken < LEAST_SHARE * size and not everything:
             said = f"{len(reached.gaussians):,} Gaussians take no more than {format_bytes(taken)} at their finest"
             return replace(reached, told=(*reached.told, said))

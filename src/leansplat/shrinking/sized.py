@@ -6,10 +6,10 @@ without the least worthy of them, until it is within the size (`fitting`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,11 +21,16 @@ from leansplat.compression.preparation import Prepared, Subject
 from leansplat.engines.shared import SharedGaussians
 from leansplat.gaussians import Gaussians
 from leansplat.shrinking.coded import ranks
-from leansplat.shrinking.fitting import Choice, prepare
+from leansplat.shrinking.fitting import LEAST_SHARE, Choice, prepare
 from leansplat.shrinking.within import few_views, worth_of, write_within
 from leansplat.training.config import TrainingConfig
 
+Made = TypeVar("Made")
+
 _WORTH = "worth"
+
+_REFILLED = 1.01
+"""Of the bytes that training took away, what a second try begins with besides."""
 
 
 class WithinSize:
@@ -129,3 +134,25 @@ def sized(choice: Choice, aim: int | None = None) -> Codec:
         **options, size=choice.size, aim=aim or choice.size, count=choice.count, degree=choice.sh_degree
     )
     return codec
+
+
+def filled(
+    choice: Choice,
+    steps: int,
+    write: Callable[[Codec, int, bool], tuple[Made, bool, int]],
+    choose_again: Callable[[], Choice],
+) -> Made:
+    """What `write` makes of a choice, a second time where the file did not fill the size that it was chosen for.
+
+    Args:
+        steps: of training through the rounding.
+        write: from a codec, steps, and whether it is the second time, to what was made, whether that is what was
+            trained, and the bytes of its file.
+        choose_again: a choice for a file that is not trained.
+    """
+    made, tuned, taken = write(sized(choice), steps, False)
+    if taken >= LEAST_SHARE * choice.size or not choice.fills or not steps:
+        return made
+    if tuned:  # some files become smaller by training
+        return write(sized(choice, aim=round(_REFILLED * choice.size * choice.size / taken)), steps, True)[0]
+    return write(sized(choose_again()), 0, True)[0]  # a coarser grade was to be trained than is best without
