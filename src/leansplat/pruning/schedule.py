@@ -12,10 +12,12 @@ answers only the noise of a few photos, has faded before it goes, and the others
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from leansplat.training.annealing import cosine
-from leansplat.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from leansplat.training.config import TrainingConfig
 
 _MOST_FORCE = 0.2
 """Of what a step can move, at most: where steps are few, a scene is not to fade before it could hold itself up."""
