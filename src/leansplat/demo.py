@@ -36,7 +36,7 @@ class DemoConfig:
     size: int = 256
     """Width and height of a photo in pixels."""
 
-    count: int = 64_000
+    count: int = 56_000
     """Gaussians to train to, by the lean recipe."""
 
     iterations: int = 1800
@@ -51,7 +51,7 @@ class DemoConfig:
     every: int = 40
     """Training steps from one round to the next."""
 
-    finetune: int = 700
+    finetune: int = 600
     """Training steps after the rounds."""
 
     through: int = 300

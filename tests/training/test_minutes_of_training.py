@@ -9,13 +9,19 @@ from leansplat.training import lean_steps_within, pace
 
 
 def test_more_time_gives_more_steps_by_what_a_step_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds whatever the length and 10 ms a step: 100 seconds have room for (85 - 2) / 0.01 steps."""
-    clock = [0.0]
-    monkeypatch.setattr(pace.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(pace, "_timed", lambda capture, count, steps, engine: 2 + 0.01 * steps)
+    """10 ms a step: 100 seconds have room for 90 / 0.01 steps, found by trainings of 50, 100 and 400 steps."""
+    lengths = []
+
+    def timed(capture, count: int, steps: int, engine: str) -> float:
+        lengths.append(steps)
+        return 0.01 * steps
+
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr(pace, "_timed", timed)
     capture = synthetic_capture(views=9, size=16)
-    assert lean_steps_within(100, capture, 50) == pytest.approx(8300, abs=1)
-    assert lean_steps_within(100, capture, 50, further=0.25) == pytest.approx(8300 / 1.5, abs=1)
+    assert lean_steps_within(100, capture, 50) == pytest.approx(9000, abs=1)
+    assert lengths == [50, 100, 400]
+    assert lean_steps_within(100, capture, 50, further=0.25) == pytest.approx(9000 / 1.5, abs=1)
     assert lean_steps_within(0.1, capture, 50) == 200
 
 

@@ -1,8 +1,8 @@
-"""How many steps of the lean recipe fit into a given time: two short trainings are made, and the clock is read.
+"""How many steps of the lean recipe fit into a given time: short trainings are made, and the clock is read.
 
-A training in a hundred steps goes up to the same peak and down to the same number of Gaussians as one in thousands, and
-so costs on average what a step of that will cost. What does not grow with the steps, such as judging Gaussians before
-each round, is told apart by making two of different lengths.
+A training in some hundred steps goes up to the same peak and down to the same number of Gaussians as one in thousands,
+though its Gaussians are rougher and mostly take longer to draw. So trainings are made ever longer, while the next one
+is not expected to take more than a tenth of the time, and the last one says what a step costs.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ import time
 from leansplat.captures.capture import Capture
 from leansplat.errors import InputError
 from leansplat.training.lengths import MOST_STEPS
-from leansplat.training.recipes import lean
+from leansplat.training.recipes import LEAN_STEPS, lean
 from leansplat.training.trainer import train
 
 _log = logging.getLogger("leansplat")
 
-_SHORT, _LONGER = 60, 180
-_SHARE = 0.85
-"""Of the time, that is planned for: steps of a finished scene cost a little more than those of a rough one."""
+_FIRST = 100
+_LONGER = 4
+"""How much longer each training is than the one before."""
+_TIMING = 0.1
+"""Share of the time that the next training may take."""
+_SHARE = 0.9
+"""Of what is left, that is planned for."""
 _LEAST = 200
 """Fewer steps make no scene, whatever the time."""
 
@@ -47,7 +51,7 @@ def lean_steps_within(
 ) -> int:
     """Steps of the lean recipe that fit into some seconds, from 200 on.
 
-    The two trainings take time, too, some seconds for captures of ordinary size, which count from here on.
+    The trainings that find this out take some of the time themselves.
 
     Args:
         seconds: for everything, from now on.
@@ -56,12 +60,13 @@ def lean_steps_within(
         engine: what trains.
     """
     began = time.perf_counter()
-    _timed(capture, count, _SHORT // 2, engine)  # compiles, and fills caches
-    short, longer = (_timed(capture, count, steps, engine) for steps in (_SHORT, _LONGER))
-    each = max((longer - short) / (_LONGER - _SHORT), 1e-6)
-    fixed = max(0.0, short - each * _SHORT)
-    left = _SHARE * (seconds - (time.perf_counter() - began)) - fixed
-    return max(_LEAST, min(MOST_STEPS, int(left / each / (1 + 2 * further))))
+    _timed(capture, count, _FIRST // 2, engine)  # compiles, and fills caches
+    steps, taken = _FIRST, _timed(capture, count, _FIRST, engine)
+    while _LONGER * taken < _TIMING * seconds and _LONGER * steps <= LEAN_STEPS:
+        steps *= _LONGER
+        taken = _timed(capture, count, steps, engine)
+    left = _SHARE * (seconds - (time.perf_counter() - began))
+    return max(_LEAST, min(MOST_STEPS, int(left / (taken / steps) / (1 + 2 * further))))
 
 
 def _timed(capture: Capture, count: int, steps: int, engine: str) -> float:
