@@ -36,10 +36,10 @@ class DemoConfig:
     size: int = 256
     """Width and height of a photo in pixels."""
 
-    count: int = 56_000
+    count: int = 48_000
     """Gaussians to train to, by the lean recipe."""
 
-    iterations: int = 1800
+    iterations: int = 1500
     """Training steps."""
 
     keep: float = 0.25
@@ -51,10 +51,10 @@ class DemoConfig:
     every: int = 40
     """Training steps from one round to the next."""
 
-    finetune: int = 600
+    finetune: int = 500
     """Training steps after the rounds."""
 
-    through: int = 300
+    through: int = 200
     """Training steps through the rounding of the small file."""
 
     seed: int = 0
