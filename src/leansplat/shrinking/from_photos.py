@@ -168,7 +168,7 @@ def train_to_file(
                 engine=engine,
                 resume=resume and steps > 0 and has_begun(place),
                 overwrite=overwrite or again,
-                progress=at_stage(progress, f"training through {path.suffix}" if steps else "writing"),
+                progress=at_stage(progress, f"training through {codec.suffix}" if steps else "writing"),
             )
             return made, made.written == "fine-tuned", made.bytes
 

@@ -208,7 +208,7 @@ class Reach:
             engine=descent.engine,
             resume=descent.resume and steps > 0 and has_begun(run),
             overwrite=overwrite,
-            progress=at_stage(descent.progress, f"training through {path.suffix}" if steps else "writing"),
+            progress=at_stage(descent.progress, f"training through {codec.suffix}" if steps else "writing"),
         )
         gaussians = read_again(path, given)
         loss = self._judge.loss(gaussians)
