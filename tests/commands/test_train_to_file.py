@@ -11,8 +11,10 @@ from support.command_line import fails, run_json
 from leansplat import formats
 from leansplat.captures import load
 from leansplat.captures.synthetic import synthetic_capture
+from leansplat.compression.codecs import CODECS
 from leansplat.errors import InputError
-from leansplat.shrinking import train_to_file
+from leansplat.shrinking import from_photos, train_to_file
+from leansplat.shrinking.plain import PLAIN
 from leansplat.training import count_for
 
 
@@ -26,6 +28,10 @@ def test_photos_become_a_file_of_exactly_as_many_gaussians(suffix: str, capture:
     assert found["bytes"] == path.stat().st_size
     assert found["steps"] == 60
     assert found["metrics"]["psnr"] > 10
+
+
+def test_every_kind_of_file_has_a_usual_size_of_a_gaussian() -> None:
+    assert set(from_photos._USUAL_BYTES) == {*CODECS, *PLAIN}
 
 
 def test_without_a_number_the_photos_say_how_many_gaussians_there_are(capture: Path, tmp_path: Path, capsys) -> None:

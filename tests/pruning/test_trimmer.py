@@ -24,7 +24,7 @@ from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.evidence import Evidence
 from leansplat.pruning.schedule import EASED, PAPERS
 from leansplat.runs import open_run
-from leansplat.training import TrainingConfig, train
+from leansplat.training import TrainingConfig, lean, train
 from leansplat.training.checkpoint import read_checkpoint
 from leansplat.training.start import start_from
 from leansplat.training.state import TrainingState, training_step
@@ -130,6 +130,15 @@ def test_the_control_trains_as_long_and_removes_nothing(trained: Path, tmp_path:
     last = open_run(tmp_path / "control").checkpoints()[-1]
     start = open_run(trained).checkpoints()[-1]
     assert last - start == config.iterations == 3 * 4 + 8
+
+
+def test_positions_never_move_faster_than_training_began() -> None:
+    """The lean recipe's rate falls to a tenth, the published one's to a hundredth."""
+    assert EASED.position_factor(0.0, TrainingConfig()) == 100
+    assert EASED.position_factor(0.0, lean(100)) == pytest.approx(10)
+    assert EASED.position_factor(0.5, lean(100)) == pytest.approx(10**0.5)
+    assert EASED.position_factor(1.0, lean(100)) == 1
+    assert PAPERS.position_factor(0.0, lean(100)) == 1
 
 
 def test_the_papers_fine_tuning_leaves_the_position_rate_at_its_final_value(trained: Path) -> None:

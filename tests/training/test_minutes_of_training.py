@@ -8,7 +8,9 @@ from leansplat.captures.synthetic import synthetic_capture
 from leansplat.training import lean_steps_within, pace
 
 
-def test_more_time_gives_more_steps_by_what_a_step_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_time_gives_more_steps_by_what_a_step_costs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """10 ms a step: 100 seconds have room for 90 / 0.01 steps, found by trainings of 50, 100 and 400 steps."""
     lengths = []
 
@@ -22,7 +24,9 @@ def test_more_time_gives_more_steps_by_what_a_step_costs(monkeypatch: pytest.Mon
     assert lean_steps_within(100, capture, 50) == pytest.approx(9000, abs=1)
     assert lengths == [50, 100, 400]
     assert lean_steps_within(100, capture, 50, further=0.25) == pytest.approx(9000 / 1.5, abs=1)
+    assert not caplog.messages
     assert lean_steps_within(0.1, capture, 50) == 200
+    assert "the time is too short to make a scene" in caplog.text
 
 
 def test_the_time_is_that_of_real_trainings() -> None:

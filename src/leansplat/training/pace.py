@@ -49,7 +49,7 @@ def check_minutes(minutes: float | None, *, resume: bool) -> None:
 def lean_steps_within(
     seconds: float, capture: Capture, count: int, *, further: float = 0.0, engine: str = "cpu"
 ) -> int:
-    """Steps of the lean recipe that fit into some seconds, from 200 on.
+    """Steps of the lean recipe that fit into some seconds; 200, with a warning, where fewer do.
 
     The trainings that find this out take some of the time themselves.
 
@@ -66,7 +66,10 @@ def lean_steps_within(
         steps *= _LONGER
         taken = _timed(capture, count, steps, engine)
     left = _SHARE * (seconds - (time.perf_counter() - began))
-    return max(_LEAST, min(MOST_STEPS, int(left / (taken / steps) / (1 + 2 * further))))
+    fitting = int(left / (taken / steps) / (1 + 2 * further))
+    if fitting < _LEAST:
+        _log.warning("the time is too short to make a scene; %d training steps are made, and take longer", _LEAST)
+    return max(_LEAST, min(MOST_STEPS, fitting))
 
 
 def _timed(capture: Capture, count: int, steps: int, engine: str) -> float:
