@@ -17,7 +17,7 @@ from torch import Tensor
 from leansplat import captures
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture
-from leansplat.captures.inria_cameras import read_cameras
+from leansplat.captures.inria_cameras import cameras_beside, read_cameras
 from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
@@ -159,18 +159,7 @@ def _trained_on(scene: Gaussians | str | os.PathLike[str]) -> Path | None:
 
 
 def _beside(scene: Gaussians | str | os.PathLike[str]) -> Path | None:
-    """A cameras.json in the scene's folder, in that of 3DGS two above, or beside a file with the scene's own name."""
-    if isinstance(scene, Gaussians):
-        return None
-    path = Path(scene)
-    if path.is_dir():
-        places = [path / "cameras.json"]
-    else:
-        own = path.with_name(f"{path.name.split('.')[0]}.cameras.json")
-        places = [own, path.parent / "cameras.json"]
-        if path.parent.name.startswith("iteration_") and path.parent.parent.name == "point_cloud":
-            places.append(path.parent.parent.parent / "cameras.json")
-    return next((place for place in places if place.is_file()), None)
+    return None if isinstance(scene, Gaussians) else cameras_beside(scene)
 
 
 def _fitted(camera: Camera, downscale: int | None, view_size: int) -> Camera:

@@ -1,10 +1,10 @@
 """What a page is told: its scenes, the cameras that can be jumped to, where it begins. The page's own code reads this.
 
-    title, background, up       what to call it, (r, g, b) behind scenes, the world's up
-    scenes                      name, url, gaussians, bytes, sh_degree, antialiased, origin, note
-    cameras                     name, width, height, fx, fy, cx, cy, world_to_camera, focus; thumbnail, photo: addresses
-    opening                     such a camera, or null for the first of `cameras`
-    poster                      address of a picture to show until the first one is drawn
+title, background, up       what to call it, (r, g, b) behind scenes, the world's up
+scenes                      name, url, gaussians, bytes, sh_degree, antialiased, origin, note
+cameras                     name, width, height, fx, fy, cx, cy, world_to_camera, focus; thumbnail, photo: addresses
+opening                     such a camera, or null for the first of `cameras`
+poster                      address of a picture to show until the first one is drawn
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ def describe(
     title: str = "",
     background: Color = (0.0, 0.0, 0.0),
     up: str | None = None,
-    urls: Sequence[str] = (),
     pictures: Addresses | None = None,
 ) -> dict[str, Any]:
     """The description of a page.
@@ -40,7 +39,6 @@ def describe(
         scenes: at least one.
         cameras: by name, in the order of the strip.
         up: a name in `opening.UPS`, where the direction shall not be estimated.
-        urls: where the page finds each scene.
         pictures: where it finds those of the cameras.
     """
     first = scenes[0].arrays
@@ -49,10 +47,7 @@ def describe(
         "title": title,
         "background": list(background),
         "up": list(opening.up),
-        "scenes": [
-            scene_json(scene, name, url)
-            for scene, name, url in zip(scenes, distinct_names(list(scenes)), urls, strict=True)
-        ],
+        "scenes": [scene_json(scene, name) for scene, name in zip(scenes, distinct_names(list(scenes)), strict=True)],
         "cameras": [
             camera_json(camera, first, name=name, **(pictures(index) if pictures is not None else {}))
             for index, (name, camera) in enumerate(cameras.items())
@@ -61,11 +56,11 @@ def describe(
     }
 
 
-def scene_json(scene: PreparedScene, name: str, url: str) -> dict[str, Any]:
-    """A scene as the page's description has it, to begin with or to be loaded later."""
+def scene_json(scene: PreparedScene, name: str) -> dict[str, Any]:
+    """A scene as the page's description has it, and as the page's `leansplat.load(side, scene)` takes a newer one."""
     return {
         "name": name,
-        "url": url,
+        "url": scene.url,
         "gaussians": scene.gaussians,
         "bytes": scene.bytes,
         "sh_degree": scene.arrays.sh_degree,

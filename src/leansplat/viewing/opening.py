@@ -150,5 +150,3 @@ def _smaller(camera: Camera, longest: int) -> Camera:
 def _tuple(vector: np.ndarray) -> tuple[float, float, float]:
     x, y, z = vector.tolist()
     return x, y, z
-
-

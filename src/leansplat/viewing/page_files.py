@@ -1,4 +1,4 @@
-"""The built page that lies in the package: an HTML file and one script, made from `viewer/` by `npm run build` there."""
+"""The built page that lies in the package: an HTML file and one script, made from `viewer/` by `npm run build`."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ class PreparedScene:
         gaussians: how many it has, in the finest level.
         bytes: of the files that were given.
         converted: whether `files` are not those.
+        url: where the page finds the first of `files`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class PreparedScene:
     gaussians: int
     bytes: int
     converted: bool
+    url: str = ""
 
     @property
     def origin(self) -> Origin:
@@ -93,7 +95,9 @@ def prepare_scene(path: str | os.PathLike[str], folder: Path) -> PreparedScene:
 def distinct_names(scenes: list[PreparedScene]) -> list[str]:
     """The names of scenes, with a number where two have the same."""
     names = [scene.name for scene in scenes]
-    return [f"{name} ({names[:at].count(name) + 1})" if names.count(name) > 1 else name for at, name in enumerate(names)]
+    return [
+        f"{name} ({names[:at].count(name) + 1})" if names.count(name) > 1 else name for at, name in enumerate(names)
+    ]
 
 
 def _name(path: Path) -> str:

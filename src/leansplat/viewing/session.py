@@ -1,4 +1,4 @@
-"""`Viewing`: scenes, and a capture's photos if there are some, on a page that this process serves until it is told not to.
+"""`Viewing`: scenes, and a capture's photos if there are some, on a page that this process serves until it is closed.
 
 The address answers at once, so that a browser can start while scenes are still being read: the page waits for its
 description, which is there when everything it speaks of is.
@@ -10,13 +10,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from leansplat import formats
-from leansplat.viewing.description import describe, scene_json
+from leansplat.viewing.description import describe
 from leansplat.viewing.page_files import NAMES, page_file
 from leansplat.viewing.prepared import PreparedScene, prepare_scene
 from leansplat.viewing.server import Entry, PageServer, entry
@@ -60,9 +60,9 @@ class Viewing:
         folder = Path(self._folder.name) / str(self._loaded)
         folder.mkdir()
         prepared = prepare_scene(scene, folder)
-        self.server.add({f"scenes/{self._loaded}/{name}": Entry(path) for name, path in prepared.files.items()})
-        self._urls = {**getattr(self, "_urls", {}), id(prepared): f"scenes/{self._loaded}/{next(iter(prepared.files))}"}
-        return prepared
+        place = f"scenes/{self._loaded}"
+        self.server.add({f"{place}/{name}": Entry(path) for name, path in prepared.files.items()})
+        return replace(prepared, url=f"{place}/{next(iter(prepared.files))}")
 
     def open(
         self,
@@ -93,15 +93,10 @@ class Viewing:
             title=title,
             background=background,
             up=up,
-            urls=[self._urls[id(scene)] for scene in scenes],
             pictures=addresses,
         )
         self._description.set_result(entry(DESCRIPTION, json.dumps(described, allow_nan=False).encode()))
         return described
-
-    def url_of(self, scene: PreparedScene, name: str) -> dict[str, Any]:
-        """A prepared scene as the page's `leansplat.load(side, scene)` takes it, to replace one that it shows."""
-        return scene_json(scene, name, self._urls[id(scene)])
 
     def close(self) -> None:
         """Stop serving, and delete what was converted."""
@@ -117,12 +112,3 @@ class Viewing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def check(scene: str | os.PathLike[str]) -> None:
-    """Refuse what is no scene, before anything is opened.
-
-    Raises:
-        SceneFileError: as `leansplat.formats.read` does, though less of the file is looked at.
-    """
-    formats.scene_files(scene)

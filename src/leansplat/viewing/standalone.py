@@ -68,7 +68,7 @@ def standalone(
     """
     with TemporaryDirectory() as folder:
         prepared, data = _as_sog(scene, Path(folder))
-        described = _described(prepared, cameras, title, background, up, "scene.sog")
+        described = _described(replace(prepared, url="scene.sog"), cameras, title, background, up)
         described["scenes"][0]["data"] = "scene-0"
         elements = "\n".join(
             [
@@ -124,7 +124,7 @@ def write_folder(
     folder = Path(folder)
     with TemporaryDirectory() as temporary:
         prepared = prepare_scene(scene, Path(temporary))
-        described = _described(prepared, cameras, title, background, up, "scene/lod-meta.json")
+        described = _described(replace(prepared, url="scene/lod-meta.json"), cameras, title, background, up)
         with replacing_folder(folder, owned_by="scene/lod-meta.json", overwrite=overwrite) as filled:
             if "lod-meta.json" in prepared.files:
                 for name, path in prepared.files.items():
@@ -179,7 +179,6 @@ def _described(
     title: str,
     background: Color,
     up: str | None,
-    url: str,
 ) -> dict[str, Any]:
     """The description of a page that has renders of ours in place of photos."""
     from leansplat import rendering
@@ -203,7 +202,6 @@ def _described(
         title=title or prepared.name,
         background=background,
         up=up,
-        urls=[url],
         pictures=None if thumbnails is None else lambda index: {"thumbnail": thumbnails[index]},
     )
     first = views[0] if views else opening_of(prepared.arrays, [], up).camera
