@@ -2,6 +2,7 @@
 
 title, background, up       what to call it, (r, g, b) behind scenes, the world's up
 scenes                      name, url, gaussians, bytes, sh_degree, antialiased, origin, note
+                            (origins, and all cameras, are relative to the first scene's origin)
 cameras                     name, width, height, fx, fy, cx, cy, world_to_camera, focus; thumbnail, photo: addresses
 opening                     such a camera, or null for the first of `cameras`
 poster                      address of a picture to show until the first one is drawn
@@ -13,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from leansplat.arrays import WORLD, Origin
 from leansplat.viewing.opening import camera_json, opening_of
 from leansplat.viewing.prepared import PreparedScene, distinct_names
 
@@ -47,7 +49,10 @@ def describe(
         "title": title,
         "background": list(background),
         "up": list(opening.up),
-        "scenes": [scene_json(scene, name) for scene, name in zip(scenes, distinct_names(list(scenes)), strict=True)],
+        "scenes": [
+            scene_json(scene, name, scenes[0].origin)
+            for scene, name in zip(scenes, distinct_names(list(scenes)), strict=True)
+        ],
         "cameras": [
             camera_json(camera, first, name=name, **(pictures(index) if pictures is not None else {}))
             for index, (name, camera) in enumerate(cameras.items())
@@ -56,7 +61,7 @@ def describe(
     }
 
 
-def scene_json(scene: PreparedScene, name: str) -> dict[str, Any]:
+def scene_json(scene: PreparedScene, name: str, origin: Origin = WORLD) -> dict[str, Any]:
     """A scene as the page's description has it, and as the page's `leansplat.load(side, scene)` takes a newer one."""
     return {
         "name": name,
@@ -65,7 +70,7 @@ def scene_json(scene: PreparedScene, name: str) -> dict[str, Any]:
         "bytes": scene.bytes,
         "sh_degree": scene.arrays.sh_degree,
         "antialiased": scene.arrays.antialiased,
-        "origin": list(scene.origin),
+        "origin": [mine - first for mine, first in zip(scene.origin, origin, strict=True)],
         "note": "shown through a temporary .ply of the same numbers" if scene.converted else None,
     }
 

@@ -123,7 +123,8 @@ def focus_of(camera: Camera, scene: GaussianArrays) -> float:
 
 
 def camera_json(camera: Camera, scene: GaussianArrays, **more: Any) -> dict[str, Any]:
-    """A camera as the page's description has it."""
+    """A camera as the page's description has it: relative to the scene's origin, where nothing is lost on the way."""
+    pose = camera.relative_to(scene.origin).world_to_camera
     return {
         "width": camera.width,
         "height": camera.height,
@@ -131,7 +132,7 @@ def camera_json(camera: Camera, scene: GaussianArrays, **more: Any) -> dict[str,
         "fy": camera.fy,
         "cx": camera.cx,
         "cy": camera.cy,
-        "world_to_camera": camera.world_to_camera.reshape(-1).tolist(),
+        "world_to_camera": pose.reshape(-1).tolist(),
         "focus": focus_of(camera, scene),
         **more,
     }
