@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from leansplat.viewing.pages import standalone, write_folder, write_page
 from leansplat.viewing.session import Viewing
-from leansplat.viewing.standalone import standalone, write_folder, write_page
 
 __all__ = ["Viewing", "standalone", "write_folder", "write_page"]

@@ -12,6 +12,7 @@ import html
 import io
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,6 @@ from PIL import Image
 from leansplat import formats
 from leansplat.arrays import WORLD, GaussianArrays
 from leansplat.files import replacing, replacing_folder
-from leansplat.formats.options import LevelOptions
 from leansplat.pictures import to_bytes
 from leansplat.viewing.description import as_script, describe
 from leansplat.viewing.opening import fitted, opening_of
@@ -43,6 +43,7 @@ _MOST_CAMERAS = 24
 _STREAMED = 500_000
 """From so many Gaussians on, a folder has a coarser level for what is far away."""
 _COARSER = 4
+_PLACE, _LEVELS = "scene", "lod-meta.json"
 _log = logging.getLogger("leansplat")
 
 
@@ -94,9 +95,8 @@ def write_page(
         InputError: as `leansplat.files.replacing` does.
     """
     path = Path(path)
-    document = standalone(scene, **options)
-    with replacing(path, overwrite=overwrite) as handle:
-        handle.write(document.encode())
+    with replacing(path, overwrite=overwrite) as handle:  # which refuses before any work is done
+        handle.write(standalone(scene, **options).encode())
     return path
 
 
@@ -122,25 +122,26 @@ def write_folder(
         The index.html in it; the other arguments and errors are those of `standalone`.
     """
     folder = Path(folder)
-    with TemporaryDirectory() as temporary:
-        prepared = prepare_scene(scene, Path(temporary))
-        described = _described(replace(prepared, url="scene/lod-meta.json"), cameras, title, background, up)
-        with replacing_folder(folder, owned_by="scene/lod-meta.json", overwrite=overwrite) as filled:
-            if "lod-meta.json" in prepared.files:
-                for name, path in prepared.files.items():
-                    target = filled / "scene" / name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(path.read_bytes())
-            else:
-                formats.write_levels(_levels(_at_zero(prepared.arrays)), filled / "scene", options=LevelOptions())
-            poster = described.pop("poster")
-            (filled / "poster.jpg").write_bytes(base64.b64decode(poster.partition(",")[2]))
-            described["poster"] = "poster.jpg"
-            script = f'<script type="application/json" id="description">{as_script(described)}</script>\n'
-            page = with_elements(with_policy(page_file("index.html")), script)
-            (filled / "index.html").write_text(_titled(page, described["title"]), encoding="utf-8")
-            for name in ("viewer.js", "LICENSES.txt"):
-                (filled / name).write_text(page_file(name), encoding="utf-8")
+    with (
+        replacing_folder(folder, owned_by=f"{_PLACE}/{_LEVELS}", overwrite=overwrite) as filled,
+        TemporaryDirectory() as temporary,
+    ):
+        prepared = replace(prepare_scene(scene, Path(temporary)), url=f"{_PLACE}/{_LEVELS}")
+        described = _described(prepared, cameras, title, background, up)
+        if _LEVELS in prepared.files:
+            for name, path in prepared.files.items():
+                target = filled / _PLACE / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+        else:
+            formats.write_levels(_detail(_at_zero(prepared.arrays)), filled / _PLACE)
+        (filled / "poster.jpg").write_bytes(base64.b64decode(described["poster"].partition(",")[2]))
+        described["poster"] = "poster.jpg"
+        script = f'<script type="application/json" id="description">{as_script(described)}</script>\n'
+        page = with_elements(with_policy(page_file("index.html")), script)
+        (filled / "index.html").write_text(_titled(page, described["title"]), encoding="utf-8")
+        for name in ("viewer.js", "LICENSES.txt"):
+            (filled / name).write_text(page_file(name), encoding="utf-8")
     return folder / "index.html"
 
 
@@ -151,7 +152,7 @@ def _as_sog(scene: str | os.PathLike[str], folder: Path) -> tuple[PreparedScene,
     if own is not None:
         return prepared, own.read_bytes()
     arrays = prepared.arrays
-    if "lod-meta.json" in prepared.files:
+    if _LEVELS in prepared.files:
         arrays = formats.read_arrays(scene)
     path = folder / "page.sog"
     formats.write(_at_zero(arrays), path)
@@ -163,7 +164,7 @@ def _at_zero(arrays: GaussianArrays) -> GaussianArrays:
     return replace(arrays, origin=WORLD, extras={})
 
 
-def _levels(arrays: GaussianArrays) -> list[GaussianArrays]:
+def _detail(arrays: GaussianArrays) -> list[GaussianArrays]:
     if len(arrays) < _STREAMED:
         return [arrays]
     from leansplat.gaussians import Gaussians
