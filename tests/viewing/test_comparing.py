@@ -108,7 +108,7 @@ def test_the_photo_leaves_with_the_camera_that_took_it(page: Opened) -> None:
 def test_a_camera_of_the_strip_is_jumped_to_exactly(page: Opened) -> None:
     page.page.keyboard.press(".")
     page.do("0")
-    assert page.page.locator("#strip [aria-current]").inner_text() == "b.png"
+    assert page.page.locator("#strip [aria-current]").inner_text() == "b"
     moved = alone(page, 0)
     page.do("it.jump(0)")
     assert (alone(page, 0) != moved).any()
@@ -156,3 +156,15 @@ def test_every_control_says_what_it_is(page: Opened) -> None:
     page.page.keyboard.press("?")
     assert page.page.locator("#help").is_visible()
     page.page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("mode", ["slider", "difference"])
+def test_away_from_a_camera_nothing_is_compared_with_its_photo(page: Opened, mode: str) -> None:
+    page.do(f"it.stage.setMode('{mode}'); it.stage.choose(2)")
+    compared = page.pixels()
+    page.do("it.place({...it.description.cameras[0], cx: 50})")
+    moved = page.pixels()
+    assert "choose a camera" in page.page.locator("#labels").inner_text()
+    page.do("it.stage.choose(0); it.stage.setMode('one')")
+    assert (page.pixels() == moved).all()
+    assert (moved != compared).any()

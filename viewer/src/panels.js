@@ -67,11 +67,8 @@ export class Panels {
   showCards() {
     const { stage } = this
     element("cards").replaceChildren(...stage.sides.map((side, index) => {
-      const words = side.failed ?? (side.kind === "photo"
-        ? side.address ? side.scene.of : "choose a camera to see its photo"
-        : said(side.scene, stage.sides[0].scene))
       const button = made("button", { className: `${this.role(index)} ${side.failed ? "failed" : ""}`, title: side.scene.note ?? side.scene.name },
-        this.tag(index), made("b", {}, side.scene.name), made("small", {}, words))
+        this.tag(index), made("b", {}, side.scene.name), made("small", {}, this.words(side)))
       button.setAttribute("aria-pressed", String(stage.mode === "one" && stage.shown === index))
       button.addEventListener("click", () => stage.choose(index))
       return made("li", {}, button)
@@ -83,7 +80,7 @@ export class Panels {
     for (const button of document.querySelectorAll("[data-mode]")) {
       button.setAttribute("aria-pressed", String(button.dataset.mode === stage.mode))
     }
-    element("split").hidden = element("divider").hidden = stage.mode !== "slider"
+    element("split").hidden = element("divider").hidden = stage.mode !== "slider" || stage.pair.length < 2
     element("factor").hidden = stage.mode !== "difference"
     element("split").querySelector("input").value = stage.split
     element("factor").querySelector("input").value = Math.log2(stage.amplification)
@@ -91,12 +88,19 @@ export class Panels {
     element("divider").style.left = `${100 * stage.split}%`
   }
 
-  label(index, style, end = false, more = "") {
+  label(index, style, { end = false, more = "" } = {}) {
     const { scene } = this.stage.sides[index]
     const node = made("div", { className: `label ${this.role(index)} ${end ? "end" : ""}` },
-      this.tag(index), made("span", {}, scene.name), made("small", {}, more))
+      this.tag(index), made("b", {}, scene.name), made("small", {}, more))
     Object.assign(node.style, style)
     return node
+  }
+
+  /** What is said of a side: its size, or of which camera the photo is. */
+  words(side) {
+    if (side.failed) return side.failed
+    if (side.kind === "photo") return side.address ? side.scene.of : "at a camera only"
+    return said(side.scene, this.stage.sides[0].scene)
   }
 
   showLabels() {
@@ -104,26 +108,36 @@ export class Panels {
     const ratio = stage.app.graphicsDevice.width / innerWidth
     const nodes = []
     const below = `calc(100% - ${element("bottom").offsetHeight + 56}px)`
+    // Panes say themselves what the list of scenes says otherwise.
+    document.querySelector("header").hidden = stage.mode === "beside" && stage.sides.every(side => !side.failed)
     if (stage.mode === "beside") {
       const { height } = stage.app.graphicsDevice
       for (const pane of stage.panes) {
         const left = pane.left / ratio, top = (height - pane.bottom - pane.height) / ratio
         const bottom = (height - pane.bottom) / ratio
-        const low = pane.bottom === 0 ? below : `${bottom - 40}px`
-        nodes.push(this.label(stage.sides.indexOf(pane.side), { left: `${left + 12}px`, top: low }))
+        const room = pane.width / ratio
+        const crowded = top < 60 && left + room > innerWidth - 60 && room < 460 && innerWidth > 640
+        nodes.push(this.label(stage.sides.indexOf(pane.side), {
+          left: `${left + 12}px`, top: `${top + (crowded ? 60 : 12)}px`, maxWidth: `${room - 24}px`,
+        }, { more: this.words(pane.side) }))
         if (pane.left) {
           const rule = made("div", { className: "rule" })
           Object.assign(rule.style, { left: `${left - 1}px`, top: `${top}px`, width: "2px", height: `${bottom - top}px` })
           nodes.push(rule)
         }
       }
+    } else if (stage.mode !== "one" && stage.pair.length < 2) {
+      const missing = [stage.first, stage.second].find(index => !stage.available(stage.sides[index]))
+      nodes.push(this.label(missing, { left: "12px", top: below }, { more: "choose a camera to compare with its photo" }))
     } else if (stage.mode === "slider") {
       const place = 100 * stage.split
-      nodes.push(this.label(stage.first, { left: `calc(${place}% - 30px)`, top: below }, true))
+      nodes.push(this.label(stage.first, { left: `calc(${place}% - 30px)`, top: below }, { end: true }))
       nodes.push(this.label(stage.second, { left: `calc(${place}% + 30px)`, top: below }))
     } else if (stage.mode === "difference") {
       const { name } = stage.sides[stage.first].scene
-      nodes.push(this.label(stage.second, { left: "12px", top: below }, false, `against ${name}, × ${stage.amplification}`))
+      nodes.push(this.label(stage.second, { left: "12px", top: below }, {
+        more: `against ${name}, × ${stage.amplification}`,
+      }))
     }
     element("labels").replaceChildren(...nodes)
   }

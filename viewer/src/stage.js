@@ -44,6 +44,11 @@ export class Stage {
     return side.kind === "scene" || side.address !== null
   }
 
+  /** The two that slider and difference are of; only one of them where the other cannot be looked at now. */
+  get pair() {
+    return [this.sides[this.first], this.sides[this.second]].filter(side => this.available(side))
+  }
+
   onChange(listener) {
     this.listeners.push(listener)
   }
@@ -95,13 +100,10 @@ export class Stage {
   layOut() {
     if (!this.pose) return
     const { width, height } = this.app.graphicsDevice
-    const indices = {
-      one: [this.displayed, this.shown],
-      beside: this.sides.map((_, index) => index).filter(index => this.available(this.sides[index])),
-      slider: [this.first, this.second],
-      difference: [this.first, this.second],
-    }[this.mode]
-    const chosen = [...new Set(indices)].map(index => this.sides[index])
+    const chosen = [...new Set({
+      one: [this.sides[this.displayed], this.sides[this.shown]],
+      beside: this.sides.filter(side => this.available(side)),
+    }[this.mode] ?? this.pair)]
     this.sides.forEach(side => { side.drawn = chosen.includes(side) })
     if (this.mode === "beside") {
       const scale = columns =>
@@ -126,11 +128,12 @@ export class Stage {
   compose() {
     if (!this.pose) return
     const device = this.app.graphicsDevice
-    const [first, second] = [this.sides[this.first], this.sides[this.second]]
+    const [first, second] = this.pair
     if (this.mode === "beside") drawPanes(device, this.panes.map(pane => pane.side), this.panes)
+    else if (this.mode === "one") drawOne(device, this.sides[this.displayed])
+    else if (!second) drawOne(device, first)
     else if (this.mode === "slider") drawSlider(device, first, second, this.column)
-    else if (this.mode === "difference") drawDifference(device, first, second, this.amplification)
-    else drawOne(device, this.sides[this.displayed])
+    else drawDifference(device, first, second, this.amplification)
     this.times.push(performance.now())
     if (this.times.length > FRAMES_COUNTED) this.times.shift()
   }

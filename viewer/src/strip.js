@@ -21,7 +21,7 @@ export class Strip {
         image.height = 58
         button.append(image)
       } else button.style.width = "58px"
-      button.append(Object.assign(document.createElement("span"), { textContent: camera.name.split("/").at(-1) }))
+      button.append(Object.assign(document.createElement("span"), { textContent: camera.name.split("/").at(-1).replace(/\.\w{3,4}$/, "") }))
       button.addEventListener("click", () => chosen(index))
       const item = document.createElement("li")
       item.append(button)
