@@ -47,13 +47,14 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     capture = synthetic_capture(views=24, size=512)
     with launched() as browser:
+        both = [options.scene, options.small]
         shots: list[tuple[str, str, dict[str, Any], list[Path]]] = [
-            ("view", "it.jump(0); it.controls.change(p => it.controls.turn(p, 0.5, 0.1))", {}, [options.scene]),
-            ("view-beside", "it.jump(5); it.stage.setMode('beside')", {}, [options.scene, options.small]),
-            ("view-slider", "it.jump(9); it.stage.split = 0.5; it.stage.setMode('slider')", {}, [options.scene, options.small]),
-            ("view-difference", "it.jump(9); it.panels.amplify(8); it.stage.setMode('difference')", {}, [options.scene, options.small]),
-            ("view-phone", "it.jump(3); it.stage.setMode('slider')", {**PHONE, "size": (390, 780)}, [options.scene, options.small]),
-        ]  # fmt: skip
+            ("view", "it.jump(0); it.controls.change(p => it.controls.turn(p, 0.5, 0.1))", {}, both[:1]),
+            ("view-beside", "it.jump(5); it.stage.setMode('beside')", {}, both),
+            ("view-slider", "it.jump(9); it.stage.split = 0.5; it.stage.setMode('slider')", {}, both),
+            ("view-difference", "it.jump(9); it.panels.amplify(8); it.stage.setMode('difference')", {}, both),
+            ("view-phone", "it.jump(3); it.stage.setMode('slider')", {**PHONE, "size": (390, 780)}, both),
+        ]
         for name, setting, look, scenes in shots:
             with Viewing() as viewing:
                 viewing.open([viewing.prepare(scene) for scene in scenes], capture=capture)

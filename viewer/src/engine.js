@@ -7,6 +7,9 @@ import {
 } from "playcanvas"
 import { drawByTheRules } from "./rules.js"
 
+const MOST = 4_000_000
+const MOST_ON_PHONES = 1_000_000
+
 /** @param {HTMLCanvasElement} canvas */
 export async function startEngine(canvas) {
   const device = await createGraphicsDevice(canvas, {
@@ -21,7 +24,7 @@ export async function startEngine(canvas) {
   app.init(options)
   app.autoRender = false
   app.scene.gsplat.dataFormat = GSPLATDATA_LARGE // half floats, where the usual format has 8 bits for sizes and colours
-  app.scene.exposure = 1
+  app.scene.gsplat.splatBudget = matchMedia("(pointer: coarse)").matches ? MOST_ON_PHONES : MOST // of levels of detail
   drawByTheRules(app, ShaderChunks.get(device, SHADERLANGUAGE_GLSL))
   app.systems.gsplat.on("frame:request", () => { app.renderNextFrame = true })
   app.start()

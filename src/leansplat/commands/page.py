@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes
-from leansplat.commands.options import Background, Downscale, Json, Overwrite, Scene, Threads
+from leansplat.commands.options import Background, Json, Overwrite, Scene, Threads
 from leansplat.commands.view import Up, views_for
+from leansplat.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,6 @@ class Page:
     """Capture at whose first camera the page opens, and to some of whose cameras it can jump. No photo gets into it."""
     cameras: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """File cameras.json of 3DGS with such cameras. One beside the scene is found by itself."""
-    downscale: Downscale = None
     background: Background = None
     up: Up = None
     overwrite: Overwrite = False
@@ -42,19 +42,19 @@ class Page:
     json: Json = False
 
     def run(self) -> Answer:
+        from leansplat.captures import cameras_of
         from leansplat.viewing import write_folder, write_page
 
-        views = views_for(self.scene, self.capture, self.cameras, self.downscale, self.background)
+        if self.capture is not None and self.cameras is not None:
+            raise InputError("--capture brings cameras; leave --cameras out")
+        views = views_for(self.scene, None, self.cameras, None, self.background)
         options: dict[str, Any] = {
-            "cameras": views.cameras,
+            "cameras": views.cameras if self.capture is None else cameras_of(self.capture),
             "title": self.title,
             "background": views.background,
             "up": self.up,
             "overwrite": self.overwrite,
         }
-        if views.capture is not None:
-            both = sorted((*views.capture.train, *views.capture.test), key=lambda view: view.name)
-            options["cameras"] = {view.name: view.camera for view in both}
         if self.output.suffix.lower() in (".html", ".htm"):
             path = write_page(self.scene, self.output, **options)
             size = path.stat().st_size

@@ -75,7 +75,7 @@ class View:
         check_scenes(self.scenes)
         for scene in self.scenes:
             scene_files(scene)  # so that nothing is opened for what is no scene
-        with Viewing(self.port) as viewing:
+        with Viewing(self.port) as viewing, suppress(KeyboardInterrupt):  # which is how a viewing ends
             if not self.json:
                 print(f"{viewing.address}  (Ctrl-C ends it)", flush=True)
             if not self.no_open and not webbrowser.open(viewing.address):
@@ -97,10 +97,9 @@ class View:
             }
             rows = [[each.name, f"{each.gaussians:,}", megabytes(each.bytes)] for each in scenes]
             print(json.dumps(values) if self.json else table(["scene", "Gaussians", "size"], rows), flush=True)
-            with suppress(KeyboardInterrupt):  # how a viewing ends
-                forever = threading.Event()
-                while not forever.wait(1):  # without a time, Windows would not hear of Ctrl-C
-                    pass
+            forever = threading.Event()
+            while not forever.wait(1):  # without a time, Windows would not hear of Ctrl-C
+                pass
         return Answer("", values, said=True)
 
 
@@ -128,14 +127,16 @@ def check_scenes(scenes: tuple[Path, ...]) -> None:
 
 
 def views_for(scene: Path, capture: Path | None, cameras: Path | None, downscale: int | None, background: Any) -> Views:
-    """The cameras that were asked for, or those beside the scene.
+    """The cameras that were asked for, or those of the scene's own training, as far as its folder tells of them.
 
     Raises:
         InputError: both a capture and cameras are given.
         CaptureError: they cannot be read.
     """
+    from leansplat.captures import cameras_of
     from leansplat.captures.inria_cameras import cameras_beside, read_cameras
     from leansplat.errors import InputError
+    from leansplat.runs import capture_of
 
     if capture is not None and cameras is not None:
         raise InputError("--capture brings cameras; leave --cameras out")
@@ -143,8 +144,12 @@ def views_for(scene: Path, capture: Path | None, cameras: Path | None, downscale
     if capture is not None:
         return Views({}, load_capture(capture, options.downscale, options.background), options.background)
     file = cameras or cameras_beside(scene)
-    if file is None:
+    if file is not None:
+        found, source = read_cameras(file), file
+    elif (folder := capture_of(scene)) is not None:
+        found, source = cameras_of(folder), folder
+    else:
         return Views({}, None, options.background)
     if cameras is None:
-        _log.warning("the cameras are those of %s", file)
-    return Views(read_cameras(file, downscale=options.downscale), None, options.background)
+        _log.warning("the cameras are those of %s", source)
+    return Views(found, None, options.background)

@@ -18,11 +18,11 @@ from leansplat import captures
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture
 from leansplat.captures.inria_cameras import cameras_beside, read_cameras
-from leansplat.errors import CaptureError, RunError
+from leansplat.errors import CaptureError
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
 from leansplat.provenance import BACKGROUNDS, Color, TrainedWith, trained_with
-from leansplat.runs import has_begun, open_run
+from leansplat.runs import capture_of
 from leansplat.viewpoints import made_up_views
 
 Kind = Literal["photos", "cameras", "made up"]
@@ -145,17 +145,7 @@ def _of_photos(
 
 
 def _trained_on(scene: Gaussians | str | os.PathLike[str]) -> Path | None:
-    """The capture that the run of a scene, or in a scene's folder, was made with, where it still is."""
-    if isinstance(scene, Gaussians):
-        return None
-    folder = Path(scene) if Path(scene).is_dir() else Path(scene).parent
-    if not has_begun(folder):
-        return None
-    try:
-        recorded = open_run(folder).config["settings"].get("capture")
-    except RunError:  # a config.json of something else
-        return None
-    return Path(recorded) if isinstance(recorded, str) and Path(recorded).is_dir() else None
+    return None if isinstance(scene, Gaussians) else capture_of(scene)
 
 
 def _beside(scene: Gaussians | str | os.PathLike[str]) -> Path | None:

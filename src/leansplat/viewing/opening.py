@@ -2,7 +2,9 @@
 
 With cameras, the first one is taken and up is what their pictures have in common. Without, the scene's harmonics tell
 where cameras stood (`leansplat.viewpoints`), and the likeliest place is taken; where they tell nothing, a circle around
-the scene. `focus_of` says how far off the thing is that a camera looks at, which is what dragging turns around.
+the scene. Up is then one of the two directions that files have by custom: -y, as from COLMAP, or z where cameras stood
+high along it, for people look down on what they photograph. `focus_of` says how far off the thing is that a camera
+looks at, which is what dragging turns around.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ _SOME = 40_000
 """Gaussians that are asked where a scene is."""
 _AGREED = 0.3
 """Length of the mean of the cameras' upward directions from which on they agree; pictures held sideways do not."""
+_HIGHER = 1.0
+"""How much higher cameras stand along z than along -y, in the scene's radius, where z is up."""
 _FIELD_OF_VIEW = 1.0
 _WIDTH, _HEIGHT = 960, 640
 _MIDDLE = 0.3
@@ -60,47 +64,51 @@ def opening_of(scene: GaussianArrays, cameras: Sequence[Camera], up: str | None 
         cameras: those that the page has; there may be none.
         up: a name in `UPS`, where it is known.
     """
-    given = None if up is None else np.array(UPS[up])
     if cameras:
-        return Opening(_tuple(given if given is not None else _up_of(cameras, scene)), None)
-    return _without_cameras(scene[:: -(-len(scene) // _SOME)], given)
+        return Opening(_tuple(_up_of(cameras, scene) if up is None else np.array(UPS[up])), None)
+    return _without_cameras(scene[:: -(-len(scene) // _SOME)], up)
 
 
 def _up_of(cameras: Sequence[Camera], scene: GaussianArrays) -> np.ndarray:
     mean = -np.mean([camera.world_to_camera[1, :3].numpy() for camera in cameras], axis=0)
     if np.linalg.norm(mean) >= _AGREED:
         return mean / np.linalg.norm(mean)
-    from leansplat.viewpoints.upright import up_direction
-
-    places = np.stack([camera.position.numpy() for camera in cameras]) - np.array(scene.origin)
-    return up_direction(scene, places, known=True)
+    return np.array(UPS[_customary(np.stack([camera.position.numpy() for camera in cameras]), scene)])
 
 
-def _without_cameras(scene: GaussianArrays, up: np.ndarray | None) -> Opening:
+def _customary(places: np.ndarray, scene: GaussianArrays) -> str:
+    """ "minus-y" or "z", from where cameras (P, 3) stand in the world."""
+    from leansplat.viewpoints.places import reach_of
+
+    reach = reach_of(scene)
+    _, y, z = (places - np.array(scene.origin) - reach.middle).mean(axis=0) / reach.radius
+    return "z" if z > _HIGHER and z + y > _HIGHER else "minus-y"
+
+
+def _without_cameras(scene: GaussianArrays, up: str | None) -> Opening:
     from leansplat.camera_paths import orbit
     from leansplat.cameras import look_at
     from leansplat.gaussians import Gaussians
     from leansplat.viewpoints.places import likely_places, reach_of
     from leansplat.viewpoints.trained_directions import trained_directions
-    from leansplat.viewpoints.upright import up_direction
 
     reach = reach_of(scene)
     directions = trained_directions(scene)
     places = likely_places(scene, directions, reach, 64, np.random.default_rng(0))
-    if up is None:
-        up = up_direction(scene, places, directions.known)
+    origin = np.array(scene.origin)
+    name = _customary(places + origin, scene) if up is None else up
+    vertical = np.array(UPS[name])
     if not directions.known:
-        nearest = max(UPS, key=lambda name: float(up @ np.array(UPS[name])))
-        gaussians = Gaussians.from_arrays(scene)
-        circle = orbit(gaussians, 8, up=nearest, width=_WIDTH, height=_HEIGHT)  # type: ignore[arg-type]
-        return Opening(_tuple(up), circle[1])
+        circle = orbit(Gaussians.from_arrays(scene), 8, up=name, width=_WIDTH, height=_HEIGHT)  # type: ignore[arg-type]
+        return Opening(_tuple(vertical), circle[1])
     # From above rather than from below, and not so that up and down are all that is seen.
     offsets = places - reach.middle
-    heights = offsets @ up / np.maximum(np.linalg.norm(offsets, axis=1), 1e-12)
+    heights = offsets @ vertical / np.maximum(np.linalg.norm(offsets, axis=1), 1e-12)
     sensible = np.flatnonzero((heights > -0.1) & (heights < 0.8))
     place = places[sensible[0] if len(sensible) else 0]
-    here, there = place + np.array(scene.origin), reach.middle + np.array(scene.origin)
-    return Opening(_tuple(up), look_at(here.tolist(), there.tolist(), up.tolist(), _FIELD_OF_VIEW, _WIDTH, _HEIGHT))
+    here, there = (place + origin).tolist(), (reach.middle + origin).tolist()
+    camera = look_at(here, there, vertical.tolist(), _FIELD_OF_VIEW, _WIDTH, _HEIGHT)
+    return Opening(_tuple(vertical), camera)
 
 
 def focus_of(camera: Camera, scene: GaussianArrays) -> float:
