@@ -3,9 +3,9 @@ r"""How long it takes from the command to the first picture of a large scene in 
     python benchmarks/first_picture.py --scene RUN
 
 RUN is any trained scene with harmonics of degree 3. Copies of it beside each other make a .ply of 300 MB in a temporary
-folder, and the most opaque Gaussians of it a .sog of about 10 MB. `leansplat view` is started for each; the time is from
-its start to the first picture that is final, in a Chromium without a window that draws on the CPU, and without a
-browser's own start. Files are in the page cache. It needs playwright and Chromium, as the tests of the page do.
+folder, and the most opaque of its Gaussians a .sog of about 10 MB. `leansplat view` is started for each; the time is
+from its start to the first picture that is final, in a Chromium without a window that draws on the CPU, and without
+the browser's own start. Files are in the page cache. It needs playwright and Chromium, as the tests of the page do.
 """
 
 from __future__ import annotations

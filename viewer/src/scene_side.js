@@ -30,7 +30,7 @@ export class SceneSide {
     this.kind = "scene"
     this.ready = false
     this.pose = null
-    this.stale = true
+    this.stale = false
     this.layer = new Layer({ name: `scene ${++numbered}` })
     app.scene.layers.pushTransparent(this.layer)
     this.camera = new Entity("camera")
@@ -114,12 +114,12 @@ export class SceneSide {
     pose.place(matrix.data, this.scene.origin)
     this.camera.setPosition(matrix.getTranslation())
     this.camera.setRotation(new Quat().setFromMat4(matrix))
-    this.stale = true
+    // The engine drops a sort that is asked for while another one runs.
+    if (this.sorter?.jobsInFlight) this.stale = true
     this.app.renderNextFrame = true
   }
 
   set drawn(value) {
-    if (this.camera.enabled !== value) this.stale = true
     this.camera.enabled = value
   }
 
@@ -127,18 +127,21 @@ export class SceneSide {
     return this.camera.enabled
   }
 
-  /**
-   * Whether the picture is that of the present camera, its Gaussians sorted for it and all of them loaded.
-   *
-   * The engine drops a sort that is asked for while another one runs, so one more is asked for when the camera has come
-   * to rest. It has no public word for any of this; the fields are those of the version in package.json.
-   */
+  /** What draws this scene in the engine, which has no public word for it; as in the version in package.json. */
+  get manager() {
+    const views = this.app.renderer.gsplatDirector.camerasMap.get(this.camera.camera.camera)
+    return views?.layersMap.get(this.layer)?.gsplatManager
+  }
+
+  get sorter() {
+    return this.manager?.cpuSorter
+  }
+
+  /** Whether the picture is that of the present camera, its Gaussians sorted for it and all of them loaded. */
   settled() {
     if (!this.drawn || this.failed) return true
     if (!this.ready || this.next) return false
-    const camera = this.camera.camera.camera
-    const manager = this.app.renderer.gsplatDirector.camerasMap.get(camera)?.layersMap.get(this.layer)?.gsplatManager
-    const sorter = manager?.cpuSorter
+    const { manager, sorter } = this
     if (!sorter || sorter.jobsInFlight > 0 || sorter.pendingSorted) return false
     const { world } = manager
     if (world.currentVersion !== world.lastWorldStateVersion || world.awaitingLodUpdate || world.pendingLoadCount) return false

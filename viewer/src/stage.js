@@ -23,6 +23,7 @@ export class Stage {
     this.second = Math.min(1, this.sides.length - 1)
     this.shown = 0
     this.displayed = 0
+    this.blinking = false // both of the pair are kept drawn, so that the eye need not wait for the other one
     this.split = 0.5
     this.amplification = 8
     this.pose = null
@@ -74,6 +75,7 @@ export class Stage {
     if (!MODES.includes(mode) || (mode !== "one" && this.sides.length < 2)) return
     if (this.mode === "one" && mode !== "one" && this.shown !== this.first) this.second = this.shown
     this.mode = mode
+    this.blinking = false
     this.refresh()
   }
 
@@ -81,6 +83,7 @@ export class Stage {
   choose(index) {
     if (!this.sides[index]) return
     this.shown = index
+    this.blinking = false
     if (this.mode !== "one" && index !== this.first) this.second = index
     this.refresh()
   }
@@ -92,6 +95,7 @@ export class Stage {
     else {
       this.shown = this.shown === this.first ? this.second : this.first
       this.mode = "one"
+      this.blinking = true
     }
     this.refresh()
   }
@@ -101,7 +105,7 @@ export class Stage {
     if (!this.pose) return
     const { width, height } = this.app.graphicsDevice
     const chosen = [...new Set({
-      one: [this.sides[this.displayed], this.sides[this.shown]],
+      one: [this.sides[this.displayed], this.sides[this.shown], ...(this.blinking ? this.pair : [])],
       beside: this.sides.filter(side => this.available(side)),
     }[this.mode] ?? this.pair)]
     this.sides.forEach(side => { side.drawn = chosen.includes(side) })
