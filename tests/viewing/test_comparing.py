@@ -168,3 +168,11 @@ def test_away_from_a_camera_nothing_is_compared_with_its_photo(page: Opened, mod
     page.do("it.stage.choose(0); it.stage.setMode('one')")
     assert (page.pixels() == moved).all()
     assert (moved != compared).any()
+
+
+def test_a_button_keeps_the_keyboards_focus_when_it_is_pressed(page: Opened) -> None:
+    page.page.locator("#cards button").nth(1).focus()
+    page.page.keyboard.press("Enter")
+    page.do("0")
+    assert page.value("document.activeElement.textContent").startswith("2half.ply")
+    assert page.value("it.stage.shown") == 1

@@ -67,6 +67,7 @@ class Page {
       photo.take(camera.photo ?? null)
     }
     this.look(new Pose(camera))
+    this.stage.refresh()
   }
 
   /** To any camera, given as the description gives one. */
@@ -77,13 +78,15 @@ class Page {
   /** The view has moved on from the camera it was at. */
   leave(pose) {
     this.strip.mark(null)
-    const { photo, stage } = { photo: this.stage.photo, stage: this.stage }
-    if (photo?.address) {
+    const { stage } = this
+    const photo = stage.photo?.address ? stage.photo : null
+    if (photo) {
       photo.take(null)
       const at = stage.sides.indexOf(photo)
       if (stage.mode === "one" && stage.shown === at) stage.shown = stage.first === at ? 0 : stage.first
     }
     this.look(pose)
+    if (photo) stage.refresh()
   }
 
   look(pose) {

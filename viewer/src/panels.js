@@ -1,5 +1,5 @@
 // What lies around the pictures: the scenes, how they are compared, labels, the slider's handle, the status line. All
-// of it is made from the stage's state, anew whenever that has changed.
+// of it says the stage's state, and is brought up to date whenever that has changed.
 
 import { said } from "./words.js"
 
@@ -27,6 +27,13 @@ export class Panels {
     divider.addEventListener("pointerdown", event => divider.setPointerCapture(event.pointerId))
     divider.addEventListener("pointermove", event => {
       if (event.buttons) this.moveSplit(event.clientX / innerWidth)
+    })
+    this.cards = stage.sides.map((_, index) => {
+      const parts = { name: made("b"), words: made("small") }
+      const button = made("button", {}, this.tag(index), parts.name, parts.words)
+      button.addEventListener("click", () => stage.choose(index))
+      element("cards").append(made("li", {}, button))
+      return { button, ...parts }
     })
     stage.onChange(() => this.show())
     stage.sides.forEach(side => {
@@ -66,13 +73,14 @@ export class Panels {
 
   showCards() {
     const { stage } = this
-    element("cards").replaceChildren(...stage.sides.map((side, index) => {
-      const button = made("button", { className: `${this.role(index)} ${side.failed ? "failed" : ""}`, title: side.scene.note ?? side.scene.name },
-        this.tag(index), made("b", {}, side.scene.name), made("small", {}, this.words(side)))
+    this.cards.forEach(({ button, name, words }, index) => {
+      const side = stage.sides[index]
+      button.className = `${this.role(index)} ${side.failed ? "failed" : ""}`
+      button.title = side.scene.note ?? side.scene.name
       button.setAttribute("aria-pressed", String(stage.mode === "one" && stage.shown === index))
-      button.addEventListener("click", () => stage.choose(index))
-      return made("li", {}, button)
-    }))
+      name.textContent = side.scene.name
+      words.textContent = this.words(side)
+    })
   }
 
   showModes() {

@@ -20,6 +20,7 @@ export class PhotoSide {
     this.blank.unlock()
     this.texture = null
     this.address = null
+    this.failed = null
     this.resize(16, 16)
   }
 
@@ -34,13 +35,11 @@ export class PhotoSide {
   async take(address) {
     if (address === this.address) return
     this.address = address
+    this.failed = null
     this.texture?.destroy()
     this.texture = null
     if (!address) return
-    const response = await fetch(address)
-    const bitmap = await createImageBitmap(await response.blob(), {
-      colorSpaceConversion: "none", premultiplyAlpha: "none",
-    })
+    const bitmap = await this.fetched(address)
     if (address !== this.address) return
     this.texture = new Texture(this.app.graphicsDevice, {
       name: "photo", width: bitmap.width, height: bitmap.height, format: PIXELFORMAT_RGBA8, mipmaps: true,
@@ -49,6 +48,16 @@ export class PhotoSide {
     })
     this.texture.setSource(bitmap)
     this.app.renderNextFrame = true
+  }
+
+  async fetched(address) {
+    try {
+      const blob = await (await fetch(address)).blob()
+      return await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" })
+    } catch (error) {
+      this.failed = `the photo could not be fetched (${error.message})`
+      throw error
+    }
   }
 
   look(pose) {
@@ -60,6 +69,6 @@ export class PhotoSide {
   }
 
   settled() {
-    return !this.drawn || !this.address || this.texture !== null
+    return !this.drawn || !this.address || this.texture !== null || this.failed !== null
   }
 }

@@ -1,5 +1,5 @@
 // The sides of the page and how they are shown: one alone, all beside each other, two with a slider between them, or
-// the difference of two. All have the same camera. Whoever changes something here calls `refresh`.
+// the difference of two. All have the same camera. Whoever changes anything but the camera calls `refresh`.
 
 import { PhotoSide } from "./photo_side.js"
 import { SceneSide } from "./scene_side.js"
@@ -63,7 +63,8 @@ export class Stage {
   look(pose) {
     this.pose = pose
     this.sides.forEach(side => side.look(pose))
-    this.refresh()
+    this.layOut()
+    this.app.renderNextFrame = true
   }
 
   resize(width, height) {
