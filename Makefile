@@ -37,7 +37,7 @@ viewer/node_modules/.installed: viewer/package-lock.json
 chromium:
 	@if ! command -v chromium >/dev/null && [ -z "$$LEANSPLAT_CHROMIUM" ]; then \
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && scripts/install-chromium; } \
-		|| echo "Chromium is not here and only root can install it, on Debian: tests that drive a browser are skipped."; \
+		|| echo "Chromium is not here and could not be installed (root can, on Debian): tests that drive a browser are skipped."; \
 	fi
 
 node_modules/.installed: package.json

@@ -71,6 +71,16 @@ def test_the_address_comes_first_and_then_a_table(scene: Path) -> None:
         assert process.wait(timeout=20) == 0
 
 
+def test_the_address_waits_for_neither_pytorch_nor_numba() -> None:
+    code = """
+import sys
+from leansplat.viewing import Viewing
+with Viewing():
+    print(sorted({"torch", "numba", "scipy", "cv2"} & set(sys.modules)))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
 def test_what_is_converted_is_deleted_in_the_end(scene: Path, tmp_path: Path) -> None:
     formats.write(surfaces(), tmp_path / "scene.spz")
     before = dict(os.environ)

@@ -24,7 +24,6 @@ from PIL import Image
 from leansplat import formats
 from leansplat.arrays import WORLD, GaussianArrays
 from leansplat.files import replacing, replacing_folder
-from leansplat.pictures import to_bytes
 from leansplat.viewing.description import as_script, describe
 from leansplat.viewing.opening import fitted, opening_of
 from leansplat.viewing.page_files import page_file, with_elements, with_policy
@@ -184,6 +183,7 @@ def _described(
     """The description of a page that has renders of ours in place of photos."""
     from leansplat import rendering
     from leansplat.gaussians import Gaussians
+    from leansplat.pictures import to_bytes
 
     chosen = _some(cameras or {})
     renderer = rendering.prepare(Gaussians.from_arrays(prepared.arrays))
