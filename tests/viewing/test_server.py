@@ -168,6 +168,23 @@ def test_a_thousand_connections_at_once_are_bounded_and_survived(
     assert status == 200
 
 
+def test_a_client_that_takes_nothing_is_let_go(
+    server: PageServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leansplat.viewing.server._Handler.timeout", 0.5)
+    with open(tmp_path / "scene.ply", "wb") as large:
+        large.truncate(200_000_000)
+    before = threading.active_count()
+    with closing(connected(server)) as connection:
+        connection.sendall(f"GET {scene(server)} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        connection.recv(100)
+        assert threading.active_count() == before + 1
+        deadline = time.monotonic() + 10
+        while threading.active_count() > before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert threading.active_count() == before
+
+
 def test_it_listens_on_this_machine_only_and_tokens_differ(server: PageServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
     other = PageServer()

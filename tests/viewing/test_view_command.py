@@ -20,6 +20,7 @@ from support.command_line import fails
 from support.rendered_scenes import camera, surfaces
 
 from leansplat import formats
+from leansplat.viewing import Viewing
 
 
 @pytest.fixture
@@ -97,6 +98,14 @@ def test_what_is_converted_is_deleted_in_the_end(scene: Path, tmp_path: Path) ->
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def test_a_scene_that_cannot_be_read_is_said_on_the_page_too(opened: Callable[..., Opened], scene: Path) -> None:
+    with Viewing() as served:
+        page = opened(served.address)
+        assert "reading" in page.told()
+    page.page.wait_for_timeout(300)
+    assert "its terminal says which" in page.told()
 
 
 def test_bad_arguments_get_one_sentence(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:

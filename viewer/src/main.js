@@ -12,9 +12,15 @@ import { Strip } from "./strip.js"
 
 const MOST_PIXELS_PER_POINT = 2
 
+async function fetchDescription() {
+  const response = await fetch("description.json")
+  if (!response.ok) throw new Error("leansplat has ended, or could not read the scene; its terminal says which")
+  return response.json()
+}
+
 async function readDescription() {
   const inside = document.getElementById("description")
-  const description = inside ? JSON.parse(inside.textContent) : await (await fetch("description.json")).json()
+  const description = inside ? JSON.parse(inside.textContent) : await fetchDescription()
   for (const scene of description.scenes) {
     const data = scene.data && document.getElementById(scene.data)
     if (data) scene.contents = fetch(`data:application/octet-stream;base64,${data.textContent.trim()}`)
