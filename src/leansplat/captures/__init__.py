@@ -118,8 +118,15 @@ def cameras_of(path: str | os.PathLike[str]) -> dict[str, Camera]:
     listing = _list(Path(path).absolute(), 1, False)
     if not listing.shots:
         raise CaptureError(f"{listing.source} lists no photo that exists; check where the photos are.")
-    shots = sorted(listing.shots, key=lambda shot: shot.name)
-    return {shot.name: shot.lens.pinhole().camera(shot.world_to_camera) for shot in shots}
+    found = {}
+    for shot in sorted(listing.shots, key=lambda shot: shot.name):
+        try:
+            found[shot.name] = shot.lens.pinhole().camera(shot.world_to_camera)
+        except ValueError as error:
+            raise CaptureError(
+                f"{listing.source}: {shot.name} has a camera with {error}; calibrate it again."
+            ) from error
+    return found
 
 
 def _list(path: Path, downscale: int, points: bool) -> Listing:

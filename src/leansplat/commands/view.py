@@ -97,6 +97,7 @@ class View:
             }
             rows = [[each.name, f"{each.gaussians:,}", megabytes(each.bytes)] for each in scenes]
             print(json.dumps(values) if self.json else table(["scene", "Gaussians", "size"], rows), flush=True)
+            del scenes  # which may be large; the page has its own
             forever = threading.Event()
             while not forever.wait(1):  # without a time, Windows would not hear of Ctrl-C
                 pass

@@ -68,7 +68,8 @@ def standalone(
     """
     with TemporaryDirectory() as folder:
         prepared, data = _as_sog(scene, Path(folder))
-        described = _described(replace(prepared, url="scene.sog"), cameras, title, background, up)
+        prepared = replace(prepared, url="scene.sog", bytes=len(data))
+        described = _described(prepared, cameras, title, background, up)
         described["scenes"][0]["data"] = "scene-0"
         elements = "\n".join(
             [
@@ -134,6 +135,9 @@ def write_folder(
                 shutil.copyfile(path, target)
         else:
             formats.write_levels(_detail(_at_zero(prepared.arrays)), filled / _PLACE)
+        described["scenes"][0]["bytes"] = sum(
+            file.stat().st_size for file in (filled / _PLACE).rglob("*") if file.is_file()
+        )
         (filled / "poster.jpg").write_bytes(base64.b64decode(described["poster"].partition(",")[2]))
         described["poster"] = "poster.jpg"
         script = f'<script type="application/json" id="description">{as_script(described)}</script>\n'

@@ -77,17 +77,16 @@ def prepare_scene(path: str | os.PathLike[str], folder: Path) -> PreparedScene:
     readable = bool(finite.all()) and arrays.origin == WORLD and _readable(file)
     arrays = arrays if finite.all() else arrays[finite]
     if readable:
-        kept = {os.path.relpath(each, file.parent).replace(os.sep, "/"): each for each in files}
+        folder_of_all = os.path.realpath(file.parent)
+        kept = {os.path.relpath(os.path.realpath(each), folder_of_all).replace(os.sep, "/"): each for each in files[1:]}
         if not any(name.startswith("../") for name in kept):
-            first = _public_name(file)
-            served = {first: file, **{name: each for name, each in kept.items() if each != file}}
-            return PreparedScene(_name(given), served, arrays, total, size, False)
+            return PreparedScene(_name(given), {_public_name(file): file, **kept}, arrays, total, size, False)
     if count is not None:
         arrays = formats.read_arrays(file).finite_equivalent()
         arrays = arrays[arrays.finite()]
     target = folder / "scene.ply"
     formats.write(replace(arrays, origin=WORLD, extras={}), target)
-    if formats.format_of(file).name != "PLY":
+    if not _is_ply(file):
         _log.warning("%s: viewers in browsers cannot read it; it is shown through a temporary .ply", given)
     return PreparedScene(_name(given), {"scene.ply": target}, arrays, total, size, True)
 
