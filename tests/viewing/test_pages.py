@@ -124,6 +124,15 @@ def test_a_folder_streams_levels_from_any_web_server(
     write_folder(scene, tmp_path / "site", overwrite=True)
 
 
+def test_a_folder_that_is_opened_from_disk_says_that_it_has_to_be_served(
+    opened: Callable[..., Opened], tmp_path: Path, scene: Path
+) -> None:
+    page = opened(write_folder(scene, tmp_path / "site", cameras={"a": VIEW}).as_uri(), offline=True)
+    page.page.wait_for_timeout(300)
+    assert "serve its folder" in page.told()
+    assert page.page.locator("#poster").is_visible()
+
+
 def test_levels_that_a_ladder_made_are_kept(tmp_path: Path) -> None:
     fine = surfaces(400)
     path = formats.write_levels([fine, fine[::4]], tmp_path / "levels")

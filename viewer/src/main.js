@@ -161,6 +161,9 @@ async function open() {
   document.title = description.title ? `${description.title} – leansplat` : "leansplat"
   const poster = document.getElementById("poster")
   if (description.poster) Object.assign(poster, { src: description.poster, hidden: false })
+  if (location.protocol === "file:" && description.scenes.some(scene => !scene.data)) {
+    throw new Error("browsers read no scene beside a page on disk; serve its folder, as `python -m http.server` in it does")
+  }
   const app = await startEngine(document.getElementById("canvas"))
   const page = new Page(app, description)
   window.leansplat = page
