@@ -88,7 +88,8 @@ SUFFIXES = (".ply", ".compressed.ply", ".sog", ".spz", ".splat", ".glb", ".npz")
 def test_every_format_agrees_with_what_it_holds(
     opened: Callable[..., Opened], viewing: Viewing, tmp_path: Path
 ) -> None:
-    paths = [tmp_path / f"scene{suffix}" for suffix in SUFFIXES]
+    (tmp_path / "unbundled").mkdir()
+    paths = [*(tmp_path / f"scene{suffix}" for suffix in SUFFIXES), tmp_path / "unbundled" / "meta.json"]
     for path in paths:
         formats.write(surfaces(2000, seed=5), path)
     page = show(opened, viewing, paths)

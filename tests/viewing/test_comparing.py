@@ -81,6 +81,19 @@ def test_a_difference_is_the_absolute_error_against_the_first_scene_times_the_fa
         assert np.abs(page.pixels() - expected).max() <= factor + 1  # the two were rounded before, here after
 
 
+def test_a_difference_from_a_photo_ends_where_the_photo_does(page: Opened) -> None:
+    page.do("it.stage.amplification = 1; it.stage.setMode('difference'); it.stage.choose(2)")
+    page.do(f"it.setSize({2 * WIDTH}, {HEIGHT})")
+    shown = page.pixels()
+    photo = page.photos["a.png"].astype(float)  # type: ignore[attr-defined]
+    edge = WIDTH // 2
+    assert not shown[:, :edge].any()
+    assert not shown[:, edge + WIDTH :].any()
+    page.do("it.stage.choose(0); it.stage.setMode('one')")
+    scene = page.pixels()[:, edge : edge + WIDTH].astype(float)
+    assert np.abs(shown[:, edge : edge + WIDTH] - np.abs(photo - scene)).max() <= 2
+
+
 def test_blinking_swaps_the_two_in_place_and_back(page: Opened) -> None:
     first, second = alone(page, 0), alone(page, 1)
     page.do("it.stage.choose(0)")

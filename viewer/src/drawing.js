@@ -19,9 +19,10 @@ uniform highp sampler2D second;
 uniform float amplification;
 void main(void) {
 	ivec2 place = ivec2(gl_FragCoord.xy);
-	vec3 a = clamp(texelFetch(first, place, 0).rgb, 0.0, 1.0);
-	vec3 b = clamp(texelFetch(second, place, 0).rgb, 0.0, 1.0);
-	gl_FragColor = vec4(amplification * abs(b - a), 1.0);
+	vec4 a = clamp(texelFetch(first, place, 0), 0.0, 1.0);
+	vec4 b = clamp(texelFetch(second, place, 0), 0.0, 1.0);
+	// Beside a photo, and where its mask hides it, there is nothing to differ from.
+	gl_FragColor = vec4(min(a.a, b.a) < 0.5 ? vec3(0.0) : amplification * abs(b.rgb - a.rgb), 1.0);
 }
 `,
   photo: `
@@ -32,7 +33,8 @@ void main(void) {
 	vec2 place = (vec2(gl_FragCoord.x, behind.w - gl_FragCoord.y) - frame.xy) / frame.zw;
 	bool inside = all(greaterThanEqual(place, vec2(0.0))) && all(lessThanEqual(place, vec2(1.0)));
 	vec4 photo = texture2D(first, place);
-	gl_FragColor = vec4(inside ? mix(behind.rgb, photo.rgb, photo.a) : behind.rgb, 1.0);
+	float shown = inside ? photo.a : 0.0;
+	gl_FragColor = vec4(mix(behind.rgb, photo.rgb, shown), shown);
 }
 `,
 }
