@@ -1,10 +1,9 @@
 r"""Pictures of `leansplat view` for the docs, taken in a browser without a window, of the built-in scene.
 
-    leansplat demo --output demo
     python benchmarks/viewer_pictures.py --scene RUN --small FILE
 
 RUN is a training of the built-in capture (`leansplat.train(leansplat.captures.synthetic_capture(), RUN)`), FILE a small
-file of it (`leansplat shrink RUN -o FILE`). It needs playwright and Chromium, as the tests of the page do.
+file of it (`leansplat shrink RUN -o small.sog --size 250KB --steps 0`). It needs playwright and Chromium, as the tests of the page do.
 """
 
 from __future__ import annotations
