@@ -3,7 +3,8 @@ r"""Pictures of `leansplat view` for the docs, taken in a browser without a wind
     python benchmarks/viewer_pictures.py --scene RUN --small FILE
 
 RUN is a training of the built-in capture (`leansplat.train(leansplat.captures.synthetic_capture(), RUN)`), FILE a small
-file of it (`leansplat shrink RUN -o small.sog --size 250KB --steps 0`). It needs playwright and Chromium, as the tests of the page do.
+file of it (`leansplat shrink RUN -o small.sog --size 250KB --steps 0`). It needs playwright and Chromium, as the tests
+of the page do.
 """
 
 from __future__ import annotations
