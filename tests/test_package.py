@@ -46,6 +46,7 @@ LAYERS = [
     {"evaluation", "pictures"},
     {"compression"},
     {"merging"},
+    {"viewing"},
     {"report"},
     {"shrinking"},
     {"demo"},
@@ -191,7 +192,20 @@ def test_importing_leansplat_loads_no_heavy_package() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["train"], ["trim"], ["eval"], ["demo"], ["render"], ["info"], ["convert"], ["download"], ["compress"]],
+    [
+        [],
+        ["train"],
+        ["trim"],
+        ["eval"],
+        ["demo"],
+        ["render"],
+        ["info"],
+        ["convert"],
+        ["download"],
+        ["compress"],
+        ["view"],
+        ["page"],
+    ],
 )
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     code = f"""

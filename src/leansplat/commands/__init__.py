@@ -21,6 +21,8 @@ COMMANDS = {
     "trim": "Trim",
     "compress": "Compress",
     "eval": "Eval",
+    "view": "View",
+    "page": "Page",
     "render": "Render",
     "info": "Info",
     "convert": "Convert",
