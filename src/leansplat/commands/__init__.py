@@ -21,6 +21,7 @@ COMMANDS = {
     "trim": "Trim",
     "compress": "Compress",
     "eval": "Eval",
+    "report": "Report",
     "render": "Render",
     "info": "Info",
     "convert": "Convert",

@@ -1,6 +1,6 @@
 """Reports for people: texts, tables, plots and crops as a document, written as one HTML file and as Markdown.
 
-`document` is what a report is made of, and `writing` writes it; `charts`, `plots`, `crops` and `numbers` make parts of it.
+`document` is what a report is made of, `writing` writes it; `charts`, `plots`, `crops` and `numbers` make its parts.
 `page.css` and `page.js` are how a page looks and what it can do.
 """
 

@@ -141,8 +141,8 @@ def _legend(series: Series) -> str:
     dash = ' stroke-dasharray="4 3"' if series.dashed else ""
     look = f'<path d="M1 5H21" fill="none" stroke="var(--c)" stroke-width="3"{dash}/>'
     swatch = f'<svg class="c{series.color % COLORS}" viewBox="0 0 22 10" aria-hidden="true">{look}</svg>'
-    name = escape(series.name)
-    return f'<li><button type="button" aria-pressed="true" data-series="{name}">{swatch}{_words(series.name)}</button></li>'
+    button = f'<button type="button" aria-pressed="true" data-series="{escape(series.name)}">'
+    return f"<li>{button}{swatch}{_words(series.name)}</button></li>"
 
 
 def _shares(shares: Shares) -> Iterator[str]:
@@ -152,7 +152,8 @@ def _shares(shares: Shares) -> Iterator[str]:
     yield f"<h3>{_words(shares.title)}</h3>"
     yield f'<div class="bar" role="img" aria-label="{escape(f"{shares.title}: {said}")}">'
     for number, (size, name) in enumerate(parts):
-        yield f'<span class="c{number % COLORS}" style="flex:{size}" title="{escape(f"{name}: {size / whole:.1%}")}"></span>'
+        share = escape(f"{name}: {size / whole:.1%}")
+        yield f'<span class="c{number % COLORS}" style="flex:{size}" title="{share}"></span>'
     yield "</div>"
     yield '<div class="wide" tabindex="0" role="region" aria-label="Table"><table>\n<thead>'
     yield f'<tr><th scope="col">part</th><th scope="col">{escape(shares.unit)}</th><th scope="col">share</th></tr>'
