@@ -30,6 +30,7 @@ from leansplat.report.document import (
     Side,
     Table,
     Text,
+    Whole,
     simple_table,
 )
 from leansplat.report.html import to_html
@@ -62,6 +63,7 @@ __all__ = [
     "Side",
     "Table",
     "Text",
+    "Whole",
     "cut_crops",
     "numbers",
     "plots",

@@ -16,9 +16,9 @@ from typing import Literal
 
 Kind = Literal["lines", "points", "steps"]
 
-WIDTH, HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 42
-_LETTER = 6.2
+WIDTH, HEIGHT = 420, 270
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 14, 12, 46
+_LETTER = 6.8
 """Mean width of a letter."""
 
 COLORS = 8
@@ -216,14 +216,24 @@ def _axes(chart: Chart, x: _Scale, y: _Scale) -> Iterator[str]:
         yield f'<text class="tick" x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{short(value)}</text>'
     for value in x.ticks:
         yield f'<path class="grid" d="M{x(value)} {_TOP}V{bottom}"/>'
-        yield f'<text class="tick" x="{x(value)}" y="{bottom + 15}" text-anchor="middle">{short(value)}</text>'
+        yield f'<text class="tick" x="{x(value)}" y="{bottom + 17}" text-anchor="middle">{short(value)}</text>'
     yield f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>'
     middle = (_LEFT + right) / 2
     yield f'<text class="label" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(chart.x.label)}</text>'
     yield (
-        f'<text class="label" transform="translate(12 {(_TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">'
+        f'<text class="label" transform="translate(14 {(_TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">'
         f"{escape(chart.y.label)}</text>"
     )
+
+
+def swatch_of(chart: Chart, series: Series) -> str:
+    """What stands for a series in the legend: a mark, or a piece of its line."""
+    if chart.kind == "points":
+        look = _mark(_MARKS[series.color % len(_MARKS)], 11, 6, hollow=series.dashed)
+    else:
+        dash = ' stroke-dasharray="4 3"' if series.dashed else ""
+        look = f'<path d="M1 6H21" fill="none" stroke="var(--c)" stroke-width="3"{dash}/>'
+    return f'<svg class="c{series.color % COLORS}" viewBox="0 0 22 12" aria-hidden="true">{look}</svg>'
 
 
 def _series(

@@ -16,7 +16,7 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; code in backquotes."""
+    """A paragraph; code in backquotes, what is bold in double asterisks."""
 
     words: str
 
@@ -126,8 +126,8 @@ class Charts:
 
 
 @dataclass(frozen=True)
-class Shares:
-    """What a whole is made of, as a bar and as a table.
+class Whole:
+    """What a whole is made of.
 
     Args:
         title: what it is of.
@@ -138,6 +138,13 @@ class Shares:
     title: str
     unit: str
     parts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What several wholes are made of, each as a bar and as a table, side by side as far as there is room."""
+
+    wholes: Sequence[Whole]
 
 
 @dataclass(frozen=True)
@@ -240,11 +247,14 @@ class Document:
     Args:
         title: the heading of all.
         lead: what comes before the first section.
+        over, under: a line above the title and one at the end; "" for none.
     """
 
     title: str
     sections: Sequence[Section]
     lead: Sequence[Block] = ()
+    over: str = ""
+    under: str = ""
 
     def plots(self) -> list[Plot]:
         return [block for section in self.sections for block in section.blocks if isinstance(block, Plot)]

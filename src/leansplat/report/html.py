@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from leansplat.report.charts import COLORS, Chart, Series, numbers_of, svg_of
+from leansplat.report.charts import COLORS, Chart, Series, numbers_of, svg_of, swatch_of
 from leansplat.report.document import (
     NOT_RUN,
     Block,
@@ -31,6 +31,7 @@ from leansplat.report.document import (
     Shares,
     Table,
     Text,
+    Whole,
     simple_table,
 )
 from leansplat.report.svg import inline
@@ -57,6 +58,7 @@ def to_html(document: Document) -> str:
         "</head>",
         "<body>",
         "<main>",
+        f'<p class="over">{_words(document.over)}</p>' if document.over else "",
         f"<h1>{_words(document.title)}</h1>",
         *(_block(block) for block in document.lead),
         f'<nav aria-label="Contents"><ol>\n{links}\n</ol></nav>',
@@ -65,7 +67,8 @@ def to_html(document: Document) -> str:
         parts.append(f'<section id="{section.name}">\n<h2>{_words(section.title)}</h2>')
         parts += [_block(block) for block in section.blocks]
         parts.append("</section>")
-    return "\n".join([*parts, "</main>", f"<script>{script}</script>", "</body>", "</html>", ""])
+    foot = [f"<footer>{_words(document.under)}</footer>"] if document.under else []
+    return "\n".join([*parts, *foot, "</main>", f"<script>{script}</script>", "</body>", "</html>", ""])
 
 
 def _policy(document: Document, script: str) -> str:
@@ -102,7 +105,9 @@ def _block(block: Block) -> str:
     if isinstance(block, Charts):
         return '<div class="charts">\n' + "\n".join(map(_chart, block.charts)) + "\n</div>"
     if isinstance(block, Shares):
-        return "\n".join(_shares(block))
+        return (
+            '<div class="wholes">\n' + "\n".join(line for each in block.wholes for line in _shares(each)) + "\n</div>"
+        )
     if isinstance(block, Comparisons):
         return '<div class="comparisons">\n' + "\n".join(map(_comparison, block.views)) + "\n</div>"
     if isinstance(block, Code):
@@ -121,7 +126,7 @@ def _chart(chart: Chart) -> str:
     title = _words(chart.title)
     if not chart.drawn:
         return f'<figure class="chart"><h3>{title}</h3><p class="note">{NOT_RUN}</p></figure>'
-    buttons = [_legend(series) for series in chart.drawn]
+    buttons = [_legend(chart, series) for series in chart.drawn]
     head, rows = numbers_of(chart)
     return "\n".join(
         [
@@ -136,20 +141,17 @@ def _chart(chart: Chart) -> str:
     )
 
 
-def _legend(series: Series) -> str:
+def _legend(chart: Chart, series: Series) -> str:
     """A button that says what a series is, and with a script hides it."""
-    dash = ' stroke-dasharray="4 3"' if series.dashed else ""
-    look = f'<path d="M1 5H21" fill="none" stroke="var(--c)" stroke-width="3"{dash}/>'
-    swatch = f'<svg class="c{series.color % COLORS}" viewBox="0 0 22 10" aria-hidden="true">{look}</svg>'
     button = f'<button type="button" aria-pressed="true" data-series="{escape(series.name)}">'
-    return f"<li>{button}{swatch}{_words(series.name)}</button></li>"
+    return f"<li>{button}{swatch_of(chart, series)}{_words(series.name)}</button></li>"
 
 
-def _shares(shares: Shares) -> Iterator[str]:
+def _shares(shares: Whole) -> Iterator[str]:
     whole = sum(shares.parts.values())
     parts = sorted(((size, name) for name, size in shares.parts.items() if size > 0), reverse=True)
     said = ", ".join(f"{name} {size / whole:.1%}" for size, name in parts)
-    yield f"<h3>{_words(shares.title)}</h3>"
+    yield f'<div class="whole"><h3>{_words(shares.title)}</h3>'
     yield f'<div class="bar" role="img" aria-label="{escape(f"{shares.title}: {said}")}">'
     for number, (size, name) in enumerate(parts):
         share = escape(f"{name}: {size / whole:.1%}")
@@ -162,7 +164,7 @@ def _shares(shares: Shares) -> Iterator[str]:
         swatch = f'<span class="swatch c{number % COLORS}" aria-hidden="true"></span>'
         yield f'<tr><th scope="row">{swatch}{_words(name)}</th><td>{size:,}</td><td>{size / whole:.1%}</td></tr>'
     yield f'<tr><th scope="row">all</th><td>{whole:,}</td><td>100.0%</td></tr>'
-    yield "</tbody></table></div>"
+    yield "</tbody></table></div></div>"
 
 
 def _comparison(view: Comparison) -> str:
@@ -230,5 +232,6 @@ def _gallery(gallery: Gallery) -> str:
 
 
 def _words(text: str) -> str:
-    """Text as HTML, with what is in backquotes as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    """Text as HTML, with what is in backquotes as code and what is in double asterisks bold."""
+    coded = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", coded)

@@ -65,8 +65,9 @@ def _block(block: Block) -> Iterator[str]:
         for chart in block.charts:
             yield from (f"**{chart.title}**", "", *_table(simple_table(*numbers_of(chart))), "")
     elif isinstance(block, Shares):
-        rows = [[name, f"{size:,}"] for name, size in block.parts.items()]
-        yield from (f"**{block.title}**", "", *_table(simple_table(["part", block.unit], rows)))
+        for whole in block.wholes:
+            rows = [[name, f"{size:,}"] for name, size in whole.parts.items()]
+            yield from (f"**{whole.title}**", "", *_table(simple_table(["part", whole.unit], rows)), "")
     elif isinstance(block, Comparisons):
         for view in block.views:
             sides = [

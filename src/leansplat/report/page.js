@@ -36,7 +36,7 @@ function watch(figure) {
     const nearest = found.reduce((a, b) => (far(b.at) < far(a.at) ? b : a));
     found = single ? [nearest] : found.filter(({ at }) => Math.abs(at[0] - nearest.at[0]) < 12);
     over.replaceChildren();
-    if (!single) over.append(drawing("line", { class: "at", x1: nearest.at[0], x2: nearest.at[0], y1: 12, y2: height - 42 }));
+    if (!single) over.append(drawing("line", { class: "at", x1: nearest.at[0], x2: nearest.at[0], y1: 12, y2: height - 46 }));
     for (const { group, at } of found) {
       const color = [...group.classList].find((name) => /^c\d$/.test(name));
       over.append(drawing("circle", { class: `dot ${color}`, cx: at[0], cy: at[1], r: 4.5 }));

@@ -25,6 +25,7 @@ from leansplat.report import (
     Section,
     Shares,
     Text,
+    Whole,
     numbers,
     simple_table,
     to_html,
@@ -39,6 +40,20 @@ from leansplat.shrinking.sizes import format_bytes
 
 VIEWS = 3
 """Held-out views of a run that are shown, unless others are asked for."""
+
+PART_NAMES = {
+    "shN": "spherical harmonics",
+    "shN_centroids": "spherical harmonics, palette",
+    "shN_labels": "spherical harmonics, labels",
+    "sh0": "colours and opacities",
+    "colors": "colours",
+    "means_l": "positions, low bytes",
+    "means_u": "positions, high bytes",
+    "quats": "rotations",
+    "meta": "meta.json",
+    "archive": "what holds the archive together",
+}
+"""What parts of files are called in words, where their names are those of the format."""
 
 MOST_BYTES = 1_500_000
 """Of all pictures of a report."""
@@ -104,7 +119,7 @@ def report_of(accounts: Sequence[Account], looks: Sequence[Looked]) -> Document:
     """The document of some runs, with what looking at each of them gave."""
     names = [account.name for account in accounts]
     title = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    lead: list[Block] = [Facts(list(_facts(accounts[-1]))), *(Text(text) for text in _told(accounts))]
+    lead: list[Block] = [Facts(list(_facts(accounts))), *(Text(text) for text in _told(accounts))]
     sections = [
         Section("result", "What came out", list(_result(accounts, looks))),
         Section("views", "Held-out views", list(_views(accounts, looks))),
@@ -115,18 +130,29 @@ def report_of(accounts: Sequence[Account], looks: Sequence[Looked]) -> Document:
         Section("bytes", "Where the bytes go", list(_bytes(accounts))),
         Section("again", "Settings, and how to repeat it", list(_again(accounts))),
     ]
-    return Document(title, [section for section in sections if any(map(_filled, section.blocks))], lead)
+    filled = [section for section in sections if any(map(_filled, section.blocks))]
+    over = f"leansplat report · {', '.join(dict.fromkeys(_kind(account) for account in accounts))}"
+    under = "Made by `leansplat report`. This file asks nothing of the network."
+    return Document(title, filled, lead, over, under)
+
+
+def _kind(account: Account) -> str:
+    return "ladder" if account.rungs else account.command
 
 
 def _filled(block: Block) -> bool:
-    return not (isinstance(block, Charts) and not block.charts)
+    parts = block.charts if isinstance(block, Charts) else block.wholes if isinstance(block, Shares) else (block,)
+    return len(parts) > 0
 
 
-def _facts(account: Account) -> Iterator[Fact]:
-    """Numbers of one run, the last of those given."""
-    after, before = account.after, account.before
+def _facts(accounts: Sequence[Account]) -> Iterator[Fact]:
+    """Numbers of the last run, against the scene that it was given; or against the first run, if it can be compared."""
+    first, account = accounts[0], accounts[-1]
+    after, before, given = account.after, account.before, "the scene given"
+    if len(accounts) > 1 and first.comparable == account.comparable:
+        before, given = (first.before, f"what {first.name} was given") if first.before else (first.after, first.name)
     if before is not None and before.bytes and after.bytes and before.bytes > after.bytes:
-        yield Fact(f"{before.bytes / after.bytes:.1f}×", "smaller than the scene given")
+        yield Fact(f"{before.bytes / after.bytes:.1f}×", f"smaller than {given}")
     if after.bytes is not None:
         yield Fact(
             format_bytes(after.bytes), f"the smallest of {len(account.rungs)} levels" if account.rungs else "on disk"
@@ -139,13 +165,13 @@ def _facts(account: Account) -> Iterator[Fact]:
         against = "" if account.against == "photos" else f", against {account.against}"
         yield Fact(f"{after.scores.psnr:.2f} dB", on + against)
         if before is not None and before.scores.psnr is not None:
-            yield Fact(f"{after.scores.psnr - before.scores.psnr:+.2f} dB".replace("-", "−"), "against before")
+            yield Fact(f"{after.scores.psnr - before.scores.psnr:+.2f} dB".replace("-", "−"), f"against {given}")
 
 
 def _told(accounts: Sequence[Account]) -> list[str]:
     if len(accounts) == 1:
         return [sentences(accounts[0])]
-    return [f"{account.name}: {sentences(account)}" for account in accounts]
+    return [f"**{account.name}**: {sentences(account)}" for account in accounts]
 
 
 def _result(accounts: Sequence[Account], looks: Sequence[Looked]) -> Iterator[Block]:
@@ -195,7 +221,7 @@ def _missing(account: Account, look: Looked) -> list[str]:
 def _views(accounts: Sequence[Account], looks: Sequence[Looked]) -> Iterator[Block]:
     for account, look in zip(accounts, looks, strict=True):
         if look.views:
-            yield Text(f"{account.name}: {look.how}" if len(accounts) > 1 else look.how)
+            yield Text(f"**{account.name}**: {look.how}" if len(accounts) > 1 else look.how)
             yield Comparisons(look.views)
 
 
@@ -222,7 +248,7 @@ def _rounds(accounts: Sequence[Account]) -> Iterator[Block]:
         found = rounds_of(account)
         if found is not None:
             if len(accounts) > 1:
-                yield Text(f"{account.name}:")
+                yield Text(f"**{account.name}**:")
             yield simple_table(*found)
 
 
@@ -233,22 +259,30 @@ def _histograms(accounts: Sequence[Account]) -> Iterator[Block]:
 
 
 def _bytes(accounts: Sequence[Account]) -> Iterator[Block]:
+    wholes = []
     for account in accounts:
         if account.parts:
             last = f", {account.rungs[-1].target}" if account.rungs else ""
-            yield Shares(f"{account.name}{last}", "bytes", account.parts)
-            if account.estimated:
-                yield Notes(["The parts of this kind of file are estimates: each was compressed alone."])
+            parts = {PART_NAMES.get(name, name): size for name, size in account.parts.items()}
+            wholes.append(Whole(f"{account.name}{last}", "bytes", parts))
+    yield Shares(wholes)
+    estimated = [account.name for account in accounts if account.parts and account.estimated]
+    if estimated:
+        yield Notes([f"The parts of {', '.join(estimated)} are estimates: each was compressed alone, in proportion."])
 
 
 def _again(accounts: Sequence[Account]) -> Iterator[Block]:
+    lines: dict[tuple[str, ...] | None, list[str]] = {}
     for account in accounts:
+        lines.setdefault(account.line, []).append(account.name)
+    for line, names in lines.items():
         if len(accounts) > 1:
-            yield Text(f"{account.name}:")
-        if account.line is None:
+            yield Text(f"**{', '.join(names)}**:")
+        if line is None:
             yield Text(f"The command is {NOT_RECORDED}, or it was a script that called the library.")
         else:
-            yield Code(shlex.join(account.line))
+            yield Code(shlex.join(line))
+    for account in accounts:
         settings = list(_flat(account.settings))
         facts = [
             *([] if account.threads is None else [["threads", str(account.threads)]]),

@@ -195,7 +195,8 @@ def _recorded(path: Path, record: Mapping[str, Any]) -> Account:
     before, missing = _before(settings, record["inputs"], directory)
     original = result.get("original") or {}
     if before is not None and "gaussians" in original:
-        before = Standing(before.path, original["gaussians"], original.get("bytes"), before.scores, before.views)
+        size = _first(original.get("bytes"), before.bytes)
+        before = Standing(before.path, original["gaussians"], size, before.scores, before.views)
     loss = result.get("loss") or {}
     if before is not None and loss.get("photos") and loss.get("drop") is not None:
         psnr = loss["photos"].get("psnr")
@@ -252,9 +253,18 @@ def _parts(path: Path | None, metrics: Mapping[str, Any]) -> tuple[Mapping[str, 
     try:
         file = formats.scene_path(path)
         estimated = any(file.name.lower().endswith(each) for each in CODECS) and codec_of(file).parts_are_estimates
-        return codec_for(file).bytes_by_part(file), estimated
+        parts = codec_for(file).bytes_by_part(file)
     except InputError:
         return {}, False
+    return (_filling(parts, file.stat().st_size) if estimated else parts), estimated
+
+
+def _filling(parts: Mapping[str, int], size: int) -> dict[str, int]:
+    """Estimates in proportion, so that they are `size` together."""
+    whole = max(1, sum(parts.values()))
+    filled = {name: part * size // whole for name, part in parts.items()}
+    first = max(filled, key=lambda name: filled[name])
+    return {**filled, first: filled[first] + size - sum(filled.values())}
 
 
 def _scored(standing: Standing | None, scores: Mapping[str, Any] | None) -> Standing | None:

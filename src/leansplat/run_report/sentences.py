@@ -86,10 +86,13 @@ def came_out(account: Account) -> str:
     if after.bytes is not None:
         words += f" in {format_bytes(after.bytes)}"
     if before is not None and before.gaussians:
-        words += f" are left of {before.gaussians:,}"
+        if after.gaussians == before.gaussians:
+            words = f"All {words} came out"
+        else:
+            words += f" are left of {before.gaussians:,}"
         if before.bytes and after.bytes:
             times = before.bytes / after.bytes
-            words += f" in {format_bytes(before.bytes)}" + (f", {times:.1f} times smaller" if times > 1 else "")
+            words += f", {times:.1f} times smaller than the {format_bytes(before.bytes)} given" if times > 1 else ""
     else:
         words += " came out"
     return f"{words}{_took(account)}."
@@ -100,11 +103,14 @@ def quality(account: Account) -> str:
     after, before = account.after.scores, account.before.scores if account.before else None
     if after.psnr is None:
         return "How good it is was not measured, as no photo is held out, or not yet."
-    on = f"{account.views} held-out views" if account.views else "held-out views"
-    last = " the smallest" if account.rungs else ""
-    told = f"On {on}, against {account.against},{last} it has a PSNR of {after.psnr:.2f} dB".replace(
-        " the smallest it", " the smallest"
+    number = f"{account.views} " if account.views else ""
+    on = (
+        f"{number}held-out photos"
+        if account.against == "photos"
+        else f"{number}views held back, against {account.against},"
     )
+    it = "the smallest" if account.rungs else "it"
+    told = f"On {on} {it} has a PSNR of {after.psnr:.2f} dB"
     if after.ssim is not None:
         told += f" and an SSIM of {after.ssim:.4f}"
     if before is not None and before.psnr is not None:

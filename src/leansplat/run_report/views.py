@@ -11,6 +11,7 @@ import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,7 @@ def _photos(account: Account, given: Path | None, progress: Progress | None) -> 
     built_in = settings.get("built-in capture")
     if built_in is not None and given is None:
         at_stage(progress, "drawing the photos of the built-in capture")
-        return synthetic_capture(**built_in)
+        return _built_in(**built_in)
     recorded = settings.get("capture")
     if given is None and not isinstance(recorded, str):
         return None
@@ -161,7 +162,18 @@ def _photos(account: Account, given: Path | None, progress: Progress | None) -> 
     if progress is not None:
         progress(0, 1, {})
     downscale = settings.get("downscale") or 1
-    return captures.load(folder, downscale=downscale, background=_background(account), points=False)
+    return _loaded(folder.resolve(), downscale, _background(account))
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, downscale: int, background: _COLOR) -> Capture:
+    """The last capture is kept, as several runs usually have the same."""
+    return captures.load(folder, downscale=downscale, background=background, points=False)
+
+
+@lru_cache(maxsize=1)
+def _built_in(views: int, size: int, seed: int) -> Capture:
+    return synthetic_capture(views, size, seed)
 
 
 def _background(account: Account) -> _COLOR:
