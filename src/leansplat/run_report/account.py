@@ -106,12 +106,22 @@ class Account:
         folder = self.settings.get("capture")
         return Path(folder).resolve().name if isinstance(folder, str) and folder else "its capture"
 
+    def comparable_with(self, other: Account) -> bool:
+        """Whether the quality of two runs is measured against the same."""
+        if self.against != other.against:
+            return False
+        role = "capture" if self.against == "photos" else "scene"
+        mine, others = self.inputs.get(role), other.inputs.get(role)
+        if mine is not None and others is not None:
+            return mine == others
+        return role == "capture" and self._photos is not None and self._photos == other._photos
+
     @property
-    def comparable(self) -> str:
-        """What two runs have in common whose quality can be compared."""
-        capture = self.inputs.get("capture") or str(self.settings.get("capture")) or str(self.path)
-        scene = "" if self.against == "photos" else self.inputs.get("scene", str(self.path))
-        return f"{self.against} {scene or capture}"
+    def _photos(self) -> tuple[object, ...] | None:
+        """Which photos these are and how they were loaded; None where that is not known."""
+        folder = self.settings.get("capture")
+        place = found(folder, self.directory) if isinstance(folder, str) else None
+        return None if place is None else (place.resolve(), self.settings.get("downscale") or 1)
 
     @property
     def steps(self) -> int:

@@ -86,6 +86,8 @@ def write_report(
     """
     if output.exists() and not overwrite:
         raise InputError(f"{output} already exists; pass --overwrite (overwrite=True) or choose another name")
+    if not runs:
+        raise InputError("there is no run to report; name at least one")
     if views < 0:
         raise InputError(f"--views is {views}; give 0 or more")
     accounts = named_apart([account_of(path) for path in runs])
@@ -149,7 +151,7 @@ def _facts(accounts: Sequence[Account]) -> Iterator[Fact]:
     """Numbers of the last run, against the scene that it was given; or against the first run, if it can be compared."""
     first, account = accounts[0], accounts[-1]
     after, before, given = account.after, account.before, "the scene given"
-    if len(accounts) > 1 and first.comparable == account.comparable:
+    if len(accounts) > 1 and first.comparable_with(account):
         before, given = (first.before, f"what {first.name} was given") if first.before else (first.after, first.name)
     if before is not None and before.bytes and after.bytes and before.bytes > after.bytes:
         yield Fact(f"{before.bytes / after.bytes:.1f}×", f"smaller than {given}")
@@ -283,17 +285,14 @@ def _again(accounts: Sequence[Account]) -> Iterator[Block]:
         else:
             yield Code(shlex.join(line))
     for account in accounts:
-        settings = list(_flat(account.settings))
+        settings = simple_table(["setting", "value"], list(_flat(account.settings)))
         facts = [
             *([] if account.threads is None else [["threads", str(account.threads)]]),
             *([f"version of {name}", version or "not installed"] for name, version in account.versions.items()),
             *([f"SHA-256 of the {name}", digest] for name, digest in account.inputs.items()),
         ]
-        folds = [(f"Settings of {account.name}", ["setting", "value"], settings)]
-        folds.append((f"Versions and hashes of {account.name}", ["what", "value"], facts))
-        for title, head, rows in folds:
-            if rows:
-                yield Fold(title, [simple_table(head, rows)])
+        tables = [table for table in (settings, simple_table(["what", "value"], facts)) if table.rows]
+        yield Fold(f"Settings, versions and hashes of {account.name}", tables or [Text(NOT_RECORDED)])
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[list[str]]:

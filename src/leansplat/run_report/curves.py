@@ -7,7 +7,7 @@ of work, as shrinking has, is shown as one after the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,20 @@ _GAUSSIANS = Axis("Gaussians", ",.0f", low=0.0)
 
 def charts_of(accounts: Sequence[Account]) -> list[Chart]:
     """Loss, quality and Gaussians of all runs; those that no run has anything for are left out."""
-    loss = [(account, _over(account, lambda event: _loss(event))) for account in accounts]
-    quality = [(account, _over(account, _quality)) for account in accounts]
+    loss = [(account, _over(account, _loss)) for account in accounts]
     count = [(account, _over(account, _gaussians)) for account in accounts]
+    quality: dict[str, list[tuple[Account, list[tuple[float, float, float]]]]] = {}
+    for account in accounts:
+        seen = _over(account, _quality if account.against == "photos" else _quality_of_own)
+        quality.setdefault(account.against, []).append((account, seen))
     moving = [(account, points) for account, points in count if len({size for _, _, size in points}) > 1]
     charts = []
     for title, axis, found in (
         ("Loss in training", _LOSS, loss),
-        ("Quality on the way", _PSNR, quality),
+        *(
+            (f"Quality on the way{'' if against == 'photos' else f', against {against}'}", _PSNR, found)
+            for against, found in quality.items()
+        ),
         ("Gaussians on the way", _GAUSSIANS, moving),
     ):
         for x, place in ((_STEPS, 0), (_SECONDS, 1)):
@@ -42,7 +48,7 @@ def charts_of(accounts: Sequence[Account]) -> list[Chart]:
                 for account, points in found
             ]
             chart = Chart(f"{title}, over {'steps' if place == 0 else 'seconds'}", x, axis, series)
-            if any(len(each.points) > 1 for each in chart.series):
+            if any(len(each.points) > 1 for each in chart.drawn):
                 charts.append(chart)
     return charts
 
@@ -50,11 +56,15 @@ def charts_of(accounts: Sequence[Account]) -> list[Chart]:
 def sizes_of(accounts: Sequence[Account]) -> list[Chart]:
     """Quality over size: a chart for each kind of quality that can be compared, with all runs that have it."""
     made = {account.after.path.resolve() for account in accounts if account.after.path is not None}
-    groups: dict[str, list[Account]] = {}
+    groups: list[list[Account]] = []
     for account in accounts:
-        groups.setdefault(account.comparable, []).append(account)
+        group = next((members for members in groups if members[0].comparable_with(account)), None)
+        if group is None:
+            groups.append([account])
+        else:
+            group.append(account)
     charts = []
-    for members in groups.values():
+    for members in groups:
         series = []
         for account in members:
             color = accounts.index(account)
@@ -103,7 +113,7 @@ def rounds_of(account: Account) -> tuple[list[str], list[list[str]]] | None:
     return head, rows
 
 
-def _over(account: Account, values: Any) -> list[tuple[float, float, float]]:
+def _over(account: Account, values: Callable[[Mapping[str, Any]], Iterator[float]]) -> list[tuple[float, float, float]]:
     """(step, seconds, value) of what `values` finds in each event, over all of the work."""
     found: list[tuple[float, float, float]] = []
     steps = seconds = 0.0
@@ -131,6 +141,12 @@ def _quality(event: Mapping[str, Any]) -> Iterator[float]:
         yield from _finite(event.get("psnr"))
     for name in ("held_out_before", "held_out_after"):
         yield from _finite((event.get(name) or {}).get("psnr"))
+
+
+def _quality_of_own(event: Mapping[str, Any]) -> Iterator[float]:
+    """Without that of the scene as it was given, which is all but perfect against itself."""
+    untouched = event["event"] == "round" and event.get("round") == 1
+    yield from _quality({**event, "held_out_before": None} if untouched else event)
 
 
 def _gaussians(event: Mapping[str, Any]) -> Iterator[float]:
