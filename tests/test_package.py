@@ -193,7 +193,19 @@ def test_importing_leansplat_loads_no_heavy_package() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["train"], ["trim"], ["eval"], ["demo"], ["render"], ["info"], ["convert"], ["download"], ["compress"]],
+    [
+        [],
+        ["train"],
+        ["trim"],
+        ["eval"],
+        ["demo"],
+        ["render"],
+        ["info"],
+        ["convert"],
+        ["download"],
+        ["compress"],
+        ["report"],
+    ],
 )
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     code = f"""

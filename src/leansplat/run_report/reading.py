@@ -113,7 +113,18 @@ def _of_run(path: Path) -> Account:
         seconds=finished[-1] if finished else None,
         parts=parts,
         estimated=estimated,
+        told=_only_encoded(settings, events[-1].get("written") if events else None),
         missing=tuple(missing),
+    )
+
+
+def _only_encoded(settings: Mapping[str, Any], written: str | None) -> tuple[str, ...]:
+    """What to say of a compression whose training was not worth it."""
+    steps = settings.get("compression", {}).get("fine_tuning", {}).get("steps")
+    if not steps or written in (None, "fine-tuned"):
+        return ()
+    return (
+        f"{steps:,} steps of training through the rounding were too few to be worth it, so the file is only encoded",
     )
 
 
@@ -216,7 +227,7 @@ def _recorded(path: Path, record: Mapping[str, Any]) -> Account:
         before=before,
         after=Standing(),
         seconds=result.get("seconds"),
-        told=tuple(result.get("told", ())),
+        told=(*result.get("told", ()), *_only_encoded(settings, result.get("written"))),
         cameras=cameras_of(record),
         missing=tuple(missing),
     )
