@@ -167,7 +167,7 @@ def _facts(accounts: Sequence[Account]) -> Iterator[Fact]:
         against = "" if account.against == "photos" else f", against {account.against}"
         yield Fact(f"{after.scores.psnr:.2f} dB", on + against)
         if before is not None and before.scores.psnr is not None:
-            yield Fact(f"{after.scores.psnr - before.scores.psnr:+.2f} dB".replace("-", "−"), f"against {given}")
+            yield Fact(f"{after.scores.psnr - before.scores.psnr:+.2f} dB".replace("-", "−"), f"PSNR against {given}")
 
 
 def _told(accounts: Sequence[Account]) -> list[str]:
