@@ -24,7 +24,7 @@ class Report:
               leansplat report runs/garden runs/garden-25 garden.sog -o garden.html
     """
 
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN")]
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help_behavior_hint="")]
     """Run folders, files that train, compress or shrink wrote (beside their .json), or folders of ladders."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="HTML")]
     """File to write, such as report.html."""

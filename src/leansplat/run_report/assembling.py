@@ -90,12 +90,12 @@ def write_report(
         raise InputError("there is no run to report; name at least one")
     if views < 0:
         raise InputError(f"--views is {views}; give 0 or more")
+    at_stage(progress, "reading what the runs wrote down")
     accounts = named_apart([account_of(path) for path in runs])
     looks = [
         look_at(account, views, MOST_BYTES // len(accounts), capture=capture, progress=progress) for account in accounts
     ]
-    at_stage(progress, "writing")
-    document = report_of(accounts, looks)
+    document = report_of(accounts, looks, progress=progress)
     with replacing(output, overwrite=overwrite) as file:
         file.write(to_html(document).encode())
     return [
@@ -117,7 +117,7 @@ def named_apart(accounts: Sequence[Account]) -> list[Account]:
     return [replace(account, name=name) for account, name in zip(accounts, names, strict=True)]
 
 
-def report_of(accounts: Sequence[Account], looks: Sequence[Looked]) -> Document:
+def report_of(accounts: Sequence[Account], looks: Sequence[Looked], *, progress: Progress | None = None) -> Document:
     """The document of some runs, with what looking at each of them gave."""
     names = [account.name for account in accounts]
     title = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -128,7 +128,7 @@ def report_of(accounts: Sequence[Account], looks: Sequence[Looked]) -> Document:
         Section("size", "Quality over size", [Charts(sizes_of(accounts))]),
         Section("way", "On the way", list(_way(accounts))),
         Section("rounds", "Rounds of pruning", list(_rounds(accounts))),
-        Section("gaussians", "Opacities and sizes", list(_histograms(accounts))),
+        Section("gaussians", "Opacities and sizes", list(_histograms(accounts, progress))),
         Section("bytes", "Where the bytes go", list(_bytes(accounts))),
         Section("again", "Settings, and how to repeat it", list(_again(accounts))),
     ]
@@ -254,8 +254,9 @@ def _rounds(accounts: Sequence[Account]) -> Iterator[Block]:
             yield simple_table(*found)
 
 
-def _histograms(accounts: Sequence[Account]) -> Iterator[Block]:
+def _histograms(accounts: Sequence[Account], progress: Progress | None) -> Iterator[Block]:
     for number, account in enumerate(accounts):
+        at_stage(progress, f"counting opacities and sizes of {account.name}")
         before = account.before.path if account.before is not None else None
         yield Charts(histograms(account.name, number, before, account.after.path))
 

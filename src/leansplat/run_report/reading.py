@@ -300,7 +300,9 @@ def _of_loss(loss: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _line(recorded: Mapping[str, Any]) -> tuple[str, ...] | None:
     line = recorded.get("line")
-    return tuple(map(str, line)) if isinstance(line, list) else None
+    if not isinstance(line, list):
+        return None
+    return tuple(str(word) for word in line if word != "--resume")  # which nobody types to begin with
 
 
 def _json(path: Path) -> dict[str, Any]:

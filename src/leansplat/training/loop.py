@@ -8,24 +8,27 @@ logs and computes the same as one that was not interrupted.
 from __future__ import annotations
 
 import logging
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import torch
+
 from leansplat.captures.capture import View
 from leansplat.engines.engine import Background, Renderer
+from leansplat.metrics.psnr import psnr
 from leansplat.progress import Progress
 from leansplat.runs import Run
-from leansplat.scoring import mean_score, view_scores
 from leansplat.simd.sharing import FairShare
 from leansplat.simd.threads import thread_count
 
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
 
-_MEASUREMENTS, _STEPS_BETWEEN = 10, 400
-"""Measurements on held-out views at most, and steps between them at least: less than a hundredth of the time."""
+_MEASUREMENTS, _STEPS_BETWEEN = 10, 500
+"""Measurements on held-out views at most, and steps between them at least: about a hundredth of the time."""
 
 _VIEWS_MEASURED = 8
 _log = logging.getLogger("leansplat")
@@ -106,11 +109,15 @@ def steps_to_measure(total: int) -> frozenset[int]:
     return frozenset(total if number == times else number * total // times - 1 for number in range(1, times + 1))
 
 
+@torch.inference_mode()
 def quality_on(scene: Renderer, views: Sequence[View], background: Background) -> Mapping[str, Any]:
-    """Mean scores on up to eight of some held-out views, evenly chosen, as the log has them."""
+    """The mean PSNR of up to eight held-out views, evenly chosen, as the log has it; SSIM would take longer."""
     chosen = views[:: -(-len(views) // _VIEWS_MEASURED)] if views else views
-    mean = mean_score(view_scores(scene, chosen, background))
-    return {"psnr": mean.psnr, "ssim": mean.ssim, "views": len(chosen)}
+    found = []
+    for view in chosen:
+        image = scene.render(view.camera, background).image.cpu().clamp(0, 1)
+        found.append(psnr(image, view.photo.to(torch.float32) / 255, view.mask))
+    return {"psnr": statistics.fmean(found) if found else None, "views": len(chosen)}
 
 
 def go_back(run: Run, step: int) -> None:
