@@ -90,7 +90,6 @@ def write_report(
         raise InputError("there is no run to report; name at least one")
     if views < 0:
         raise InputError(f"--views is {views}; give 0 or more")
-    at_stage(progress, "reading what the runs wrote down")
     accounts = named_apart([account_of(path) for path in runs])
     looks = [
         look_at(account, views, MOST_BYTES // len(accounts), capture=capture, progress=progress) for account in accounts

@@ -249,7 +249,8 @@ def _before(
     path = found(name, directory)
     if path is None:
         return Standing(), [f"The scene that was given, {name}, is not there any more, so it cannot be shown."]
-    if inputs.get("scene") not in (None, hash_scene(path), hash_file(*formats.scene_files(path))):
+    digest = inputs.get("scene")  # of what a trimming began with, which may be a checkpoint, or of the scene's files
+    if digest is not None and digest != hash_scene(path) and digest != hash_file(*formats.scene_files(path)):
         return Standing(), [f"The scene that was given, {name}, is another one by now, so it cannot be shown."]
     file = formats.scene_path(path)
     count = _json(path / "metrics.json").get("gaussians") if path.is_dir() else None
