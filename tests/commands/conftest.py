@@ -55,7 +55,7 @@ def trained(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what each command makes: trained, of that trimmed, small.sog, shrunk.spz without photos, ladder."""
+    """A folder with what each command makes: trained, of that trimmed and small.sog, direct.ply, shrunk.spz, ladder."""
     folder = tmp_path_factory.mktemp("made")
     photos = ["--capture", str(capture)]
     short = ["--rounds", "3", "--every", "2", "--finetune", "3"]
@@ -65,6 +65,7 @@ def made(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ["train", str(capture), "-o", str(folder / "trained"), "--count", "900", "--iterations", "12"],
             ["trim", str(folder / "trained"), *photos, "-o", str(folder / "trimmed"), "--keep", "50%", *short],
             ["compress", str(folder / "trimmed"), *photos, "-o", str(folder / "small.sog"), "--steps", "3"],
+            ["train", str(capture), "-o", str(folder / "direct.ply"), "--count", "500", "--iterations", "12"],
             ["convert", str(folder / "trimmed"), str(folder / "alone.ply")],
             ["shrink", str(folder / "alone.ply"), "-o", str(folder / "shrunk.spz"), "--keep", "50%", *quick],
             [

@@ -27,10 +27,10 @@ def trained(made: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def page_file(trained: Path, made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of a training, a trimming, a compression, a shrinking and a ladder."""
+    """A report of a training, a trimming, a compression, a training to a file, a shrinking and a ladder."""
     from leansplat.run_report import write_report
 
-    runs = [trained, *(made / name for name in ("trimmed", "small.sog", "shrunk.spz", "ladder"))]
+    runs = [trained, *(made / name for name in ("trimmed", "small.sog", "direct.ply", "shrunk.spz", "ladder"))]
     output = tmp_path_factory.mktemp("report") / "report.html"
     assert write_report(runs, output, views=3) == []
     return output
@@ -58,12 +58,12 @@ def test_the_table_has_the_numbers_that_the_runs_wrote_down(page: Element, train
         assert table[name]["bytes"] == f"{(folder / 'scene.ply').stat().st_size:,}"
         assert table[name]["PSNR, dB"] == f"{metrics['psnr']:.2f}"
         assert table[name]["SSIM"] == f"{metrics['ssim']:.4f}"
-    for name in ("small.sog", "shrunk.spz"):
+    for name in ("small.sog", "direct.ply", "shrunk.spz"):
         recorded = json.loads((made / f"{name}.json").read_text())["result"]
         assert table[name]["Gaussians"] == f"{recorded['gaussians']:,}"
         assert table[name]["bytes"] == f"{(made / name).stat().st_size:,}"
-        psnr = recorded["compressed"]["psnr"] if name == "small.sog" else recorded["loss"]["own"]["psnr"]
-        assert table[name]["PSNR, dB"] == f"{psnr:.2f}"
+        scores = recorded.get("compressed") or recorded.get("metrics") or recorded["loss"]["own"]
+        assert table[name]["PSNR, dB"] == f"{scores['psnr']:.2f}"
     assert table["shrunk.spz"]["measured against"] == "the scene as given"
     for level in json.loads((made / "ladder/levels.json").read_text())["levels"]:
         row = table[f"ladder, {level['target']}"]
@@ -74,10 +74,11 @@ def test_the_table_has_the_numbers_that_the_runs_wrote_down(page: Element, train
 
 def test_three_sentences_say_what_was_asked_and_what_came_out(page: Element, trained: Path, made: Path) -> None:
     texts = {text.split(":")[0]: text for text in (each.text for each in page.all("p")) if " was asked " in text}
-    assert list(texts) == ["trained", "trimmed", "small.sog", "shrunk.spz", "ladder"]
+    assert list(texts) == ["trained", "trimmed", "small.sog", "direct.ply", "shrunk.spz", "ladder"]
     assert "a scene of 900 Gaussians in 12 steps" in texts["trained"]
     assert "keep 50 % of the Gaussians in 3 rounds" in texts["trimmed"]
     assert "a .sog, trained for 3 steps" in texts["small.sog"]
+    assert "a file of 500 Gaussians in 12 steps" in texts["direct.ply"]
     assert "50 % of the Gaussians" in texts["shrunk.spz"]
     assert "a ladder of 50 % of the Gaussians, 25 % of the Gaussians and 10 %" in texts["ladder"]
     before, after = (json.loads((run / "metrics.json").read_text()) for run in (trained, made / "trimmed"))
@@ -101,7 +102,13 @@ def test_all_runs_are_on_one_plot_of_quality_over_size(page: Element, made: Path
     (section,) = [each for each in page.all("section") if each.attributes["id"] == "size"]
     charts = section.all("figure", cls="chart")
     names = [{each.attributes["data-series"] for each in chart.all("g", cls="series")} for chart in charts]
-    assert names[0] == {"trained", "trimmed", "small.sog", "ladder"}  # what is measured on the same photos
+    assert names[0] == {
+        "trained",
+        "trimmed",
+        "small.sog",
+        "direct.ply",
+        "ladder",
+    }  # what is measured on the same photos
     (ladder,) = [g for g in charts[0].all("g", cls="series") if g.attributes["data-series"] == "ladder"]
     levels = json.loads((made / "ladder/levels.json").read_text())["levels"]
     points = json.loads(ladder.attributes["data-points"])
@@ -114,7 +121,8 @@ def test_all_runs_are_on_one_plot_of_quality_over_size(page: Element, made: Path
 def test_parts_of_each_file_are_together_its_bytes(page: Element, trained: Path, made: Path) -> None:
     (section,) = [each for each in page.all("section") if each.attributes["id"] == "bytes"]
     ladder = json.loads((made / "ladder/levels.json").read_text())["levels"][-1]["file"]
-    files = [trained / "scene.ply", made / "trimmed/scene.ply", made / "small.sog", made / "shrunk.spz", Path(ladder)]
+    files = [trained / "scene.ply", made / "trimmed/scene.ply"]
+    files += [made / "small.sog", made / "direct.ply", made / "shrunk.spz", Path(ladder)]
     wholes = section.all("div", cls="whole")
     assert len(wholes) == len(files)
     for whole, file in zip(wholes, files, strict=True):
@@ -149,7 +157,7 @@ def test_the_worst_the_median_and_the_best_view_really_are(
     labels = [side.all("figcaption")[0].text for side in groups[1].all("figure", cls="side")][:4]
     assert labels[:3] == ["before", "after", "photo"]
     assert labels[3].startswith("difference ×")
-    ladder = [figure.all("h3")[0].text for figure in groups[3].all("figure", cls="comparison")]
+    ladder = [figure.all("h3")[0].text for figure in groups[4].all("figure", cls="comparison")]
     assert len(ladder) == 2  # of 16 made-up cameras two judge
 
 
@@ -174,7 +182,7 @@ def test_the_page_asks_nothing_of_the_network(page: Element, page_file: Path) ->
 
 def test_pictures_say_what_they_show_and_tables_what_their_cells_are(page: Element) -> None:
     pictures = page.all("img")
-    assert len(pictures) == 2 * (3 + 4 + 4 + 3 + 4)  # two views of each run, some without a photo or a scene before
+    assert len(pictures) == 2 * (3 + 4 + 4 + 3 + 3 + 4)  # two views of each run, some without a photo or a scene before
     for picture in pictures:
         assert len(picture.attributes["alt"]) > 10
         assert int(picture.attributes["width"]) > 0
@@ -246,6 +254,41 @@ def test_a_ladder_of_an_earlier_version_has_its_levels_alone(made: Path, tmp_pat
     values = run_json(capsys, "report", tmp_path / "old", "-o", tmp_path / "old.html")
     assert "recorded its levels alone" in values["missing"][0]
     assert len(result(parsed(tmp_path / "old.html"))) == 3
+
+
+def test_a_run_that_has_not_finished_is_told_of_as_far_as_it_is(trained: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(trained, tmp_path / "begun")
+    for name in ("scene.ply", "metrics.json"):
+        (tmp_path / "begun" / name).unlink()
+    lines = (tmp_path / "begun/log.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "begun/log.jsonl").write_text("".join(line for line in lines if '"finished"' not in line))
+    missing = run_json(capsys, "report", tmp_path / "begun", "-o", tmp_path / "a.html")["missing"]
+    assert "has not finished" in missing[0]
+    page = parsed(tmp_path / "a.html")
+    assert result(page)["begun"]["PSNR, dB"] == "–"
+    assert "900 Gaussians" in page.text
+
+
+def test_a_scene_that_was_only_encoded_is_told_of_without_photos(made: Path, tmp_path: Path, capsys) -> None:
+    run_json(capsys, "compress", made / "alone.ply", "-o", tmp_path / "a.compressed.ply")
+    values = run_json(capsys, "report", tmp_path / "a.compressed.ply", "-o", tmp_path / "a.html")
+    assert "did not record where its photos are" in values["missing"][0]
+    page = parsed(tmp_path / "a.html")
+    assert "All 450 Gaussians" in page.text
+    assert sum(int(row[1].replace(",", "")) for row in table_after(page, "bytes")[1:-1]) == (
+        (tmp_path / "a.compressed.ply").stat().st_size
+    )
+
+
+def test_a_run_of_a_compression_knows_its_file(made: Path, capture: Path, tmp_path: Path, capsys) -> None:
+    photos = ["--capture", capture, "--steps", "2", "--no-lpips"]
+    run_json(capsys, "compress", made / "trimmed", *photos, "-o", tmp_path / "a.spz", "--run", tmp_path / "tuned")
+    arguments = ["report", tmp_path / "tuned", "-o", tmp_path / "a.html", "--overwrite"]
+    assert run_json(capsys, *arguments)["missing"] == []
+    assert parsed(tmp_path / "a.html").all("img")
+    (tmp_path / "a.spz").write_bytes(b"another")
+    assert "another one is there by now" in run_json(capsys, *arguments)["missing"][0]
+    assert len(table_after(parsed(tmp_path / "a.html"), "bytes")) > 3  # which the run wrote down itself
 
 
 def test_where_the_photos_have_gone_the_report_says_so_and_is_made(made: Path, tmp_path: Path, capsys) -> None:

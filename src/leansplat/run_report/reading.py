@@ -70,8 +70,9 @@ def _of_run(path: Path) -> Account:
     output: Path | None = run.scene_path
     if command == "compress":
         output = found(settings["output"], directory) if "output" in settings else None
-        if output is None:
-            missing.append("This run did not record where its file is, or the file has gone, so it cannot be shown.")
+        if output is None or output.stat().st_size != metrics.get("bytes"):
+            output = None
+            missing.append("Where the file of this run is, it did not record, or another one is there by now.")
     before, gone = _before(settings, config["inputs"], directory)
     missing += gone
     if command == "compress":
@@ -208,6 +209,9 @@ def _recorded(path: Path, record: Mapping[str, Any]) -> Account:
     if before is not None and "gaussians" in original:
         size = _first(original.get("bytes"), before.bytes)
         before = Standing(before.path, original["gaussians"], size, before.scores, before.views)
+    elif before is not None and before.path is not None and before.gaussians is None:
+        count = formats.summarize_file(before.path).gaussians
+        before = Standing(before.path, count, before.bytes, before.scores, before.views)
     loss = result.get("loss") or {}
     if before is not None and loss.get("photos") and loss.get("drop") is not None:
         psnr = loss["photos"].get("psnr")
@@ -249,12 +253,15 @@ def _before(
     path = found(name, directory)
     if path is None:
         return Standing(), [f"The scene that was given, {name}, is not there any more, so it cannot be shown."]
+    try:
+        file, size = formats.scene_path(path), formats.scene_bytes(path)
+    except InputError as error:
+        return Standing(), [f"The scene that was given cannot be shown: {error}"]
     digest = inputs.get("scene")  # of what a trimming began with, which may be a checkpoint, or of the scene's files
     if digest is not None and digest != hash_scene(path) and digest != hash_file(*formats.scene_files(path)):
         return Standing(), [f"The scene that was given, {name}, is another one by now, so it cannot be shown."]
-    file = formats.scene_path(path)
     count = _json(path / "metrics.json").get("gaussians") if path.is_dir() else None
-    return Standing(path, count, formats.scene_bytes(file)), []
+    return Standing(path if path.is_dir() else file, count, size), []
 
 
 def _parts(path: Path | None, metrics: Mapping[str, Any]) -> tuple[Mapping[str, int], bool]:
