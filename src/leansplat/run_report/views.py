@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,7 +118,7 @@ def _look(account: Account, count: int, most_bytes: int, capture: Path | None, p
         if before is None:
             return Looked(missing=["There are no pictures, as there is neither a photo nor the scene before."])
         views = _own_renders(account, before, background, progress)
-        seen = _score(account.name, views, lambda view: None, after.render, background, progress)
+        seen = _score(account.name, views, {}, after, background, progress)
         how = "by how far they are from the scene as given"
     else:
         background, views = photos.background, list(photos.test)
@@ -207,30 +207,28 @@ def _against_photos(
     """The score of each view, before and after."""
     known: Mapping[str, float] = account.before.views if account.before is not None else {}
     if before is None:
-        earlier: Callable[[View], float | None] = lambda view: None  # noqa: E731
-    elif all(view.name in known for view in views):
-        earlier = lambda view: known[view.name]  # noqa: E731
-    else:
-        at_stage(progress, f"rendering the scene that {account.name} was made from")
-        scores = _score(account.name, views, lambda view: None, before.render, background, progress)
-        by_name = {each.view.name: each.after for each in scores}
-        earlier = lambda view: by_name[view.name]  # noqa: E731
-    return _score(account.name, views, earlier, after.render, background, progress)
+        known = {}
+    elif not all(view.name in known for view in views):
+        source = f"what {account.name} was made from"
+        known = {each.view.name: each.after for each in _score(source, views, {}, before, background, progress)}
+    return _score(account.name, views, known, after, background, progress)
 
 
 def _score(
     name: str,
     views: Sequence[View],
-    before: Callable[[View], float | None],
-    render: Callable[..., object],
+    before: Mapping[str, float],
+    scene: Renderer,
     background: _COLOR,
     progress: Progress | None,
 ) -> list[_Seen]:
+    """Render each view and compare it with its photo; `before` has the PSNR of the scene before, by name."""
     at_stage(progress, f"rendering held-out views of {name}")
     seen = []
     for view in views:
-        image = render(view.camera, background).image.cpu().clamp(0, 1)  # type: ignore[attr-defined]
-        seen.append(_Seen(view, before(view), psnr(image, view.photo.to(torch.float32) / 255, view.mask)))
+        image = scene.render(view.camera, background).image.cpu().clamp(0, 1)
+        found = psnr(image, view.photo.to(torch.float32) / 255, view.mask)
+        seen.append(_Seen(view, before.get(view.name), found))
         _tell(progress, len(seen), len(views))
     return seen
 
