@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 export LEANSPLAT_LPIPS_WEIGHTS ?= $(CURDIR)/.venv/share/leansplat/lpips
 
-.PHONY: demo test lint lpips node clean
+.PHONY: demo test lint lpips node chromium clean
 
 demo: $(INSTALLED)
 	$(BIN)/leansplat demo --output demo --overwrite
@@ -24,9 +24,21 @@ lpips: $(INSTALLED)
 	@$(BIN)/leansplat download lpips \
 		|| echo "LPIPS weights could not be downloaded: LPIPS will be null; 'make lpips' tries again."
 
-# A second opinion on our files and renders, and on Debian a Vulkan driver for the CPU to render it with.
-# Without them the tests that need them are skipped.
-node: node_modules/.installed build/swiftshader/vk_swiftshader_icd.json
+# A second opinion on our files and renders, on Debian a Vulkan driver for the CPU to render it with and a browser for
+# the tests of the viewer's page, and what that page is built of. Without them the tests that need them are skipped.
+node: node_modules/.installed viewer/node_modules/.installed build/swiftshader/vk_swiftshader_icd.json chromium
+
+viewer/node_modules/.installed: viewer/package-lock.json
+	@if command -v npm >/dev/null; then \
+		(cd viewer && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && touch $@ \
+		|| echo "npm could not fetch what the viewer is built of: the test that builds it afresh is skipped."; \
+	fi
+
+chromium:
+	@if ! command -v chromium >/dev/null && [ -z "$$LEANSPLAT_CHROMIUM" ]; then \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && scripts/install-chromium; } \
+		|| echo "Chromium is not here and only root can install it, on Debian: tests that drive a browser are skipped."; \
+	fi
 
 node_modules/.installed: package.json
 	@if command -v npm >/dev/null; then \
@@ -48,4 +60,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv node_modules build demo
+	rm -rf .venv node_modules viewer/node_modules build demo

@@ -47,6 +47,7 @@ LAYERS = [
     {"evaluation", "pictures"},
     {"compression"},
     {"merging"},
+    {"viewing"},
     {"report"},
     {"shrinking"},
     {"demo"},
@@ -205,6 +206,8 @@ def test_importing_leansplat_loads_no_heavy_package() -> None:
         ["download"],
         ["compress"],
         ["report"],
+        ["view"],
+        ["page"],
     ],
 )
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:

@@ -99,7 +99,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     _use_threads(getattr(command, "threads", None))
     with invoked_as(sys.argv[1:] if arguments is None else arguments):
         answer = command.run()
-    print(json.dumps(answer.values, allow_nan=False) if command.json else answer.text)
+    if not answer.said:
+        print(json.dumps(answer.values, allow_nan=False) if command.json else answer.text)
     return _fail(answer.failed, 1) if answer.failed else 0
 
 

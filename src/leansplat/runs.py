@@ -289,6 +289,18 @@ def has_begun(folder: str | os.PathLike[str]) -> bool:
     return (Path(folder) / "config.json").exists() and not _was_stopped(Path(folder))
 
 
+def capture_of(scene: str | os.PathLike[str]) -> Path | None:
+    """The capture that the run of a scene, or in a scene's folder, was made with, where it still is."""
+    folder = Path(scene) if Path(scene).is_dir() else Path(scene).parent
+    if not has_begun(folder):
+        return None
+    try:
+        recorded = open_run(folder).config["settings"].get("capture")
+    except RunError:  # a config.json of something else
+        return None
+    return Path(recorded) if isinstance(recorded, str) and Path(recorded).is_dir() else None
+
+
 def open_run(folder: str | os.PathLike[str]) -> Run:
     """Open a run folder that `create_run` made.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.capture_folder import write_nerfstudio
 from support.colmap_files import CameraRow, ImageRow, write_binary
 from support.real_captures import CAPTURES, needs
 from support.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, write
 
-from leansplat.captures import Capture, View, load
+from leansplat.captures import Capture, View, cameras_of, load, synthetic_capture
 from leansplat.errors import CaptureError, InputError
 
 
@@ -186,3 +188,20 @@ def test_a_camera_far_from_all_others_is_named(tmp_path: Path) -> None:
     assert "4.png at 2999 from the middle" in warning
     assert "4.png" in [view.name for view in loaded.train]
     assert loaded.extent < 5
+
+
+@pytest.mark.parametrize("distortion", [(), (0.1, -0.03, 0.001, 0.002)])
+def test_cameras_without_photos_are_those_of_the_views(tmp_path: Path, distortion: tuple[float, ...]) -> None:
+    folder = write_nerfstudio(synthetic_capture(views=6, size=24), tmp_path / "capture")
+    file = folder / "transforms.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content |= {"camera_model": "OPENCV", **dict(zip(("k1", "k2", "p1", "p2"), distortion, strict=False))}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    loaded = load(folder)
+    expected = {view.name: view.camera for view in sorted((*loaded.train, *loaded.test), key=lambda view: view.name)}
+    found = cameras_of(folder)
+    assert list(found) == list(expected)
+    for name, camera in expected.items():
+        assert (found[name].width, found[name].height) == (camera.width, camera.height)
+        assert torch.equal(found[name].K, camera.K)
+        assert torch.equal(found[name].world_to_camera, camera.world_to_camera)

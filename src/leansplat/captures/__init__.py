@@ -24,7 +24,7 @@ from leansplat.errors import CaptureError
 from leansplat.gaussians import WORLD
 from leansplat.origin import origin_of_capture
 
-__all__ = ["Capture", "Points", "View", "every_eighth", "load", "synthetic_capture"]
+__all__ = ["Capture", "Points", "View", "cameras_of", "every_eighth", "load", "synthetic_capture"]
 
 _BLACK = (0.0, 0.0, 0.0)
 
@@ -102,6 +102,24 @@ def load(
         background=background,
         warnings=(*warnings, *assumed, *describe_lone_cameras(trained_on)),
     )
+
+
+def cameras_of(path: str | os.PathLike[str]) -> dict[str, Camera]:
+    """The cameras of a capture by the names of their photos, in that order, without a look at the photos.
+
+    They are those that `load` gives its views, at the size of the capture's own files.
+
+    Args:
+        path: as for `load`.
+
+    Raises:
+        CaptureError: the folder is no capture, one of its files is malformed, or it lists no photo that exists.
+    """
+    listing = _list(Path(path).absolute(), 1, False)
+    if not listing.shots:
+        raise CaptureError(f"{listing.source} lists no photo that exists; check where the photos are.")
+    shots = sorted(listing.shots, key=lambda shot: shot.name)
+    return {shot.name: shot.lens.pinhole().camera(shot.world_to_camera) for shot in shots}
 
 
 def _list(path: Path, downscale: int, points: bool) -> Listing:

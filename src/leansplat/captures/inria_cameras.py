@@ -56,6 +56,19 @@ def read_cameras(path: str | os.PathLike[str], *, downscale: int = 1) -> dict[st
     return dict(zip(names, cameras, strict=True))
 
 
+def cameras_beside(scene: str | os.PathLike[str]) -> Path | None:
+    """A cameras.json in the scene's folder, in that of 3DGS two above, or beside a file with the scene's own name."""
+    path = Path(scene)
+    if path.is_dir():
+        places = [path / "cameras.json"]
+    else:
+        own = path.with_name(f"{path.name.split('.')[0]}.cameras.json")
+        places = [own, path.parent / "cameras.json"]
+        if path.parent.name.startswith("iteration_") and path.parent.parent.name == "point_cloud":
+            places.append(path.parent.parent.parent / "cameras.json")
+    return next((place for place in places if place.is_file()), None)
+
+
 def _camera(entry: Any, downscale: int) -> Camera:
     """
     Raises:

@@ -22,6 +22,8 @@ COMMANDS = {
     "compress": "Compress",
     "eval": "Eval",
     "report": "Report",
+    "view": "View",
+    "page": "Page",
     "render": "Render",
     "info": "Info",
     "convert": "Convert",

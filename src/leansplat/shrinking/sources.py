@@ -17,12 +17,12 @@ from torch import Tensor
 from leansplat import captures
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture
-from leansplat.captures.inria_cameras import read_cameras
-from leansplat.errors import CaptureError, RunError
+from leansplat.captures.inria_cameras import cameras_beside, read_cameras
+from leansplat.errors import CaptureError
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
 from leansplat.provenance import BACKGROUNDS, Color, TrainedWith, trained_with
-from leansplat.runs import has_begun, open_run
+from leansplat.runs import capture_of
 from leansplat.viewpoints import made_up_views
 
 Kind = Literal["photos", "cameras", "made up"]
@@ -151,32 +151,11 @@ def _of_photos(
 
 
 def _trained_on(scene: Gaussians | str | os.PathLike[str]) -> Path | None:
-    """The capture that the run of a scene, or in a scene's folder, was made with, where it still is."""
-    if isinstance(scene, Gaussians):
-        return None
-    folder = Path(scene) if Path(scene).is_dir() else Path(scene).parent
-    if not has_begun(folder):
-        return None
-    try:
-        recorded = open_run(folder).config["settings"].get("capture")
-    except RunError:  # a config.json of something else
-        return None
-    return Path(recorded) if isinstance(recorded, str) and Path(recorded).is_dir() else None
+    return None if isinstance(scene, Gaussians) else capture_of(scene)
 
 
 def _beside(scene: Gaussians | str | os.PathLike[str]) -> Path | None:
-    """A cameras.json in the scene's folder, in that of 3DGS two above, or beside a file with the scene's own name."""
-    if isinstance(scene, Gaussians):
-        return None
-    path = Path(scene)
-    if path.is_dir():
-        places = [path / "cameras.json"]
-    else:
-        own = path.with_name(f"{path.name.split('.')[0]}.cameras.json")
-        places = [own, path.parent / "cameras.json"]
-        if path.parent.name.startswith("iteration_") and path.parent.parent.name == "point_cloud":
-            places.append(path.parent.parent.parent / "cameras.json")
-    return next((place for place in places if place.is_file()), None)
+    return None if isinstance(scene, Gaussians) else cameras_beside(scene)
 
 
 def _fitted(camera: Camera, downscale: int | None, view_size: int) -> Camera:
