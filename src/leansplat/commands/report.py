@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, megabytes
-from leansplat.commands.options import Json, Overwrite, Threads
+from leansplat.commands.options import Flag, Json, Overwrite, Threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Report:
     and asks nothing of the network.
 
     Examples: leansplat report runs/garden-25 -o garden-25.html
-              leansplat report runs/garden runs/garden-25 garden.sog -o garden.html
+              leansplat report runs/garden runs/garden-25 garden.sog -o garden.html --embed
     """
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help_behavior_hint="")]
@@ -34,6 +34,8 @@ class Report:
         Path | None, arg(metavar="CAPTURE", help_behavior_hint="(default: where the runs say it is)")
     ] = None
     """Folder of the photos, where they are not any more where the runs say."""
+    embed: Flag = False
+    """Put the scene of the last RUN into the file, with a viewer to look around in it: 1.6 MB and 4/3 of its .sog."""
     overwrite: Overwrite = False
     threads: Threads = None
     json: Json = False
@@ -48,6 +50,7 @@ class Report:
                 self.output,
                 views=self.views,
                 capture=self.capture,
+                embed=self.embed,
                 overwrite=self.overwrite,
                 progress=progress,
             )

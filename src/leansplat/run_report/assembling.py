@@ -22,6 +22,7 @@ from leansplat.report import (
     Facts,
     Fold,
     Notes,
+    Page,
     Section,
     Shares,
     Text,
@@ -37,6 +38,7 @@ from leansplat.run_report.reading import account_of
 from leansplat.run_report.sentences import NOT_RECORDED, duration, sentences
 from leansplat.run_report.views import Looked, look_at
 from leansplat.shrinking.sizes import format_bytes
+from leansplat.viewing import standalone
 
 VIEWS = 3
 """Held-out views of a run that are shown, unless others are asked for."""
@@ -65,6 +67,7 @@ def write_report(
     *,
     views: int = VIEWS,
     capture: Path | None = None,
+    embed: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[str]:
@@ -75,6 +78,7 @@ def write_report(
         output: the file.
         views: pictures of how many held-out views of each run, 0 or more.
         capture: folder of the photos of all runs, if not where they say.
+        embed: whether to put the scene of the last run into the file, with a viewer.
         overwrite: whether the file may be replaced.
         progress: of rendering.
 
@@ -94,7 +98,8 @@ def write_report(
     looks = [
         look_at(account, views, MOST_BYTES // len(accounts), capture=capture, progress=progress) for account in accounts
     ]
-    document = report_of(accounts, looks, progress=progress)
+    viewer = _viewer(accounts[-1], looks[-1], progress) if embed else None
+    document = report_of(accounts, looks, viewer, progress=progress)
     with replacing(output, overwrite=overwrite) as file:
         file.write(to_html(document).encode())
     return [
@@ -102,6 +107,20 @@ def write_report(
         for account, look in zip(accounts, looks, strict=True)
         for text in _missing(account, look)
     ]
+
+
+def _viewer(account: Account, look: Looked, progress: Progress | None) -> Page:
+    """The scene that a run made, to walk through; it opens at the worst of the views that are shown.
+
+    Raises:
+        InputError: the scene is not there, or cannot be shown.
+    """
+    if account.after.path is None:
+        raise InputError(f"the scene of {account.name} is not there, so it cannot be embedded; leave --embed out")
+    at_stage(progress, f"embedding the scene of {account.name}")
+    cameras = look.cameras or dict(list(account.cameras.items())[:1]) or None
+    html = standalone(account.after.path, cameras=cameras, title=account.name, background=look.background)
+    return Page(f"The scene of {account.name}", html)
 
 
 def named_apart(accounts: Sequence[Account]) -> list[Account]:
@@ -116,13 +135,20 @@ def named_apart(accounts: Sequence[Account]) -> list[Account]:
     return [replace(account, name=name) for account, name in zip(accounts, names, strict=True)]
 
 
-def report_of(accounts: Sequence[Account], looks: Sequence[Looked], *, progress: Progress | None = None) -> Document:
-    """The document of some runs, with what looking at each of them gave."""
+def report_of(
+    accounts: Sequence[Account],
+    looks: Sequence[Looked],
+    viewer: Page | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Document:
+    """The document of some runs, with what looking at each of them gave, and a viewer of a scene where there is one."""
     names = [account.name for account in accounts]
     title = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     lead: list[Block] = [Facts(list(_facts(accounts))), *(Text(text) for text in _told(accounts))]
     sections = [
         Section("result", "What came out", list(_result(accounts, looks))),
+        Section("scene", f"The scene of {accounts[-1].name}", [] if viewer is None else [viewer]),
         Section("views", "Held-out views", list(_views(accounts, looks))),
         Section("size", "Quality over size", [Charts(sizes_of(accounts))]),
         Section("way", "On the way", list(_way(accounts))),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from leansplat import captures, engines
+from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, View
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.engines.engine import Renderer
@@ -51,11 +52,15 @@ class Looked:
         views: the pictures, the worst view first.
         missing: sentences on what could not be shown.
         how: by what the views were chosen, in a sentence; "" without views.
+        cameras: of these views, by name.
+        background: (r, g, b) behind the scene.
     """
 
     views: Sequence[Comparison] = ()
     missing: Sequence[str] = ()
     how: str = ""
+    cameras: Mapping[str, Camera] = field(default_factory=dict)
+    background: _COLOR = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,8 @@ def _look(account: Account, count: int, most_bytes: int, capture: Path | None, p
         _compare(account, number, rank, each, before, after, background, budget, photos is not None)
         for number, (rank, each) in enumerate(chosen, 1)
     ]
-    return Looked(comparisons, (), f"{len(chosen)} of {len(seen)} held-out views, chosen {how}.")
+    cameras = {each.view.name: each.view.camera for _, each in chosen}
+    return Looked(comparisons, (), f"{len(chosen)} of {len(seen)} held-out views, chosen {how}.", cameras, background)
 
 
 def _renderer(path: Path | None) -> Renderer:
