@@ -69,3 +69,14 @@ def test_a_function_that_knows_of_no_stages_is_left_alone() -> None:
     progress(1, 2, {})
     assert calls == [1]
     assert at_stage(None, "trimming") is None
+
+
+def test_a_lively_one_names_each_stage_at_once_and_is_never_silent_for_five_seconds(clock: list[float]) -> None:
+    log = io.StringIO()
+    with ProgressBar("report", log, lively=True) as progress:
+        progress.stage("looking")
+        assert log.getvalue() == "report, looking\n"
+        for view in range(1, 11):
+            clock[0] += 1
+            progress(view, 10, {})
+    assert log.getvalue().splitlines()[1:] == [f"report, looking: {view} of 10" for view in (4, 8, 10)]

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from leansplat.errors import InputError, LeansplatError
+from leansplat.invocation import invoked_as
 from leansplat.streams import OutputError, standard_streams
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     _import_numpy()
     _send_log_to_stderr()
     _use_threads(getattr(command, "threads", None))
-    answer = command.run()
+    with invoked_as(sys.argv[1:] if arguments is None else arguments):
+        answer = command.run()
     if not answer.said:
         print(json.dumps(answer.values, allow_nan=False) if command.json else answer.text)
     return _fail(answer.failed, 1) if answer.failed else 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from leansplat.captures.synthetic import synthetic_capture
-from leansplat.compression import CompressionConfig, FineTuningConfig, compress
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress, report
 from leansplat.errors import InputError
 from leansplat.evaluation import Evaluation, evaluate, evaluate_run
 from leansplat.files import clear_abandoned
@@ -21,7 +21,8 @@ from leansplat.locks import alone_in
 from leansplat.pictures import side_by_side, write_png
 from leansplat.progress import Progress, at_stage
 from leansplat.pruning import TrimmingConfig, trim
-from leansplat.runs import Run
+from leansplat.records import write_record
+from leansplat.runs import Run, hash_file
 from leansplat.seeds import check_seed
 from leansplat.training import lean, train
 
@@ -125,10 +126,19 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
     for path in (picture, file):
         if path.exists() and not overwrite:
             raise InputError(f"{path} already exists; pass --overwrite (overwrite=True) or choose another folder")
-    capture = synthetic_capture(config.views, config.size, config.seed)
+    built_in = {"views": config.views, "size": config.size, "seed": config.seed}
+    capture = synthetic_capture(**built_in)
+    settings = {"built-in capture": built_in}
 
     training = replace(lean(config.count).scaled(config.iterations), seed=config.seed)
-    trained = train(capture, training, folder / "trained", overwrite=overwrite, progress=at_stage(progress, "training"))
+    trained = train(
+        capture,
+        training,
+        folder / "trained",
+        settings=settings,
+        overwrite=overwrite,
+        progress=at_stage(progress, "training"),
+    )
     trimming = TrimmingConfig(
         keep=config.keep, rounds=config.rounds, every=config.every, finetune=config.finetune, seed=config.seed
     )
@@ -137,6 +147,7 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
         capture,
         trimming,
         folder / "trimmed",
+        settings=settings,
         overwrite=overwrite,
         progress=at_stage(progress, "trimming"),
     )
@@ -150,6 +161,13 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
         compression,
         overwrite=overwrite,
         progress=at_stage(progress, "training through the small file"),
+    )
+    write_record(
+        file,
+        "compress",
+        {"file": str(file), "seconds": small.seconds, **report(small, capture, lpips=None).to_json()},
+        settings={"scene": str(folder / "trimmed"), **settings, "compression": compression.to_json()},
+        inputs=trimmed.run.config["inputs"] | {"scene": hash_file(trimmed.run.scene_path)},
     )
     scenes = [trained.gaussians, trimmed.gaussians, small.gaussians]
     write_png(side_by_side(capture, scenes), picture, overwrite=overwrite)

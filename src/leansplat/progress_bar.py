@@ -13,7 +13,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-_SECONDS_BETWEEN_LINES = 20.0
+_SECONDS_BETWEEN_LINES, _LIVELY = 20.0, 4.0
 
 
 class ProgressBar:
@@ -23,15 +23,19 @@ class ProgressBar:
         label: what is going on, such as "train".
         stream: where to draw; standard error by default.
         of_bytes: whether the steps are bytes, which are shown as MB and MB per second.
+        lively: whether a log file gets a line for the beginning of each stage, and one every four seconds.
 
     Example:
         >>> with ProgressBar("train") as progress:            # doctest: +SKIP
         ...     train(capture, progress=progress)
     """
 
-    def __init__(self, label: str, stream: TextIO | None = None, *, of_bytes: bool = False) -> None:
+    def __init__(
+        self, label: str, stream: TextIO | None = None, *, of_bytes: bool = False, lively: bool = False
+    ) -> None:
         self._work = self._label = label
         self._of_bytes = of_bytes
+        self._lively = lively
         self._start: tuple[float, int] | None = None  # time and steps at the first call
         self._stream = sys.stderr if stream is None else stream
         self._bar: tqdm | None = None
@@ -47,6 +51,9 @@ class ProgressBar:
         """As `leansplat.progress.StagedProgress`: what is drawn from here on is called by this name, too."""
         self._close()
         self._label, self._start = f"{self._work}, {name}", None
+        if self._lively:
+            self._last_line = time.monotonic()
+            print(self._label, file=self._stream, flush=True)
 
     def __call__(self, done: int, total: int, values: Mapping[str, float], /) -> None:
         """As `leansplat.progress.Progress`."""
@@ -55,7 +62,7 @@ class ProgressBar:
         shown = {name: _short(value) for name, value in values.items()}
         if self._stream.isatty():
             self._draw(done, total, shown)
-        elif done >= total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
+        elif done >= total or now - self._last_line >= (_LIVELY if self._lively else _SECONDS_BETWEEN_LINES):
             self._last_line = now
             notes = "".join(f", {name} {value}" for name, value in shown.items())
             state = f"{done} of {total}"

@@ -38,6 +38,7 @@ from leansplat.configs import Settings
 from leansplat.errors import InputError, RunError
 from leansplat.files import clear_abandoned, replacing, write_json
 from leansplat.gaussians import Gaussians
+from leansplat.invocation import invocation
 from leansplat.locks import NAME as LOCK
 from leansplat.locks import alone_in
 from leansplat.simd.threads import thread_count
@@ -225,6 +226,7 @@ def create_run(
             "threads": thread_count(),
             "versions": package_versions(),
             "inputs": dict(inputs),
+            **invocation(),
         }
         write_json(folder / "config.json", config, overwrite=True)
         return open_run(folder)

@@ -51,3 +51,33 @@ def trained(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with log_given_back():
         assert main(["train", str(capture), "-o", str(folder), "--iterations", "12"]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def made(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what each command makes: trained, of that trimmed and small.sog, direct.ply, shrunk.spz, ladder."""
+    folder = tmp_path_factory.mktemp("made")
+    photos = ["--capture", str(capture)]
+    short = ["--rounds", "3", "--every", "2", "--finetune", "3"]
+    quick = ["--steps", "8", "--view-size", "48", "--views", "16"]
+    with log_given_back():
+        for arguments in (
+            ["train", str(capture), "-o", str(folder / "trained"), "--count", "900", "--iterations", "12"],
+            ["trim", str(folder / "trained"), *photos, "-o", str(folder / "trimmed"), "--keep", "50%", *short],
+            ["compress", str(folder / "trimmed"), *photos, "-o", str(folder / "small.sog"), "--steps", "3"],
+            ["train", str(capture), "-o", str(folder / "direct.ply"), "--count", "500", "--iterations", "12"],
+            ["convert", str(folder / "trimmed"), str(folder / "alone.ply")],
+            ["shrink", str(folder / "alone.ply"), "-o", str(folder / "shrunk.spz"), "--keep", "50%", *quick],
+            [
+                "shrink",
+                str(folder / "trained"),
+                *photos,
+                "-o",
+                str(folder / "ladder"),
+                "--ladder",
+                "50%,25%,10%",
+                *quick,
+            ],
+        ):
+            assert main(arguments) == 0
+    return folder

@@ -8,17 +8,33 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+from support.html_page import parsed
 
 from leansplat.errors import InputError
 from leansplat.report import (
+    Axis,
+    Chart,
+    Charts,
+    Code,
+    Comparison,
+    Comparisons,
     Document,
+    Fact,
+    Facts,
+    Fold,
     Gallery,
     Group,
+    Notes,
+    Page,
     Picture,
     Plot,
     Section,
+    Series,
+    Shares,
+    Side,
     Table,
     Text,
+    Whole,
     plots,
     simple_table,
     write_document,
@@ -71,7 +87,50 @@ def test_an_earlier_report_is_replaced_only_on_request(tmp_path: Path) -> None:
     assert write_document(document(), tmp_path, overwrite=True)
 
 
+def test_every_kind_of_block_is_in_both_files() -> None:
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(image, "WEBP")
+    sides = [
+        Side(label, f"{label} of it", image.getvalue(), 8, 8, label == "apart") for label in ("one", "two", "apart")
+    ]
+    chart = Chart("Seen over time", Axis("hours"), Axis("owls"), [Series("wood", [(1, 2), (3, 4)])])
+    blocks = [
+        Notes(["what was missing"]),
+        Facts([Fact("4.0×", "smaller")]),
+        Charts([chart]),
+        Shares([Whole("owls by kind", "owls", {"tawny": 3, "barn": 1})]),
+        Comparisons([Comparison("night", "The worst night", "no moon", sides)]),
+        Code("leansplat demo"),
+        Fold("more of it", [Text("the rest")]),
+    ]
+    made = Document("Owls", [Section("s", "Seen", blocks)], [Text("at **first**")], "kept by night", "the end")
+    page, text = to_html(made), to_markdown(made)
+    for words in (
+        *("what was missing", "4.0×", "Seen over time", "wood", "owls by kind", "tawny", "The worst night", "no moon"),
+        *("leansplat demo", "more of it", "the rest"),
+    ):
+        assert words in page, words
+        assert words in text, words
+    assert "<strong>first</strong>" in page
+    assert "75.0%" in page
+    assert [picture.name for picture in made.pictures()] == ["night-1", "night-2", "night-3"]
+    found = parsed(page)
+    assert [side.attributes["alt"] for side in found.all("img")] == [f"{side.label} of it" for side in sides]
+    assert ["data-differs" in side.attributes for side in found.all("figure", cls="side")] == [False, False, True]
+
+
+def test_a_page_within_the_page_lets_its_scripts_run_and_still_asks_nothing() -> None:
+    inner = '<!DOCTYPE html><title>a "viewer"</title><script>run()</script>'
+    page = parsed(to_html(Document("d", [Section("s", "S", [Page("The scene", inner)])])))
+    (frame,) = page.all("iframe")
+    assert frame.attributes["srcdoc"] == inner
+    assert frame.attributes["title"] == "The scene"
+    (policy,) = [each.attributes["content"] for each in page.all("meta") if "http-equiv" in each.attributes]
+    assert policy.startswith("default-src 'none';")
+    assert "http" not in policy
+
+
 def test_words_in_tables_cannot_break_out_of_either_page() -> None:
     mean = Document("a", [Section("s", "b", [simple_table(["h"], [["<script>x</script> | y"]])])])
-    assert "<script>" not in to_html(mean)
+    assert "<script>x" not in to_html(mean)
     assert to_markdown(mean).splitlines()[-2].count("|") == 2

@@ -21,6 +21,7 @@ COMMANDS = {
     "trim": "Trim",
     "compress": "Compress",
     "eval": "Eval",
+    "report": "Report",
     "view": "View",
     "page": "Page",
     "render": "Render",

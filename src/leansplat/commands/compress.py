@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
@@ -91,9 +92,11 @@ class Compress:
 
     def run(self) -> Answer:
         from leansplat.compression import CompressionConfig, FineTuningConfig, codec_of, compress, report
+        from leansplat.formats import scene_files
         from leansplat.locks import alone_in
         from leansplat.progress_bar import ProgressBar
-        from leansplat.runs import open_run
+        from leansplat.records import works_in, write_record
+        from leansplat.runs import hash_file, open_run
 
         named = ("drop_unseen", "steps", "seed", "sh_degree")
         changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in named)
@@ -106,8 +109,13 @@ class Compress:
         options = {name: value for name, value in flags.items() if value is not None}
         codec = codec_of(self.output).from_json(options) if options else None
         capture, begun, settings = None, None, {}
-        alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
-        with alone, ProgressBar("compress") as progress:
+        with ExitStack() as stack:
+            folder = self.run_folder
+            if folder is not None:
+                stack.enter_context(alone_in(folder))
+            elif self.capture is not None:  # its log is to be recorded, though nobody resumes it
+                folder = Path(stack.enter_context(TemporaryDirectory())) / "run"
+            progress = stack.enter_context(ProgressBar("compress"))
             if self.resume:
                 begun = begun_run(self.run_folder, self.threads)
             if self.capture is not None:
@@ -115,13 +123,13 @@ class Compress:
                 photos = photo_options(known, self.background, self.downscale, warn=False)
                 # With its points, so that the run records the same capture as a training on it does.
                 capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
-                settings = {"capture": str(self.capture), **photos.to_json()}
+                settings = {"capture": str(self.capture), **photos.to_json(), "output": str(self.output)}
             result = compress(
                 self.scene,
                 capture,
                 self.output,
                 config if begun is None or changed else None,
-                self.run_folder,
+                folder,
                 codec=codec,
                 engine=self.engine,
                 settings=settings,
@@ -132,7 +140,15 @@ class Compress:
             found = report(result, capture, lpips=None if self.no_lpips else "vgg")
             if self.run_folder is not None:
                 open_run(self.run_folder).write_metrics(found.to_json())
-        values = {"file": str(self.output), "seconds": result.seconds, "written": result.written, **found.to_json()}
+            values = {"file": str(self.output), "seconds": result.seconds, "written": result.written, **found.to_json()}
+            if folder is None:
+                recorded = {"scene": str(self.scene), "compression": config.to_json(), "codec": result.codec.to_json()}
+                inputs = {"scene": hash_file(*scene_files(self.scene))}
+            else:
+                run = open_run(folder)
+                recorded, inputs = run.config["settings"], run.config["inputs"]
+            works = () if folder is None else works_in(folder.parent, [folder.name])
+            write_record(self.output, "compress", values, settings=recorded, inputs=inputs, works=works)
         return Answer(_describe(result, found), values)
 
 

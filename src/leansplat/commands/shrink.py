@@ -163,10 +163,33 @@ class Shrink:
             }
             if self.ladder is not None:
                 levels = parse_ladder(self.ladder)
-                return _of_ladder(shrink_ladder(self.scene, self.output, levels, config, self.run_folder, **options))
+                ladder = shrink_ladder(self.scene, self.output, levels, config, self.run_folder, **options)
+                answer = _of_ladder(ladder)
+                self._record(ladder, answer.values, config.to_json())
+                return answer
             target = Target(**named) if self.preset is None else preset(self.preset)
             result = shrink(self.scene, self.output, target, config, self.run_folder, **options)
-        return Answer(_describe(result, target), _values(result, target), failed="" if result.met else _missed(target))
+            values = _values(result, target)
+            self._record(result, values, config.to_json())
+        return Answer(_describe(result, target), values, failed="" if result.met else _missed(target))
+
+    def _record(self, result: ShrinkingResult | LadderResult, values: dict[str, Any], settings: dict[str, Any]) -> None:
+        """Keep beside the output how it came about."""
+        from leansplat.formats import scene_files
+        from leansplat.records import write_record
+        from leansplat.runs import hash_file
+
+        source = result.source
+        loaded = {} if source is None else {"background": list(source.background), **source.loaded}
+        write_record(
+            self.output,
+            "shrink",
+            values,
+            settings={"scene": str(self.scene), **loaded, "shrinking": settings},
+            inputs={"scene": hash_file(*scene_files(self.scene))},
+            works=result.works,
+            cameras=result.cameras,
+        )
 
 
 def _of_ladder(result: LadderResult) -> Answer:
@@ -180,6 +203,7 @@ def _of_ladder(result: LadderResult) -> Answer:
     values = {
         "folder": str(result.folder),
         "levels": [level.to_json() for level in result.levels],
+        "original": {"bytes": result.original_bytes, "gaussians": len(result.original)},
         "cameras": {"kind": result.source.kind, "told": result.source.told},
         "seconds": result.seconds,
         "told": list(result.told),

@@ -112,6 +112,8 @@ class Train:
     def _to_file(self) -> Answer:
         from leansplat.locks import alone_in
         from leansplat.progress_bar import ProgressBar
+        from leansplat.records import write_record
+        from leansplat.runs import hash_capture
         from leansplat.shrinking import parse_bytes, train_to_file
         from leansplat.training import LEAN_STEPS
 
@@ -144,7 +146,18 @@ class Train:
                 overwrite=self.overwrite,
                 progress=progress,
             )
-            return _describe_file(result, capture)
+            answer = _describe_file(result, capture)
+            asked = {"count": self.count, "size": size, "minutes": self.minutes, "steps": result.steps}
+            recorded = {name: value for name, value in asked.items() if value is not None}
+            write_record(
+                self.output,
+                "train",
+                answer.values,
+                settings={"capture": str(self.capture), **photos.to_json(), "training to a file": recorded},
+                inputs={"capture": hash_capture(capture)},
+                works=result.works,
+            )
+            return answer
 
     def _to_run(self) -> Answer:
         from leansplat.locks import alone_in

@@ -20,7 +20,7 @@ from leansplat import engines
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.config import FineTuningConfig
 from leansplat.compression.state import FineTuningState, read_state, write_state
-from leansplat.engines.engine import Background, Engine
+from leansplat.engines.engine import Background, Engine, Renderer
 from leansplat.engines.shared import SharedGaussians
 from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
@@ -137,6 +137,10 @@ def fine_tune(
         view = capture.train[state.next_view(len(capture.train))]
         return _step(state, quantiser, renders, view, capture.background, recipe.ssim_weight)
 
+    def decoded() -> Renderer:
+        with torch.no_grad():
+            return renders.renderer(quantiser.render_parameters(state.latents).copied())
+
     loop.run_steps(
         state,
         one_step,
@@ -146,6 +150,7 @@ def fine_tune(
         save=lambda path: write_state(path, state, quantiser.tensors()),
         checkpoint_every=config.checkpoint_every,
         progress=progress,
+        quality=(lambda: loop.quality_on(decoded(), capture.test, capture.background)) if capture.test else None,
     )
     return FineTuningResult({name: latent.detach() for name, latent in state.latents.items()}, state.seconds)
 

@@ -221,7 +221,11 @@ class _Trimming:
             save=lambda path: write_checkpoint(path, Checkpoint(self.state, self.training, self.notes)),
             checkpoint_every=self.config.checkpoint_every,
             progress=progress,
+            quality=self._held_out if self.capture.test else None,
         )
+
+    def _held_out(self) -> Mapping[str, Any]:
+        return loop.quality_on(self.state.model, self.capture.test, self.capture.background)
 
     def _one_step(self) -> float:
         """A training step, and a round of pruning where one is due after it; returns the loss."""

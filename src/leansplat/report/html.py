@@ -6,43 +6,38 @@ It follows the reader's choice of light or dark; wide tables scroll by themselve
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
+from importlib.resources import files
 
-from leansplat.report.document import NOT_RUN, Block, Cells, Document, Gallery, Plot, Table, Text
+from leansplat.report.charts import COLORS, Chart, Series, numbers_of, svg_of, swatch_of
+from leansplat.report.document import (
+    NOT_RUN,
+    Block,
+    Cells,
+    Charts,
+    Code,
+    Comparison,
+    Comparisons,
+    Document,
+    Facts,
+    Fold,
+    Gallery,
+    Notes,
+    Page,
+    Plot,
+    Shares,
+    Table,
+    Text,
+    Whole,
+    simple_table,
+)
 from leansplat.report.svg import inline
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #16181d; --quiet: #5d636d; --line: #d9dce1; --paper: #ffffff; --soft: #f5f6f8 }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8ec; --quiet: #a0a6b0; --line: #363b44; --paper: #14161a; --soft: #1d2026 }
-}
-* { box-sizing: border-box }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif }
-main { max-width: 76rem; margin: 0 auto; padding: 2rem 1.25rem 5rem }
-h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 1rem }
-h2 { font-size: 1.25rem; margin: 3rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line) }
-p { max-width: 46rem }
-a { color: inherit }
-nav ol { columns: 18rem; margin: 0; padding-left: 1.5rem; color: var(--quiet) }
-code { font-size: .9em; background: var(--soft); padding: .1em .3em; border-radius: .25em }
-.wide { overflow-x: auto; margin: 1rem 0 }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line) }
-th { font-weight: 600; vertical-align: bottom }
-thead tr:first-child th[colspan] { text-align: center }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper) }
-.start { border-left: 1px solid var(--line) }
-.words td, .words th { text-align: left; white-space: normal; vertical-align: top; min-width: 9rem }
-.missing { color: var(--quiet); text-align: center; font-style: italic }
-.note, figcaption { color: var(--quiet); font-size: .875rem; max-width: 46rem }
-figure { margin: 1.5rem 0 }
-figure svg { display: block; width: 100%; height: auto }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem }
-.gallery figure { margin: 0 }
-.gallery img { width: 100%; display: block; image-rendering: pixelated }
-"""
+_STYLE, _SCRIPT = "page.css", "page.js"
+"""Beside this module."""
 
 
 def to_html(document: Document) -> str:
@@ -50,25 +45,46 @@ def to_html(document: Document) -> str:
     links = "\n".join(
         f'<li><a href="#{section.name}">{_words(section.title)}</a></li>' for section in document.sections
     )
+    style, script = (files("leansplat.report").joinpath(name).read_text("utf-8") for name in (_STYLE, _SCRIPT))
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en">',
         "<head>",
         '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(document, script)}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(document.title)}</title>",
-        f"<style>{_STYLE}</style>",
+        f"<style>{style}</style>",
         "</head>",
         "<body>",
         "<main>",
-        f"<h1>{escape(document.title)}</h1>",
+        f'<p class="over">{_words(document.over)}</p>' if document.over else "",
+        f"<h1>{_words(document.title)}</h1>",
+        *(_block(block) for block in document.lead),
         f'<nav aria-label="Contents"><ol>\n{links}\n</ol></nav>',
     ]
     for section in document.sections:
         parts.append(f'<section id="{section.name}">\n<h2>{_words(section.title)}</h2>')
         parts += [_block(block) for block in section.blocks]
         parts.append("</section>")
-    return "\n".join([*parts, "</main>", "</body>", "</html>", ""])
+    foot = [f"<footer>{_words(document.under)}</footer>"] if document.under else []
+    return "\n".join([*parts, *foot, "</main>", f"<script>{script}</script>", "</body>", "</html>", ""])
+
+
+def _policy(document: Document, script: str) -> str:
+    """What a browser may do for the page: show what is in it, run this one script, and fetch nothing from anywhere.
+
+    A page within it has scripts of its own, for which this policy counts, too.
+    """
+    within = any(isinstance(block, Page) for section in document.sections for block in section.blocks)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    own = f"script-src 'sha256-{digest}'; img-src data:"
+    pages = (
+        "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob: data:; worker-src blob: data:; connect-src blob: data:; "
+        "img-src data: blob:; media-src data: blob:; frame-src 'self'"
+    )
+    always = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    return f"{always}; {pages if within else own}"
 
 
 def _block(block: Block) -> str:
@@ -79,24 +95,114 @@ def _block(block: Block) -> str:
     if isinstance(block, Plot):
         caption = f"<figcaption>{_words(block.title)}</figcaption>"
         return f"<figure>\n{inline(block.svg, block.title)}\n{caption}\n</figure>"
+    if isinstance(block, Notes):
+        return '<ul class="notes">\n' + "\n".join(f"<li>{_words(text)}</li>" for text in block.sentences) + "\n</ul>"
+    if isinstance(block, Facts):
+        facts = [
+            f"<li><strong>{_words(fact.value)}</strong><span>{_words(fact.label)}</span></li>" for fact in block.facts
+        ]
+        return '<ul class="facts">\n' + "\n".join(facts) + "\n</ul>"
+    if isinstance(block, Charts):
+        return '<div class="charts">\n' + "\n".join(map(_chart, block.charts)) + "\n</div>"
+    if isinstance(block, Shares):
+        return (
+            '<div class="wholes">\n' + "\n".join(line for each in block.wholes for line in _shares(each)) + "\n</div>"
+        )
+    if isinstance(block, Comparisons):
+        return '<div class="comparisons">\n' + "\n".join(map(_comparison, block.views)) + "\n</div>"
+    if isinstance(block, Code):
+        return f"<div><pre><code>{escape(block.words, quote=False)}</code></pre></div>"
+    if isinstance(block, Page):
+        title = escape(block.title)
+        return f'<iframe title="{title}" loading="lazy" srcdoc="{escape(block.html)}"></iframe>'
+    if isinstance(block, Fold):
+        inner = "\n".join(map(_block, block.blocks))
+        return f"<details><summary>{_words(block.title)}</summary>\n{inner}\n</details>"
     return _gallery(block)
+
+
+def _chart(chart: Chart) -> str:
+    """A drawing with its legend and its numbers."""
+    title = _words(chart.title)
+    if not chart.drawn:
+        return f'<figure class="chart"><h3>{title}</h3><p class="note">{NOT_RUN}</p></figure>'
+    buttons = [_legend(chart, series) for series in chart.drawn]
+    head, rows = numbers_of(chart)
+    return "\n".join(
+        [
+            f'<figure class="chart" data-kind="{chart.kind}" data-x="{escape(chart.x.label)}">',
+            f"<h3>{title}</h3>",
+            f'<ul class="legend">{"".join(buttons)}</ul>',
+            svg_of(chart),
+            '<details class="numbers"><summary>Numbers</summary>',
+            *_table(simple_table(head, rows)),
+            "</details></figure>",
+        ]
+    )
+
+
+def _legend(chart: Chart, series: Series) -> str:
+    """A button that says what a series is, and with a script hides it."""
+    button = f'<button type="button" aria-pressed="true" data-series="{escape(series.name)}">'
+    return f"<li>{button}{swatch_of(chart, series)}{_words(series.name)}</button></li>"
+
+
+def _shares(shares: Whole) -> Iterator[str]:
+    whole = sum(shares.parts.values())
+    parts = sorted(((size, name) for name, size in shares.parts.items() if size > 0), reverse=True)
+    said = ", ".join(f"{name} {size / whole:.1%}" for size, name in parts)
+    yield f'<div class="whole"><h3>{_words(shares.title)}</h3>'
+    yield f'<div class="bar" role="img" aria-label="{escape(f"{shares.title}: {said}")}">'
+    for number, (size, name) in enumerate(parts):
+        share = escape(f"{name}: {size / whole:.1%}")
+        yield f'<span class="c{number % COLORS}" style="flex:{size}" title="{share}"></span>'
+    yield "</div>"
+    yield '<div class="wide" tabindex="0" role="region" aria-label="Table"><table>\n<thead>'
+    yield f'<tr><th scope="col">part</th><th scope="col">{escape(shares.unit)}</th><th scope="col">share</th></tr>'
+    yield "</thead>\n<tbody>"
+    for number, (size, name) in enumerate(parts):
+        swatch = f'<span class="swatch c{number % COLORS}" aria-hidden="true"></span>'
+        yield f'<tr><th scope="row">{swatch}{_words(name)}</th><td>{size:,}</td><td>{size / whole:.1%}</td></tr>'
+    yield f'<tr><th scope="row">all</th><td>{whole:,}</td><td>100.0%</td></tr>'
+    yield "</tbody></table></div></div>"
+
+
+def _comparison(view: Comparison) -> str:
+    sides = [
+        f'<figure class="side"{" data-differs" if side.differs else ""}><img alt="{escape(side.alt)}" '
+        f'width="{side.width}" height="{side.height}" src="{_data(side.webp)}">'
+        f"<figcaption>{_words(side.label)}</figcaption></figure>"
+        for side in view.sides
+    ]
+    caption = f'<p class="note">{_words(view.caption)}</p>'
+    body = "\n".join(sides)
+    return (
+        f'<figure class="comparison"><h3>{_words(view.title)}</h3>\n<div class="sides">\n{body}\n</div>\n'
+        f"{caption}</figure>"
+    )
+
+
+def _data(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
 
 
 def _table(table: Table) -> Iterator[str]:
     longest = max((len(cell) for row in table.rows for cells in row for cell in cells or ()), default=0)
-    yield f'<div class="wide"><table{" class=words" if longest > 60 else ""}>\n<thead>'
+    words = ' class="words"' if longest > 60 else ""
+    yield f'<div class="wide" tabindex="0" role="region" aria-label="Table"><table{words}>\n<thead>'
     if any(group.title for group in table.groups):
         titles = [
-            f'<th class="start" colspan="{len(group.heads)}">{_words(group.title)}</th>' for group in table.groups
+            f'<th class="start" scope="colgroup" colspan="{len(group.heads)}">{_words(group.title)}</th>'
+            for group in table.groups
         ]
         yield f"<tr>{''.join(titles)}</tr>"
-    yield f"<tr>{''.join(_cells(group.heads, 'th') for group in table.groups)}</tr>\n</thead>\n<tbody>"
+    yield f"<tr>{''.join(_heads(group.heads) for group in table.groups)}</tr>\n</thead>\n<tbody>"
     for row in table.rows:
         cells = [
             f'<td class="start missing" colspan="{len(group.heads)}">{NOT_RUN}</td>'
             if found is None
-            else _cells(found, "td")
-            for group, found in zip(table.groups, row, strict=True)
+            else _cells(found, leads=index == 0)
+            for index, (group, found) in enumerate(zip(table.groups, row, strict=True))
         ]
         yield f"<tr>{''.join(cells)}</tr>"
     yield "</tbody></table></div>"
@@ -104,20 +210,28 @@ def _table(table: Table) -> Iterator[str]:
         yield f'<p class="note">{_words(note)}</p>'
 
 
-def _cells(cells: Cells, tag: str) -> str:
+def _heads(heads: Sequence[str]) -> str:
+    first, *others = (_words(head) for head in heads)
+    return f'<th class="start" scope="col">{first}</th>' + "".join(f'<th scope="col">{head}</th>' for head in others)
+
+
+def _cells(cells: Cells, *, leads: bool) -> str:
+    """Cells of a group of columns; the first of a row is its head."""
     first, *others = (_words(cell) for cell in cells)
-    return f'<{tag} class="start">{first}</{tag}>' + "".join(f"<{tag}>{cell}</{tag}>" for cell in others)
+    head = f'<th class="start" scope="row">{first}</th>' if leads else f'<td class="start">{first}</td>'
+    return head + "".join(f"<td>{cell}</td>" for cell in others)
 
 
 def _gallery(gallery: Gallery) -> str:
     figures = [
-        f'<figure><img alt="{escape(picture.caption)}" src="data:image/webp;base64,'
-        f'{base64.b64encode(picture.webp).decode()}"><figcaption>{_words(picture.caption)}</figcaption></figure>'
+        f'<figure><img alt="{escape(picture.caption)}" src="{_data(picture.webp)}">'
+        f"<figcaption>{_words(picture.caption)}</figcaption></figure>"
         for picture in gallery.pictures
     ]
     return '<div class="gallery">\n' + "\n".join(figures) + "\n</div>"
 
 
 def _words(text: str) -> str:
-    """Text as HTML, with what is in backquotes as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    """Text as HTML, with what is in backquotes as code and what is in double asterisks bold."""
+    coded = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", coded)

@@ -5,9 +5,29 @@ Markdown has no titles over several columns, so a group of columns becomes one c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from leansplat.report.document import NOT_RUN, Block, Cells, Document, Gallery, Plot, Table, Text
+from leansplat.report.charts import numbers_of
+from leansplat.report.document import (
+    NOT_RUN,
+    Block,
+    Cells,
+    Charts,
+    Code,
+    Comparisons,
+    Document,
+    Facts,
+    Fold,
+    Gallery,
+    Notes,
+    Page,
+    Picture,
+    Plot,
+    Shares,
+    Table,
+    Text,
+    simple_table,
+)
 from leansplat.report.numbers import NONE
 
 PLOTS, PICTURES = "plots", "crops"
@@ -17,6 +37,8 @@ PLOTS, PICTURES = "plots", "crops"
 def to_markdown(document: Document) -> str:
     """The text of report.md."""
     lines = [f"# {document.title}", ""]
+    for block in document.lead:
+        lines += [*_block(block), ""]
     for section in document.sections:
         lines += [f"## {section.title}", ""]
         for block in section.blocks:
@@ -33,8 +55,33 @@ def _block(block: Block) -> Iterator[str]:
         yield f"![{block.title}]({PLOTS}/{block.name}.svg)"
         yield ""
         yield f"*{block.title}*"
-    else:
-        yield from _gallery(block)
+    elif isinstance(block, Gallery):
+        yield from _pictures(block.pictures)
+    elif isinstance(block, Notes):
+        yield from (f"- {sentence}" for sentence in block.sentences)
+    elif isinstance(block, Facts):
+        yield from (f"- **{fact.value}** {fact.label}" for fact in block.facts)
+    elif isinstance(block, Charts):
+        for chart in block.charts:
+            yield from (f"**{chart.title}**", "", *_table(simple_table(*numbers_of(chart))), "")
+    elif isinstance(block, Shares):
+        for whole in block.wholes:
+            rows = [[name, f"{size:,}"] for name, size in whole.parts.items()]
+            yield from (f"**{whole.title}**", "", *_table(simple_table(["part", whole.unit], rows)), "")
+    elif isinstance(block, Comparisons):
+        for view in block.views:
+            sides = [
+                Picture(f"{view.name}-{n}", side.label, side.webp, side.width) for n, side in enumerate(view.sides, 1)
+            ]
+            yield from (f"**{view.title}**", "", *_pictures(sides), "", view.caption, "")
+    elif isinstance(block, Code):
+        yield from ("```", block.words, "```")
+    elif isinstance(block, Page):
+        yield f"{block.title} is in report.html."
+    elif isinstance(block, Fold):
+        yield f"**{block.title}**"
+        for inner in block.blocks:
+            yield from ("", *_block(inner))
 
 
 def _table(table: Table) -> Iterator[str]:
@@ -57,12 +104,10 @@ def _cell(cells: Cells | None) -> str:
     return NONE if set(cells) == {NONE} else " / ".join(cells).replace("|", "/").replace("<", "&lt;")
 
 
-def _gallery(gallery: Gallery) -> Iterator[str]:
-    yield _row([picture.caption for picture in gallery.pictures])
-    yield _row(["---"] * len(gallery.pictures))
-    images = [
-        f'<img src="{PICTURES}/{picture.name}.webp" width="{max(picture.width, 160)}">' for picture in gallery.pictures
-    ]
+def _pictures(pictures: Sequence[Picture]) -> Iterator[str]:
+    yield _row([picture.caption for picture in pictures])
+    yield _row(["---"] * len(pictures))
+    images = [f'<img src="{PICTURES}/{picture.name}.webp" width="{max(picture.width, 160)}">' for picture in pictures]
     yield _row(images)
 
 

@@ -26,6 +26,7 @@ from leansplat.compression.compressor import check_output
 from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress, at_stage
+from leansplat.records import Work, works_in
 from leansplat.runs import alone_at_work, has_begun
 from leansplat.shrinking.fitting import LEAST_SHARE, Choice, choose
 from leansplat.shrinking.plain import PLAIN, codec_for
@@ -62,6 +63,7 @@ class FromPhotos:
         steps: training steps, through the rounding included.
         told: what there is to say of the result, sentence by sentence.
         seconds: time for everything.
+        works: what was done on the way, with its log.
     """
 
     gaussians: Gaussians
@@ -72,6 +74,7 @@ class FromPhotos:
     steps: int
     told: tuple[str, ...]
     seconds: float
+    works: tuple[Work, ...]
 
 
 @alone_at_work
@@ -192,6 +195,7 @@ def train_to_file(
             limit = size
             made = filled(chosen(limit, through), through, write, lambda: chosen(limit, 0))
             tuned = made.written == "fine-tuned"
+        works = works_in(folder)
     taken = formats.scene_bytes(path)
     if size is not None and taken < LEAST_SHARE * size and count is None:
         told.append(
@@ -207,6 +211,7 @@ def train_to_file(
         steps=iterations,
         told=tuple(told),
         seconds=time.perf_counter() - began,
+        works=works,
     )
 
 

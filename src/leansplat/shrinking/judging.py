@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leansplat import engines
+from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, View
 from leansplat.evaluation import LpipsNet, load_lpips
 from leansplat.gaussians import Gaussians
@@ -122,6 +123,11 @@ class Judge:
         self._photos: Sequence[View] = () if photos is None else photos.test
         self._network, self.without_lpips = load_lpips(lpips, (*self._own, *self._photos))
         self._before = self._on_photos(given)
+
+    @property
+    def cameras(self) -> dict[str, Camera]:
+        """Those of the views that judge, by name."""
+        return {view.name: view.camera for view in self._own}
 
     def loss(self, scene: Gaussians) -> Loss:
         """What a scene lost."""

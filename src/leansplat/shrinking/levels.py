@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ from tempfile import TemporaryDirectory
 from typing_extensions import Unpack
 
 from leansplat import formats
+from leansplat.cameras import Camera
 from leansplat.errors import InputError, RunError
 from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
+from leansplat.records import Work, works_in
 from leansplat.report.svg import standalone
 from leansplat.runs import alone_at_work
 from leansplat.shrinking.config import ShrinkingConfig
@@ -44,6 +47,9 @@ class LadderResult:
         told: what there is to say of them, sentence by sentence.
         source: where the scene was looked at from.
         seconds: time for everything.
+        original: the scene that was given; original_bytes: the size of its file, None for one from memory.
+        cameras: of the views that judged, by name.
+        works: what was done on the way, with its log.
     """
 
     folder: Path
@@ -51,6 +57,10 @@ class LadderResult:
     told: tuple[str, ...]
     source: Source
     seconds: float
+    original: Gaussians
+    original_bytes: int | None
+    cameras: Mapping[str, Camera]
+    works: tuple[Work, ...]
 
 
 @alone_at_work
@@ -108,13 +118,24 @@ def shrink_ladder(
             levels.append(Level(target, len(reached.gaussians), formats.scene_bytes(path), reached.loss, path))
             if not scenes or len(above.gaussians) < len(scenes[-1]):
                 scenes.append(above.gaussians)
+        works = works_in(place)
     formats.write_levels(scenes, folder / STREAMED, overwrite=overwrite or resume)
     write_json(folder / "levels.json", {"levels": [level.to_json() for level in levels]}, overwrite=True)
     try:
         (folder / "levels.svg").write_text(standalone(plot(levels)), encoding="utf-8")
     except InputError as error:
         told.append(f"levels.svg was not drawn: {error}")
-    return LadderResult(folder, tuple(levels), tuple(told), prepared.source, time.perf_counter() - began)
+    return LadderResult(
+        folder=folder,
+        levels=tuple(levels),
+        told=tuple(told),
+        source=prepared.source,
+        seconds=time.perf_counter() - began,
+        original=original,
+        original_bytes=None if isinstance(scene, Gaussians) else formats.scene_bytes(scene),
+        cameras=prepared.judge.cameras,
+        works=works,
+    )
 
 
 def _slug(target: Target) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +24,24 @@ from leansplat.compression.format_quantiser import FileQuantiser, RowQuantiser
 from leansplat.errors import InputError
 from leansplat.formats.format import Format
 from leansplat.formats.known import GLTF, PLY, SPLAT
+from leansplat.formats.ply_header import read_header
 from leansplat.gaussians import Gaussians
 
 _EXTRA = "extra."
+
+_PLY_PARTS = {
+    "positions": "[xyz]",
+    "normals": "n[xyz]",
+    "colors": "f_dc_.*",
+    "shN": "f_rest_.*",
+    "opacities": "opacity",
+    "scales": "scale_.*",
+    "rotations": "rot_.*",
+}
+"""Properties of a .ply, by what they are part of."""
+
+_SPLAT_PARTS = {"positions": 12, "scales": 12, "colors": 3, "opacities": 1, "rotations": 4}
+"""Bytes of a Gaussian in a .splat."""
 
 
 def codec_for(path: str | os.PathLike[str]) -> Codec:
@@ -120,11 +136,27 @@ class PlyCodec(PlainCodec):
     suffix = ".ply"
     format = PLY
 
+    def bytes_by_part(self, path: Path) -> dict[str, int]:
+        with open(path, "rb") as handle:
+            header = read_header(handle, path)
+        vertex = header.element("vertex")
+        if header.byte_order == "" or any(element.has_lists for element in header.elements):
+            return super().bytes_by_part(path)
+        parts: dict[str, int] = {}
+        for entry in vertex.properties:
+            name = next((part for part, prefix in _PLY_PARTS.items() if re.fullmatch(prefix, entry.name)), "other")
+            parts[name] = parts.get(name, 0) + vertex.count * np.dtype(entry.type).itemsize
+        return {"header": path.stat().st_size - sum(parts.values()), **parts}
+
 
 class SplatCodec(PlainCodec):
     suffix = ".splat"
     format = SPLAT
     most_sh = 0
+
+    def bytes_by_part(self, path: Path) -> dict[str, int]:
+        count = path.stat().st_size // sum(_SPLAT_PARTS.values())
+        return {name: count * size for name, size in _SPLAT_PARTS.items()}
 
 
 class GlbCodec(PlainCodec):

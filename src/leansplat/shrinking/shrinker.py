@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypedDict
@@ -23,6 +23,7 @@ from typing import TypedDict
 from typing_extensions import Unpack
 
 from leansplat import formats
+from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture
 from leansplat.compression.codecs import Codec
 from leansplat.compression.compressor import check_output
@@ -33,6 +34,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.progress import Progress, at_stage
 from leansplat.provenance import Color
+from leansplat.records import Work, works_in
 from leansplat.runs import alone_at_work
 from leansplat.shrinking.config import ShrinkingConfig
 from leansplat.shrinking.descent import Descent
@@ -63,6 +65,8 @@ class ShrinkingResult:
         steps: training steps taken.
         seconds: time for everything.
         floaters: those that were found and removed before anything else; None where they were not looked for.
+        cameras: of the views that judged, by name.
+        works: what was done on the way, with its log.
     """
 
     gaussians: Gaussians
@@ -78,6 +82,8 @@ class ShrinkingResult:
     steps: int
     seconds: float
     floaters: Floaters | None = None
+    cameras: Mapping[str, Camera] = field(default_factory=dict)
+    works: tuple[Work, ...] = ()
 
 
 class Options(TypedDict, total=False):
@@ -173,6 +179,7 @@ def shrink(
         prepared = prepare(scene, original, config, folder, target, options)
         reach = Reach(prepared.descent, codec, prepared.judge, config, began)
         reached = reach.reach(target, prepared.descent.top, path, overwrite=overwrite)
+        works = works_in(folder)
     return ShrinkingResult(
         gaussians=reached.gaussians,
         path=path,
@@ -187,6 +194,8 @@ def shrink(
         steps=reached.steps,
         seconds=time.perf_counter() - began,
         floaters=prepared.floaters,
+        cameras=prepared.judge.cameras,
+        works=works,
     )
 
 

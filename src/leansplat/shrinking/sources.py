@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -43,6 +43,7 @@ class Source:
         masks: of photos, by name, where they have some.
         photos: the capture, where there is one.
         sureness: of made-up cameras by name, in (0, 1].
+        loaded: the folder of the capture and the downscale of its photos, to record; empty for one from memory.
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class Source:
     masks: Mapping[str, Tensor | None] | None = None
     photos: Capture | None = None
     sureness: Mapping[str, float] | None = None
+    loaded: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_source(
@@ -115,9 +117,11 @@ def find_source(
 def _of_photos(
     capture: Capture | str | os.PathLike[str], color: Color, downscale: int | None, view_size: int
 ) -> Source:
+    loaded: dict[str, Any] = {}
     if isinstance(capture, Capture):
         photos = capture
     else:
+        loaded = {"capture": str(capture), "downscale": downscale or 1}
         photos = captures.load(capture, downscale=downscale or 1, background=color, points=False)
         longest = max((max(view.camera.width, view.camera.height) for view in photos.train), default=1)
         if downscale is None and longest > view_size:
@@ -128,6 +132,7 @@ def _of_photos(
                 {2: "half", 3: "third", 4: "quarter"}.get(smaller, f"{smaller}th"),
             )
             photos = captures.load(capture, downscale=smaller, background=color, points=False)
+            loaded["downscale"] = smaller
         for warning in photos.warnings:
             _log.warning("%s", warning)
     if not photos.train:
@@ -141,6 +146,7 @@ def _of_photos(
         held_back=tuple(view.name for view in photos.test) or None,
         masks={view.name: view.mask for view in views},
         photos=photos,
+        loaded=loaded,
     )
 
 

@@ -8,11 +8,17 @@ logs and computes the same as one that was not interrupted.
 from __future__ import annotations
 
 import logging
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+import torch
+
+from leansplat.captures.capture import View
+from leansplat.engines.engine import Background, Renderer
+from leansplat.metrics.psnr import psnr
 from leansplat.progress import Progress
 from leansplat.runs import Run
 from leansplat.simd.sharing import FairShare
@@ -20,6 +26,11 @@ from leansplat.simd.threads import thread_count
 
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
+
+_MEASUREMENTS, _STEPS_BETWEEN = 10, 500
+"""Measurements on held-out views at most, and steps between them at least: about a hundredth of the time."""
+
+_VIEWS_MEASURED = 8
 _log = logging.getLogger("leansplat")
 
 
@@ -48,6 +59,7 @@ def run_steps(
     checkpoint_every: int,
     progress: Progress | None = None,
     after_step: Callable[[State], None] | None = None,
+    quality: Callable[[], Mapping[str, Any]] | None = None,
 ) -> None:
     """Call `one_step` until `state` is `total` steps past step `first`.
 
@@ -58,10 +70,12 @@ def run_steps(
         checkpoint_every: steps between checkpoints; the last step always has one.
         progress: told every ten steps and after the last, of "loss" and "gaussians".
         after_step: called last after every step.
+        quality: measures the scene on views held out, for the log; asked now and then (`steps_to_measure`).
     """
     started = time.perf_counter() - state.seconds
     losses: list[float] = []
     share = FairShare()
+    measured = frozenset() if run is None or quality is None else steps_to_measure(total)
     while state.step < first + total:
         with share.step():
             losses.append(one_step())
@@ -77,11 +91,33 @@ def run_steps(
                 values = {"loss": mean, "gaussians": state.count, "seconds": round(state.seconds, 3)}
                 run.log("progress", state.step, **values)
             losses.clear()
+        if run is not None and quality is not None and done in measured:
+            run.log("held_out", state.step, **quality(), seconds=round(state.seconds, 3))
         if run is not None and checkpoint_due:
             save(run.checkpoint_path(state.step))
             run.drop_old_checkpoints()
         if after_step is not None:
             after_step(state)
+
+
+def steps_to_measure(total: int) -> frozenset[int]:
+    """The steps of `total` after which held-out views are looked at: the last, and others on the way in equal parts.
+
+    Those are a step early, since what strategies do at round steps, such as resetting opacities, shows for a while.
+    """
+    times = min(_MEASUREMENTS, total // _STEPS_BETWEEN)
+    return frozenset(total if number == times else number * total // times - 1 for number in range(1, times + 1))
+
+
+@torch.inference_mode()
+def quality_on(scene: Renderer, views: Sequence[View], background: Background) -> Mapping[str, Any]:
+    """The mean PSNR of up to eight held-out views, evenly chosen, as the log has it; SSIM would take longer."""
+    chosen = views[:: -(-len(views) // _VIEWS_MEASURED)] if views else views
+    found = []
+    for view in chosen:
+        image = scene.render(view.camera, background).image.cpu().clamp(0, 1)
+        found.append(psnr(image, view.photo.to(torch.float32) / 255, view.mask))
+    return {"psnr": statistics.fmean(found) if found else None, "views": len(chosen)}
 
 
 def go_back(run: Run, step: int) -> None:

@@ -120,6 +120,7 @@ def train(
         checkpoint_every=config.checkpoint_every,
         progress=progress,
         after_step=after_step,
+        quality=(lambda: loop.quality_on(state.model, capture.test, capture.background)) if capture.test else None,
     )
     gaussians = state.gaussians()
     warn_of_empty_views(gaussians, capture.train, capture.background, "training", state.model.engine)
