@@ -52,6 +52,7 @@ class View:
             metavar="SCENE [SCENE ...]",
             help="Scenes to look at, up to nine: files of any format that leansplat reads, run folders, or output "
             "folders of 3DGS. Differences and slider start from the first.",
+            help_behavior_hint="",
         ),
     ]
     capture: Annotated[Path | None, arg(metavar="CAPTURE", help_behavior_hint="")] = None
