@@ -26,14 +26,16 @@ HALF_ANGLE = math.radians(27)
 """Of the cone that stands for a picture 60 degrees wide and 47 high, whichever way up."""
 _DIRECTIONS = evenly_spread(400)
 _CONES = math.cos(HALF_ANGLE) < _DIRECTIONS @ RAYS.T
+_WHOLE = _CONES @ SOLID_ANGLES
 _SOFTNESS = 0.5
 """A neighbourhood counts 1/e where Capon's power is lower by so much, as a logarithm."""
 _ANOTHER = math.cos(math.radians(35))
 """Two directions from one place are nearer than this only if one of them is left out."""
 _NEARNESS = 0.5
 """Power of the distance that worth is divided by in a place; an object is framed best where it is shown most."""
-_ALONE = 0.1
-"""Where half of the likely places have less than this of all directions covered, the scene is an object."""
+_ALONE = 0.6
+"""Where at half of the likely places no picture has more than this of it covered, the scene is an object. Pictures of
+a place are full, also where its photos were all taken from one side."""
 _ENCLOSED = 0.5
 """Where this much of all directions is covered, one is not outside of an object."""
 _WORSE = 1.0
@@ -65,7 +67,8 @@ class Candidate:
 def candidates_from(places: Sequence[np.ndarray], surroundings: Sequence[Surroundings]) -> tuple[list[Candidate], Kind]:
     """The best views from places (3,), at most three from each, and whether they show an object or a place."""
     covered = np.array([SOLID_ANGLES[seen.neighbourhood >= 0].sum() for seen in surroundings])
-    kind: Kind = "object" if np.median(covered) < _ALONE else "place"
+    fullest = [float(((_CONES @ (SOLID_ANGLES * (seen.neighbourhood >= 0))) / _WHOLE).max()) for seen in surroundings]
+    kind: Kind = "object" if np.median(fullest) < _ALONE else "place"
     nearness, most = (0.0, _ENCLOSED) if kind == "object" else (_NEARNESS, 1.0)
     found: list[Candidate] = []
     for place, seen, share in zip(places, surroundings, covered, strict=True):
@@ -100,7 +103,7 @@ def candidates_at(place: np.ndarray, seen: Surroundings, nearness: float) -> lis
             found.append(
                 Candidate(
                     place, _DIRECTIONS[index], float(scores[index]), float(distances[index]),
-                    shown[rows], shares[rows] / SOLID_ANGLES[_CONES[index]].sum(), trust[rows],
+                    shown[rows], shares[rows] / _WHOLE[index], trust[rows],
                 )
             )  # fmt: skip
     return found

@@ -2,7 +2,8 @@
 
 The scene's harmonics tell where its cameras stood (`trained_directions`). Places that they make likely (`places`) are
 surveyed with small pictures to all sides (`panorama`), the best views from each are kept (`candidates`), and of those a
-few that together show what sure views show (`choice`), turned level (`upright`).
+few that together show what sure views show (`choice`). Those of a place are moved to where all that they show was most
+likely photographed from (`refinement`). All are turned level (`upright`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from leansplat.viewpoints.candidates import Candidate, Kind, candidates_from
 from leansplat.viewpoints.choice import choose, sureness
 from leansplat.viewpoints.panorama import Surveyor
 from leansplat.viewpoints.places import likely_places, reach_of
+from leansplat.viewpoints.refinement import refined
 from leansplat.viewpoints.trained_directions import trained_directions
 from leansplat.viewpoints.upright import up_direction
 
@@ -111,6 +113,8 @@ def made_up_views(
     sure = sureness(candidates)
     chosen = choose(candidates, sure, len(directions.centres), count)
     views = [candidates[index] for index in chosen]
+    if kind == "place" and directions.known:
+        views = [refined(view, surveyor, random) for view in views]
     up = up_direction(scene, np.stack([view.place for view in views]), directions.known)
     cameras = {
         f"view_{number:03}": _camera(view, up, gaussians.origin, width, height) for number, view in enumerate(views)
