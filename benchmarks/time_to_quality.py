@@ -58,6 +58,17 @@ COUNTS = {
 """Gaussians by capture; the last is a tenth of what the published recipe makes in 10,000 steps (the built-in capture:
 3,000), as in trimming_defaults.json."""
 
+AT_PERCENT = {
+    5: {"fox": 8_555, "synthetic": 3_478, "south": 9_218, "chair": 2_818, "tumbler": 7_488, "fruit": 6_754},
+    10: {name: counts[-1] for name, counts in COUNTS.items()},
+    25: {"fox": 42_777, "synthetic": 17_390, "south": 46_091, "chair": 14_091, "tumbler": 37_442, "fruit": 33_769},
+}
+"""Gaussians by the share of what the published recipe makes, and capture."""
+SEEDS = (1, 2)
+"""Besides 0, at 10 %."""
+AS_LONG = 15_000
+"""Steps of the lean recipe that take no more time than the published recipe's 10,000 and the trimming after them."""
+
 PARTS: dict[str, dict[str, Any]] = {
     "photos of full size from the start": {"reduced_steps": 0},
     "no peak": {"peak": 1.0},
@@ -81,6 +92,15 @@ def jobs() -> Iterator[tuple[str, str, int, int, TrainingConfig]]:
     for name, steps in LONGER:
         for count in COUNTS[name]:
             yield name, "lean", count, steps, lean(count, steps)
+    for name, count in AT_PERCENT[5].items():
+        yield name, "lean", count, LEAN_STEPS, lean(count)
+    for name, count in AT_PERCENT[5].items():
+        yield name, "lean", count, AS_LONG, lean(count, AS_LONG)
+    for seed in SEEDS:
+        for name, count in AT_PERCENT[10].items():
+            yield name, f"lean, seed {seed}", count, LEAN_STEPS, replace(lean(count), seed=seed)
+    for name, count in AT_PERCENT[25].items():
+        yield name, "lean", count, LEAN_STEPS, lean(count)
     for name in TRIED_ON:
         for part, settings in PARTS.items():
             yield name, part, COUNTS[name][-1], LEAN_STEPS, changed(lean(COUNTS[name][-1]), settings)
