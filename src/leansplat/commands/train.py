@@ -30,11 +30,15 @@ if TYPE_CHECKING:
     from leansplat.captures.capture import Capture
     from leansplat.shrinking import FromPhotos
     from leansplat.training import TrainingConfig
+    from leansplat.training.deadline import Deadline
 
 _log = logging.getLogger("leansplat")
 
 _SUFFIXES = (".sog", ".spz", ".ply", ".npz", ".splat", ".glb")
 """Of names that are files; all others are run folders."""
+
+_MEASURING = 8.0
+"""Seconds for reading the photos and measuring the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ class Train:
     ] = None
     """Number of training steps. Any other number than the default scales the whole schedule with it."""
     minutes: Annotated[float | None, arg(metavar="M", help_behavior_hint="")] = None
-    """Time for everything, from which the lean recipe finds the number of steps by timing some."""
+    """Time for everything, to which the lean recipe fits the number of its steps as it goes."""
     downscale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Factor by which the photos are reduced in width and height."""
     background: Annotated[
@@ -113,7 +117,6 @@ class Train:
         from leansplat.locks import alone_in
         from leansplat.progress_bar import ProgressBar
         from leansplat.shrinking import parse_bytes, train_to_file
-        from leansplat.training import LEAN_STEPS
 
         if self.recipe == "3dgs":
             raise InputError(
@@ -133,7 +136,7 @@ class Train:
                 self.output,
                 count=self.count,
                 size=size,
-                iterations=LEAN_STEPS if self.iterations is None else self.iterations,
+                iterations=self.iterations,
                 minutes=self.minutes,
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
@@ -157,21 +160,29 @@ class Train:
             begun = begun_run(self.output, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+            config, deadline = self._config(capture) if begun is None or changed else (None, None)
             result = train(
                 capture,
-                self._config(capture) if begun is None or changed else None,
+                config,
                 self.output,
                 engine=self.engine,
                 settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
                 overwrite=self.overwrite,
+                deadline=deadline,
                 progress=progress,
             )
-            return describe_run(result, capture)
+            answer = describe_run(result, capture)
+            if deadline is None:
+                return answer
+            steps = result.state.step
+            made = f"{steps:,} training steps were made, to end on time."
+            return replace(answer, text=f"{made}\n{answer.text}", values={**answer.values, "steps": steps})
 
-    def _config(self, capture: Capture) -> TrainingConfig:
-        """The settings that the options ask for; says how many Gaussians there will be where they do not."""
-        from leansplat.training import TrainingConfig, count_for, lean, lean_steps_within
+    def _config(self, capture: Capture) -> tuple[TrainingConfig, Deadline | None]:
+        """The settings that the options ask for, and when to be over; says how many Gaussians there will be where they
+        do not."""
+        from leansplat.training import TrainingConfig, count_for, lean, lean_within
         from leansplat.training.strategies import BudgetTraining
 
         if self.recipe == "lean" or self.count is not None or self.minutes is not None:
@@ -185,11 +196,11 @@ class Train:
             config = TrainingConfig()
         config = replace(config, seed=0 if self.seed is None else self.seed, antialiased=self.antialiased)
         steps = config.iterations if self.iterations is None else self.iterations
-        budget = config.strategy(BudgetTraining)
+        budget, deadline = config.strategy(BudgetTraining), None
         if self.minutes is not None and budget is not None:
-            steps = lean_steps_within(60 * self.minutes, capture, budget.count, engine=self.engine or "cpu")
-            _log.warning("%s training steps fit into the time", f"{steps:,}")
-        return config.scaled(steps)
+            seconds = 60 * self.minutes - _MEASURING
+            steps, deadline = lean_within(seconds, capture, budget.count, engine=self.engine or "cpu")
+        return config.scaled(steps), deadline
 
 
 def _describe_file(result: FromPhotos, capture: Capture) -> Answer:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from leansplat.captures.capture import Capture
 from leansplat.captures.reduction import lost_detail
 from leansplat.training.config import TrainingConfig
+from leansplat.training.lengths import scaled_interval
 from leansplat.training.strategies import BudgetTraining
 
 LEAN_STEPS = 5000
@@ -14,6 +18,9 @@ _DETAIL_PER_GAUSSIAN = 500
 """Levels of 8 bits, summed over pixels (means of channels) and photos: fox at 270x480 then has 36,000 Gaussians."""
 
 _VIEWS_LOOKED_AT = 100
+
+_STEEPEST = 300.0
+"""Logarithm of a rate of positions that still fits a float, for a training that has all but run out of time."""
 
 
 def lean(count: int, iterations: int = LEAN_STEPS) -> TrainingConfig:
@@ -39,6 +46,43 @@ def lean(count: int, iterations: int = LEAN_STEPS) -> TrainingConfig:
         random_points=min(count, TrainingConfig().random_points),
         strategies=(BudgetTraining(count=count),),
     ).scaled(iterations)
+
+
+def stretched(config: TrainingConfig, made: int, iterations: int) -> TrainingConfig:
+    """The lean recipe, when `made` of its steps are over, so that it ends after `iterations`.
+
+    What is still to come stays in its order and keeps its distances, in proportion; what is over stays as it was. The
+    rate of positions goes on from where it is.
+
+    Args:
+        made: fewer than there are, and past the step at which the scene reaches its peak.
+        iterations: more than `made`.
+    """
+    budget = config.strategy(BudgetTraining)
+    assert budget is not None
+    before, after = config.iterations - made, iterations - made
+
+    def moved(step: int) -> int:
+        return step if step <= made else made + max(1, round((step - made) * after / before))
+
+    until = moved(budget.until)
+    peak_at = budget.peak_at * (budget.until - budget.after) / max(until - budget.after, 1)
+    now = made / config.position_rate_steps
+    start, end = math.log(config.position_rate), math.log(config.position_rate_final)
+    there = made / iterations
+    start = ((1 - now) * start + now * end - there * end) / (1 - there)
+    return replace(
+        config,
+        iterations=iterations,
+        position_rate=math.exp(min(start, _STEEPEST)),
+        position_rate_steps=iterations,
+    ).adjusted(
+        BudgetTraining,
+        until=until,
+        peak_at=min(peak_at, 1.0),
+        every=scaled_interval(budget.every, until - budget.after, before, after),
+        fewer_until=moved(budget.fewer_until),
+    )
 
 
 def count_for(capture: Capture) -> int:
