@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,8 +38,12 @@ _log = logging.getLogger("leansplat")
 _SUFFIXES = (".sog", ".spz", ".ply", ".npz", ".splat", ".glb")
 """Of names that are files; all others are run folders."""
 
-_MEASURING = 8.0
-"""Seconds for reading the photos and measuring the result."""
+_STARTING = 3.0
+"""Seconds until a command begins to work."""
+_MEASURING = 4.0
+"""Seconds that measuring a scene takes for a million pixels of photos held out, most of which are LPIPS's."""
+_LEAST_SHARE = 0.5
+"""Of the time that was asked for, which is left for training whatever else there is to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +129,7 @@ class Train:
             )
         if self.resume and self.run_folder is None:
             raise InputError("there is no run folder to resume; name with --run the one that was interrupted")
-        size = None if self.size is None else parse_bytes(self.size)
+        size, began = None if self.size is None else parse_bytes(self.size), time.perf_counter()
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
         with alone, ProgressBar("train") as progress:
             trained = None if self.run_folder is None else self.run_folder / "trained"
@@ -137,7 +142,7 @@ class Train:
                 count=self.count,
                 size=size,
                 iterations=self.iterations,
-                minutes=self.minutes,
+                minutes=self._minutes_left(capture, began),
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
                 run=self.run_folder,
@@ -154,13 +159,14 @@ class Train:
         from leansplat.progress_bar import ProgressBar
         from leansplat.training import train
 
+        began = time.perf_counter()
         asked = (self.recipe, self.count, self.iterations, self.seed)
         changed = self.antialiased or any(each is not None for each in asked)
         with alone_in(self.output), ProgressBar("train") as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
-            config, deadline = self._config(capture) if begun is None or changed else (None, None)
+            config, deadline = self._config(capture, began) if begun is None or changed else (None, None)
             result = train(
                 capture,
                 config,
@@ -179,7 +185,15 @@ class Train:
             made = f"{steps:,} training steps were made, to end on time."
             return replace(answer, text=f"{made}\n{answer.text}", values={**answer.values, "steps": steps})
 
-    def _config(self, capture: Capture) -> tuple[TrainingConfig, Deadline | None]:
+    def _minutes_left(self, capture: Capture, began: float) -> float | None:
+        """Of the time that was asked for, what is left for training when a command began at `began`."""
+        if self.minutes is None:
+            return None
+        pixels = sum(view.camera.width * view.camera.height for view in capture.test)
+        others = _STARTING + time.perf_counter() - began + _MEASURING * pixels / 1e6
+        return max(self.minutes - others / 60, _LEAST_SHARE * self.minutes)
+
+    def _config(self, capture: Capture, began: float) -> tuple[TrainingConfig, Deadline | None]:
         """The settings that the options ask for, and when to be over; says how many Gaussians there will be where they
         do not."""
         from leansplat.training import TrainingConfig, count_for, lean, lean_within
@@ -197,9 +211,9 @@ class Train:
         config = replace(config, seed=0 if self.seed is None else self.seed, antialiased=self.antialiased)
         steps = config.iterations if self.iterations is None else self.iterations
         budget, deadline = config.strategy(BudgetTraining), None
-        if self.minutes is not None and budget is not None:
-            seconds = 60 * self.minutes - _MEASURING
-            steps, deadline = lean_within(seconds, capture, budget.count, engine=self.engine or "cpu")
+        left = self._minutes_left(capture, began)
+        if left is not None and budget is not None:
+            steps, deadline = lean_within(60 * left, capture, budget.count, engine=self.engine or "cpu")
         return config.scaled(steps), deadline
 
 

@@ -41,7 +41,7 @@ _POSITION_RATE = 1.6e-5
 """Of training through the rounding, in units of the scene's extent: where the lean recipe ends."""
 
 _WRITING = 10.0
-"""Seconds for choosing how a file is coded, for writing it and for measuring it."""
+"""Seconds for choosing how a file is coded, and for writing it."""
 
 _USUAL_BYTES = {".sog": 16, ".npz": 48, ".spz": 27, ".compressed.ply": 61, ".splat": 32, ".glb": 236, ".ply": 248}
 """What a Gaussian of degree 3 takes in each kind of file, as in the README's table of results; .splat has degree 0."""

@@ -18,8 +18,8 @@ from leansplat.training.lengths import MOST_STEPS
 from leansplat.training.recipes import stretched
 
 MARKS = (0.41, 0.45, 0.6, 0.8, 0.9, 0.96)
-"""Shares of the steps with which a part of the lean recipe ends, or after which a look at the clock is due. Photos are of
-full size from 40 % on, and the scene is at its peak from 43 % on: the first part after that is only timed."""
+"""Shares of the steps with which a part of the lean recipe ends, or after which a look at the clock is due. Photos are
+of full size from 40 % on, and the scene is at its peak from 43 % on: the first part after that is only timed."""
 
 _FIRST_CHANGE = 1
 """Number of the first mark at which the length may change."""
