@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import fixed_count
 import time_to_quality
 from shrinking_results import default, section
 
@@ -389,6 +390,7 @@ def main() -> None:
         for part in (
             HEAD,
             section(table),
+            fixed_count.section(),
             trimming(),
             table2(),
             writing(),
