@@ -108,7 +108,7 @@ def seeds(lean: Rows, trimmed: Rows) -> str:
     overall = [statistics.mean(values) for values in zip(*gains, strict=True)]
     lines.append(["mean", "", "", "", *signed(overall)])
     head = ["capture", "PSNR", "SSIM", "LPIPS", "PSNR over the paper's", "SSIM", "LPIPS"]
-    return f"""At 10 % the lean recipe was run with three seeds, in {LEAN_STEPS:,} steps: mean and standard deviation, and
-how far the mean is over trimming by the paper's rule, whose scenes have one seed:
+    return f"""At 10 % the lean recipe was run with three seeds, in {LEAN_STEPS:,} steps: mean and standard deviation,
+and how far the mean is over trimming by the paper's rule, whose scenes have one seed:
 
 {table(head, lines)}"""
