@@ -2,7 +2,7 @@
 
 Every row is one training: its capture, its recipe or the one part of the lean recipe that is different, its Gaussians
 and its steps; and what came of it on the photos held out, in how many seconds, of which those spent on measuring are
-left out. `curve` is held-out PSNR along the way, at twenty moments of the training.
+left out. `curve` is held-out PSNR along the way, at twenty moments of the training, for rows that are drawn.
 
     leansplat download fox -o data/captures
     leansplat download chair -o data/captures
@@ -124,7 +124,12 @@ def changed(config: TrainingConfig, settings: dict[str, Any]) -> TrainingConfig:
     return config.adjusted(BudgetTraining, **of_strategy) if of_strategy else config
 
 
-def measure(capture: Capture, config: TrainingConfig, label: str) -> dict[str, Any]:
+def drawn(name: str, part: str, count: int) -> bool:
+    """Whether a row has a line in the plot."""
+    return name in DRAWN and (part in (*PARTS, "3dgs") or (part == "lean" and count in COUNTS[name]))
+
+
+def measure(capture: Capture, config: TrainingConfig, label: str, curved: bool) -> dict[str, Any]:
     every = max(2, config.iterations // MOMENTS)
     curve: list[tuple[float, float]] = []
     measuring = 0.0
@@ -132,7 +137,7 @@ def measure(capture: Capture, config: TrainingConfig, label: str) -> dict[str, A
     def look(state: TrainingState) -> None:
         """Half way between resets and rounds, after which a scene renders badly, and at the end."""
         nonlocal measuring
-        if state.step % every == every // 2 or state.step == config.iterations:
+        if curved and (state.step % every == every // 2 or state.step == config.iterations):
             began = time.process_time()
             quality = mean_score(view_scores(state.model, capture.test, capture.background))
             curve.append((round(began - start - measuring, 1), round(quality.psnr or 0, 2)))
@@ -144,7 +149,7 @@ def measure(capture: Capture, config: TrainingConfig, label: str) -> dict[str, A
     spent = time.process_time() - start - measuring
     quality = evaluate(scene, capture, fps=False)
     found = {name: getattr(quality, name) for name in ("gaussians", "psnr", "ssim", "lpips")}
-    return {**found, "processor_seconds": round(spent, 1), "curve": curve}
+    return {**found, "processor_seconds": round(spent, 1), **({"curve": curve} if curved else {})}
 
 
 def gained(row: dict[str, Any], control: dict[str, Any]) -> list[str]:
@@ -228,7 +233,7 @@ def main() -> None:
             continue
         if name not in loaded:
             loaded[name] = capture_of(name, arguments.data)
-        found = measure(loaded[name], config, row)
+        found = measure(loaded[name], config, row, drawn(name, part, count))
         done["rows"][row] = found
         write_json(RESULT, done, overwrite=True)
         values = f"{found['psnr']:>8.2f}{found['ssim']:>8.4f}{found['lpips']:>8.4f}{found['processor_seconds']:>8.0f} s"
