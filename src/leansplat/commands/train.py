@@ -196,25 +196,25 @@ class Train:
     def _config(self, capture: Capture, began: float) -> tuple[TrainingConfig, Deadline | None]:
         """The settings that the options ask for, and when to be over; says how many Gaussians there will be where they
         do not."""
-        from leansplat.training import TrainingConfig, count_for, lean, lean_within
-        from leansplat.training.strategies import BudgetTraining
+        from leansplat.training import LEAN_STEPS, TrainingConfig, count_for, lean, lean_within
 
+        steps, deadline = self.iterations, None
         if self.recipe == "lean" or self.count is not None or self.minutes is not None:
-            config = lean(count_for(capture) if self.count is None else self.count)
+            count = count_for(capture) if self.count is None else self.count
             if self.count is None:
                 _log.warning(
                     "training to %s Gaussians, as many as the photos call for; --count is any other number",
-                    f"{count_for(capture):,}",
+                    f"{count:,}",
                 )
+            left = self._minutes_left(capture, began)
+            if left is not None:
+                steps, deadline = lean_within(60 * left, capture, count, engine=self.engine or "cpu")
+            config = lean(count, LEAN_STEPS if steps is None else steps, points=capture.has_points)
         else:
             config = TrainingConfig()
-        config = replace(config, seed=0 if self.seed is None else self.seed, antialiased=self.antialiased)
-        steps = config.iterations if self.iterations is None else self.iterations
-        budget, deadline = config.strategy(BudgetTraining), None
-        left = self._minutes_left(capture, began)
-        if left is not None and budget is not None:
-            steps, deadline = lean_within(60 * left, capture, budget.count, engine=self.engine or "cpu")
-        return config.scaled(steps), deadline
+            config = config if steps is None else config.scaled(steps)
+        seed = 0 if self.seed is None else self.seed
+        return replace(config, seed=seed, antialiased=self.antialiased), deadline
 
 
 def _describe_file(result: FromPhotos, capture: Capture) -> Answer:

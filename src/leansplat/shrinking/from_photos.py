@@ -150,10 +150,10 @@ def train_to_file(
             assert minutes is not None
             seconds = 60 * minutes - _WRITING
             length, deadline = lean_within(seconds, capture, wanted, further=further, engine=engine or "cpu")
-        recipe: TrainingConfig = replace(lean(wanted), seed=seed, antialiased=antialiased)
+        recipe = lean(wanted, length, points=capture.has_points)
         result = train(
             capture,
-            recipe.scaled(length),
+            replace(recipe, seed=seed, antialiased=antialiased),
             folder / "trained",
             engine=engine,
             settings={**(settings or {}), "iterations": iterations},

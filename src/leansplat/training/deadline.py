@@ -13,13 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from leansplat.training.config import TrainingConfig
 from leansplat.training.lengths import MOST_STEPS
 from leansplat.training.recipes import stretched
+from leansplat.training.strategies import BudgetTraining
 
 MARKS = (0.41, 0.45, 0.6, 0.8, 0.9, 0.96)
 """Shares of the steps with which a part of the lean recipe ends, or after which a look at the clock is due. Photos are
 of full size from 40 % on, and the scene is at its peak from 43 % on: the first part after that is only timed."""
+
+_PHASES = (0.0, 0.4, 0.6, 0.8, 1.0)
+"""Shares of the steps at which photos become large, growth ends, rounds end, and all ends."""
 
 _FIRST_CHANGE = 1
 """Number of the first mark at which the length may change."""
@@ -73,7 +79,7 @@ class Deadline:
     def next_mark(self, config: TrainingConfig) -> int:
         """The step after which to look at the clock again, or the last one."""
         if not self._marks:
-            self._marks = [round(share * config.iterations) for share in MARKS]
+            self._marks = _marks(config)
         return self._marks[self._passed] if self._passed < len(MARKS) else config.iterations
 
     def adapted(self, config: TrainingConfig, step: int) -> TrainingConfig:
@@ -95,3 +101,11 @@ class Deadline:
             mark if mark <= step else step + round((mark - step) * (total - step) / remaining) for mark in self._marks
         ]
         return stretched(config, step, total)
+
+
+def _marks(config: TrainingConfig) -> list[int]:
+    """The steps of a recipe that are between its phases as the shares `MARKS` are between those of the usual one."""
+    budget = config.strategy(BudgetTraining)
+    assert budget is not None
+    here = (0, config.reduced_steps, budget.until, budget.fewer_until, config.iterations)
+    return [round(float(step)) for step in np.interp(MARKS, _PHASES, here)]

@@ -14,6 +14,9 @@ from leansplat.training.strategies import BudgetTraining
 LEAN_STEPS = 5000
 """Steps of the lean recipe unless others are asked for."""
 
+_BEGINNING = 2250
+"""Of those, in which the scene comes to its peak, photos become as large as they are, and random points are cleared."""
+
 _DETAIL_PER_GAUSSIAN = 500
 """Levels of 8 bits, summed over pixels (means of channels) and photos: fox at 270x480 then has 36,000 Gaussians."""
 
@@ -23,7 +26,7 @@ _STEEPEST = 300.0
 """Logarithm of a rate of positions that still fits a float, for a training that has all but run out of time."""
 
 
-def lean(count: int, iterations: int = LEAN_STEPS) -> TrainingConfig:
+def lean(count: int, iterations: int = LEAN_STEPS, *, points: bool = True) -> TrainingConfig:
     """The lean recipe, to exactly `count` Gaussians.
 
     Photos are reduced to half their size for the first 40 % of the steps; from 3 % to 60 % the scene grows to 2.5 times
@@ -32,10 +35,17 @@ def lean(count: int, iterations: int = LEAN_STEPS) -> TrainingConfig:
     what is left has gaps to move into. SSIM has twice its published weight, because few Gaussians show contrast before
     they show fine detail: that wins in PSNR, SSIM and LPIPS.
 
+    Args:
+        count: Gaussians at the end.
+        iterations: steps in all.
+        points: whether the capture has points to start from. Random ones, most of which are in the photos' way, have to
+            be gone soon: what is there for a thousand steps learns to look right in single photos, and stays. So the
+            beginning of a longer training takes as many steps then as in 5,000, and only the rest is longer.
+
     Raises:
         InputError: a number is out of range.
     """
-    return TrainingConfig(
+    recipe = TrainingConfig(
         iterations=LEAN_STEPS,
         sh_degree_every=167,
         ssim_weight=0.4,
@@ -45,7 +55,10 @@ def lean(count: int, iterations: int = LEAN_STEPS) -> TrainingConfig:
         position_rate_final=1.6e-5,
         random_points=min(count, TrainingConfig().random_points),
         strategies=(BudgetTraining(count=count),),
-    ).scaled(iterations)
+    )
+    if points or iterations <= LEAN_STEPS:
+        return recipe.scaled(iterations)
+    return stretched(recipe, _BEGINNING, iterations)
 
 
 def stretched(config: TrainingConfig, made: int, iterations: int) -> TrainingConfig:
