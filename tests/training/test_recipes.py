@@ -67,7 +67,7 @@ def test_the_recipe_is_that_of_its_length_unless_another_is_asked_for() -> None:
     assert lean(100, 700) == lean(100).scaled(700)
 
 
-def test_from_random_points_a_longer_training_begins_as_the_usual_one_does() -> None:
+def test_from_few_random_points_a_longer_training_begins_as_the_usual_one_does() -> None:
     usual, longer = lean(100), lean(100, 20_000, points=False)
     assert longer.iterations == 20_000
     assert longer.reduced_steps == usual.reduced_steps == lean(100, 20_000).reduced_steps / 4
@@ -79,3 +79,4 @@ def test_from_random_points_a_longer_training_begins_as_the_usual_one_does() -> 
     assert budgets[1] is not None
     assert 0.6 < budgets[1].fewer_until / 20_000 < 0.8  # and what is left has as long as it can
     assert lean(100, 700, points=False) == lean(100, 700)
+    assert lean(30_000, 20_000, points=False) == lean(30_000, 20_000)
