@@ -68,8 +68,8 @@ WITHOUT_POINTS = ("chair", "fruit")
 """Captures that have no points to start from."""
 SEEDS = (1, 2)
 """Besides 0, at 10 %."""
-AS_LONG = 15_000
-"""Steps of the lean recipe that take no more time than the published recipe's 10,000 and the trimming after them."""
+AS_LONG = {5: 15_000, 10: 10_000}
+"""Steps of the lean recipe by the share, that take less time than the published recipe's 10,000 and the trimming."""
 
 PARTS: dict[str, dict[str, Any]] = {
     "photos of full size from the start": {"reduced_steps": 0},
@@ -96,8 +96,9 @@ def jobs() -> Iterator[tuple[str, str, int, int, TrainingConfig]]:
             yield name, "lean", count, steps, lean(count, steps, points=name not in WITHOUT_POINTS)
     for name, count in AT_PERCENT[5].items():
         yield name, "lean", count, LEAN_STEPS, lean(count)
-    for name, count in AT_PERCENT[5].items():
-        yield name, "lean", count, AS_LONG, lean(count, AS_LONG, points=name not in WITHOUT_POINTS)
+    for percent, steps in AS_LONG.items():
+        for name, count in AT_PERCENT[percent].items():
+            yield name, "lean", count, steps, lean(count, steps, points=name not in WITHOUT_POINTS)
     for seed in SEEDS:
         for name, count in AT_PERCENT[10].items():
             yield name, f"lean, seed {seed}", count, LEAN_STEPS, replace(lean(count), seed=seed)
