@@ -1,4 +1,4 @@
-"""From photos to a small file in one command, alone on the machine: how long, how small, how good.
+"""From photos to a small file in one command, alone on the machine: how long, how small, how good, how much memory.
 
     python benchmarks/photos_to_file.py --data DATA
 
@@ -7,8 +7,8 @@ runs, for each capture in `RUNS` that is in DATA/captures, the command
     leansplat train CAPTURE -o FILE.sog --size SIZE --iterations N
 
 in a process of its own, with the kernels compiled before. Seconds are from start to end, reading photos and measuring
-the result included; PSNR, SSIM and LPIPS are of the file as it is read again, on photos held out. It prints a line for
-each and writes them to benchmarks/results/photos_to_file.json.
+the result included; memory is the most that the process had at once; PSNR, SSIM and LPIPS are of the file as it is
+read again, on photos held out. It prints a line for each and writes them to benchmarks/results/photos_to_file.json.
 """
 
 from __future__ import annotations
@@ -16,32 +16,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
+
+from own_process import measured
 
 from leansplat.files import write_json
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "photos_to_file.json"
-PROGRAM = [sys.executable, "-c", "import sys; from leansplat.cli import main; sys.exit(main())"]
 RUNS = {
     "fox": (["fox", "--downscale", "4"], "500kB", 8000),
     "chair": (["chair_blender", "--background", "white"], "560kB", 27_000),
 }
 """Folder and options, size, and steps."""
-
-
-def run(command: list[str]) -> tuple[dict[str, Any], float]:
-    """The answer of a command and its seconds."""
-    began = time.perf_counter()
-    done = subprocess.run([*PROGRAM, *command, "--json"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout), time.perf_counter() - began
 
 
 def main() -> None:
@@ -57,9 +46,9 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as temporary:
             photos, file = str(arguments.data / "captures" / folder), str(Path(temporary) / "scene.sog")
-            run(["train", photos, "-o", file, *options, "--count", "500", "--iterations", "40"])  # compiles
+            measured(["train", photos, "-o", file, *options, "--count", "500", "--iterations", "40"])  # compiles
             command = [*options, "--size", size, "--iterations", str(steps)]
-            answer, seconds = run(["train", photos, "-o", file, *command, "--overwrite"])
+            answer, seconds, peak = measured(["train", photos, "-o", file, *command, "--overwrite"])
         rows[name] = {
             "capture": name,
             "command": f"leansplat train {name} -o {name}.sog {' '.join(command)}",
@@ -67,6 +56,7 @@ def main() -> None:
             "bytes": answer["bytes"],
             "gaussians": answer["gaussians"],
             "seconds": round(seconds, 1),
+            "peak_megabytes": round(peak),
             **{key: answer["metrics"][key] for key in ("psnr", "ssim", "lpips")},
         }
         print(json.dumps(rows[name]), flush=True)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import fixed_count
 import time_to_quality
 from shrinking_results import default, section
 
@@ -356,10 +357,31 @@ def direct() -> str:
             f"{row['bytes'] / 1e6:.2f}",
             f"{row['psnr']:.2f} dB, {row['ssim']:.4f}, {row['lpips']:.4f}",
             f"{row['seconds']:.0f} s",
+            f"{row['peak_megabytes'] / 1e3:.2f} GB" if "peak_megabytes" in row else "",
         ]
         for row in result["rows"]
     ]
-    return table(["capture", "steps", "Gaussians", "MB", "PSNR, SSIM, LPIPS", f"time on {result['cores']} cores"], rows)
+    head = ["capture", "steps", "Gaussians", "MB", "PSNR, SSIM, LPIPS", f"time on {result['cores']} cores", "memory"]
+    return table(head, rows)
+
+
+def demo_time() -> str:
+    result = read("demo_time")
+    if result is None:
+        return ""
+    rows = [
+        [name, f"{row['gaussians']:,}", f"{row['bytes'] / 1e6:.2f}", f"{row['psnr']:.2f}", f"{row['ssim']:.4f}"]
+        for name, row in result["scenes"].items()
+    ]
+    return f"""## The demo, kernels compiled by it
+
+    {result["command"]}
+
+On {result["cores"]} cores `leansplat demo` takes {result["seconds"]:.0f} s where no kernel has been compiled before,
+and {result["peak_megabytes"] / 1e3:.2f} GB of memory.
+
+{table(["scene", "Gaussians", "MB", "PSNR", "SSIM"], rows)}
+"""
 
 
 def main() -> None:
@@ -368,6 +390,7 @@ def main() -> None:
         for part in (
             HEAD,
             section(table),
+            fixed_count.section(),
             trimming(),
             table2(),
             writing(),
@@ -377,6 +400,7 @@ def main() -> None:
             renderer(),
             reading(),
             starting(),
+            demo_time(),
         )
         if part
     ]

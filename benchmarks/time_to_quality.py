@@ -2,7 +2,7 @@
 
 Every row is one training: its capture, its recipe or the one part of the lean recipe that is different, its Gaussians
 and its steps; and what came of it on the photos held out, in how many seconds, of which those spent on measuring are
-left out. `curve` is held-out PSNR along the way, at twenty moments of the training.
+left out. `curve` is held-out PSNR along the way, at twenty moments of the training, for rows that are drawn.
 
     leansplat download fox -o data/captures
     leansplat download chair -o data/captures
@@ -58,6 +58,19 @@ COUNTS = {
 """Gaussians by capture; the last is a tenth of what the published recipe makes in 10,000 steps (the built-in capture:
 3,000), as in trimming_defaults.json."""
 
+AT_PERCENT = {
+    5: {"fox": 8_555, "synthetic": 3_478, "south": 9_218, "chair": 2_818, "tumbler": 7_488, "fruit": 6_754},
+    10: {name: counts[-1] for name, counts in COUNTS.items()},
+    25: {"fox": 42_777, "synthetic": 17_390, "south": 46_091, "chair": 14_091, "tumbler": 37_442, "fruit": 33_769},
+}
+"""Gaussians by the share of what the published recipe makes, and capture."""
+WITHOUT_POINTS = ("chair", "fruit")
+"""Captures that have no points to start from."""
+SEEDS = (1, 2)
+"""Besides 0, at 10 %."""
+AS_LONG = {5: 15_000, 10: 10_000}
+"""Steps of the lean recipe by the share, that take less time than the published recipe's 10,000 and the trimming."""
+
 PARTS: dict[str, dict[str, Any]] = {
     "photos of full size from the start": {"reduced_steps": 0},
     "no peak": {"peak": 1.0},
@@ -80,7 +93,17 @@ def jobs() -> Iterator[tuple[str, str, int, int, TrainingConfig]]:
             yield name, "lean", count, LEAN_STEPS, lean(count)
     for name, steps in LONGER:
         for count in COUNTS[name]:
-            yield name, "lean", count, steps, lean(count, steps)
+            yield name, "lean", count, steps, lean(count, steps, points=name not in WITHOUT_POINTS)
+    for name, count in AT_PERCENT[5].items():
+        yield name, "lean", count, LEAN_STEPS, lean(count)
+    for percent, steps in AS_LONG.items():
+        for name, count in AT_PERCENT[percent].items():
+            yield name, "lean", count, steps, lean(count, steps, points=name not in WITHOUT_POINTS)
+    for seed in SEEDS:
+        for name, count in AT_PERCENT[10].items():
+            yield name, f"lean, seed {seed}", count, LEAN_STEPS, replace(lean(count), seed=seed)
+    for name, count in AT_PERCENT[25].items():
+        yield name, "lean", count, LEAN_STEPS, lean(count)
     for name in TRIED_ON:
         for part, settings in PARTS.items():
             yield name, part, COUNTS[name][-1], LEAN_STEPS, changed(lean(COUNTS[name][-1]), settings)
@@ -104,7 +127,12 @@ def changed(config: TrainingConfig, settings: dict[str, Any]) -> TrainingConfig:
     return config.adjusted(BudgetTraining, **of_strategy) if of_strategy else config
 
 
-def measure(capture: Capture, config: TrainingConfig, label: str) -> dict[str, Any]:
+def drawn(name: str, part: str, count: int) -> bool:
+    """Whether a row has a line in the plot."""
+    return name in DRAWN and (part in (*PARTS, "3dgs") or (part == "lean" and count in COUNTS[name]))
+
+
+def measure(capture: Capture, config: TrainingConfig, label: str, curved: bool) -> dict[str, Any]:
     every = max(2, config.iterations // MOMENTS)
     curve: list[tuple[float, float]] = []
     measuring = 0.0
@@ -112,7 +140,7 @@ def measure(capture: Capture, config: TrainingConfig, label: str) -> dict[str, A
     def look(state: TrainingState) -> None:
         """Half way between resets and rounds, after which a scene renders badly, and at the end."""
         nonlocal measuring
-        if state.step % every == every // 2 or state.step == config.iterations:
+        if curved and (state.step % every == every // 2 or state.step == config.iterations):
             began = time.process_time()
             quality = mean_score(view_scores(state.model, capture.test, capture.background))
             curve.append((round(began - start - measuring, 1), round(quality.psnr or 0, 2)))
@@ -124,7 +152,7 @@ def measure(capture: Capture, config: TrainingConfig, label: str) -> dict[str, A
     spent = time.process_time() - start - measuring
     quality = evaluate(scene, capture, fps=False)
     found = {name: getattr(quality, name) for name in ("gaussians", "psnr", "ssim", "lpips")}
-    return {**found, "processor_seconds": round(spent, 1), "curve": curve}
+    return {**found, "processor_seconds": round(spent, 1), **({"curve": curve} if curved else {})}
 
 
 def gained(row: dict[str, Any], control: dict[str, Any]) -> list[str]:
@@ -208,7 +236,7 @@ def main() -> None:
             continue
         if name not in loaded:
             loaded[name] = capture_of(name, arguments.data)
-        found = measure(loaded[name], config, row)
+        found = measure(loaded[name], config, row, drawn(name, part, count))
         done["rows"][row] = found
         write_json(RESULT, done, overwrite=True)
         values = f"{found['psnr']:>8.2f}{found['ssim']:>8.4f}{found['lpips']:>8.4f}{found['processor_seconds']:>8.0f} s"

@@ -15,7 +15,9 @@ from leansplat.compression.codecs import CODECS
 from leansplat.errors import InputError
 from leansplat.shrinking import from_photos, train_to_file
 from leansplat.shrinking.plain import PLAIN
-from leansplat.training import count_for
+from leansplat.training import TrainingConfig, count_for
+from leansplat.training.deadline import Costs, Deadline
+from leansplat.training.recipes import stretched
 
 
 @pytest.mark.parametrize("suffix", [".sog", ".spz", ".compressed.ply", ".ply"])
@@ -112,15 +114,39 @@ def test_what_does_not_fit_is_one_sentence(
     assert not any(tmp_path.iterdir())
 
 
+class Unhurried(Deadline):
+    """Has time left for 20 more steps."""
+
+    def __init__(self) -> None:
+        super().__init__(100.0, Costs((1.0,) * 7, (0.0,) * 7))
+
+    def adapted(self, config: TrainingConfig, step: int) -> TrainingConfig:
+        self._passed += 1
+        return config if self._passed != 2 else stretched(config, step, config.iterations + 20)
+
+
 def test_minutes_become_steps_and_the_answer_says_how_many(capture: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     asked = []
 
-    def counted(seconds: float, *_, **how) -> int:
-        asked.append((seconds, how["further"]))
-        return 40
+    def planned(seconds: float, *_, further: float = 0.0, **__) -> tuple[int, Deadline]:
+        asked.append((seconds, further))
+        return 60, Unhurried()
 
-    monkeypatch.setattr("leansplat.shrinking.from_photos.lean_steps_within", counted)
-    found = run_json(capsys, "train", capture, "-o", tmp_path / "scene.sog", "--count", "50", "--minutes", "2")
-    assert asked == [(110.0, 0.25)]
-    assert found["steps"] == 50
-    assert found["told"][0] == "50 training steps fit into the time"
+    monkeypatch.setattr("leansplat.shrinking.from_photos.lean_within", planned)
+    monkeypatch.setattr("leansplat.training.lean_within", planned, raising=False)
+    words = ["train", capture, "--count", "50", "--minutes", "2", "-o"]
+    found = run_json(capsys, *words, tmp_path / "scene.sog")
+    assert run_json(capsys, *words, tmp_path / "run")["steps"] == 80
+    assert [further for _, further in asked] == [0.25, 0.0]
+    assert all(60 < seconds < 117 for seconds, _ in asked)  # reading and measuring take some of the 120
+    assert found["steps"] == 80 + 20
+    assert found["told"][0] == "100 training steps were made, to end on time"
+
+
+def test_what_minutes_came_to_is_gone_on_with(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("leansplat.shrinking.from_photos.lean_within", lambda *_, **__: (60, Unhurried()))
+    capture = synthetic_capture(views=10, size=32)
+    once = train_to_file(capture, tmp_path / "once.sog", count=50, minutes=1, run=tmp_path / "run")
+    again = train_to_file(capture, tmp_path / "again.sog", count=50, run=tmp_path / "run", resume=True)
+    assert again.steps == once.steps == 100
+    assert again.path.read_bytes() == once.path.read_bytes()

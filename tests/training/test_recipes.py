@@ -11,6 +11,7 @@ from support.tiny import tiny_capture
 from leansplat.captures.capture import Capture, View
 from leansplat.captures.reduction import lost_detail
 from leansplat.training import LEAN_STEPS, count_for, lean
+from leansplat.training.strategies import BudgetTraining
 
 VIEW = tiny_capture().train[0]
 
@@ -64,3 +65,18 @@ def test_photos_without_any_detail_call_for_one() -> None:
 def test_the_recipe_is_that_of_its_length_unless_another_is_asked_for() -> None:
     assert lean(100).iterations == LEAN_STEPS
     assert lean(100, 700) == lean(100).scaled(700)
+
+
+def test_from_few_random_points_a_longer_training_begins_as_the_usual_one_does() -> None:
+    usual, longer = lean(100), lean(100, 20_000, points=False)
+    assert longer.iterations == 20_000
+    assert longer.reduced_steps == usual.reduced_steps == lean(100, 20_000).reduced_steps / 4
+    budgets = [config.strategy(BudgetTraining) for config in (usual, longer)]
+    curves = [[budget.wanted(step, 20) for step in range(1, 2250)] for budget in budgets if budget]
+    assert curves[0] == curves[1]
+    resets = [[step for step in range(1, 20_000) if budget.resets_opacities(step)] for budget in budgets if budget]
+    assert resets[0] == resets[1]
+    assert budgets[1] is not None
+    assert 0.6 < budgets[1].fewer_until / 20_000 < 0.8  # and what is left has as long as it can
+    assert lean(100, 700, points=False) == lean(100, 700)
+    assert lean(30_000, 20_000, points=False) == lean(30_000, 20_000)

@@ -80,6 +80,11 @@ class Capture:
         """Radius of the training cameras, as `cameras.scene_extent` defines it."""
         return scene_extent([view.camera for view in self.train])
 
+    @property
+    def has_points(self) -> bool:
+        """Whether there are points to start from."""
+        return self.points is not None and len(self.points.positions) > 0
+
     def relative_to(self, origin: Origin) -> Capture:
         """The same capture where `origin` is the zero of the world."""
         if origin == WORLD:

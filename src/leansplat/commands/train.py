@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,11 +31,19 @@ if TYPE_CHECKING:
     from leansplat.captures.capture import Capture
     from leansplat.shrinking import FromPhotos
     from leansplat.training import TrainingConfig
+    from leansplat.training.deadline import Deadline
 
 _log = logging.getLogger("leansplat")
 
 _SUFFIXES = (".sog", ".spz", ".ply", ".npz", ".splat", ".glb")
 """Of names that are files; all others are run folders."""
+
+_STARTING = 3.0
+"""Seconds until a command begins to work."""
+_MEASURING = 4.0
+"""Seconds that measuring a scene takes for a million pixels of photos held out, most of which are LPIPS's."""
+_LEAST_SHARE = 0.5
+"""Of the time that was asked for, which is left for training whatever else there is to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +80,7 @@ class Train:
     ] = None
     """Number of training steps. Any other number than the default scales the whole schedule with it."""
     minutes: Annotated[float | None, arg(metavar="M", help_behavior_hint="")] = None
-    """Time for everything, from which the lean recipe finds the number of steps by timing some."""
+    """Time for everything, to which the lean recipe fits the number of its steps as it goes."""
     downscale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Factor by which the photos are reduced in width and height."""
     background: Annotated[
@@ -115,7 +124,6 @@ class Train:
         from leansplat.records import write_record
         from leansplat.runs import hash_capture
         from leansplat.shrinking import parse_bytes, train_to_file
-        from leansplat.training import LEAN_STEPS
 
         if self.recipe == "3dgs":
             raise InputError(
@@ -123,7 +131,7 @@ class Train:
             )
         if self.resume and self.run_folder is None:
             raise InputError("there is no run folder to resume; name with --run the one that was interrupted")
-        size = None if self.size is None else parse_bytes(self.size)
+        size, began = None if self.size is None else parse_bytes(self.size), time.perf_counter()
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
         with alone, ProgressBar("train") as progress:
             trained = None if self.run_folder is None else self.run_folder / "trained"
@@ -135,8 +143,8 @@ class Train:
                 self.output,
                 count=self.count,
                 size=size,
-                iterations=LEAN_STEPS if self.iterations is None else self.iterations,
-                minutes=self.minutes,
+                iterations=self.iterations,
+                minutes=self._minutes_left(capture, began),
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
                 run=self.run_folder,
@@ -164,45 +172,62 @@ class Train:
         from leansplat.progress_bar import ProgressBar
         from leansplat.training import train
 
+        began = time.perf_counter()
         asked = (self.recipe, self.count, self.iterations, self.seed)
         changed = self.antialiased or any(each is not None for each in asked)
         with alone_in(self.output), ProgressBar("train") as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+            config, deadline = self._config(capture, began) if begun is None or changed else (None, None)
             result = train(
                 capture,
-                self._config(capture) if begun is None or changed else None,
+                config,
                 self.output,
                 engine=self.engine,
                 settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
                 overwrite=self.overwrite,
+                deadline=deadline,
                 progress=progress,
             )
-            return describe_run(result, capture)
+            answer = describe_run(result, capture)
+            if deadline is None:
+                return answer
+            steps = result.state.step
+            made = f"{steps:,} training steps were made, to end on time."
+            return replace(answer, text=f"{made}\n{answer.text}", values={**answer.values, "steps": steps})
 
-    def _config(self, capture: Capture) -> TrainingConfig:
-        """The settings that the options ask for; says how many Gaussians there will be where they do not."""
-        from leansplat.training import TrainingConfig, count_for, lean, lean_steps_within
-        from leansplat.training.strategies import BudgetTraining
+    def _minutes_left(self, capture: Capture, began: float) -> float | None:
+        """Of the time that was asked for, what is left for training when a command began at `began`."""
+        if self.minutes is None:
+            return None
+        pixels = sum(view.camera.width * view.camera.height for view in capture.test)
+        others = _STARTING + time.perf_counter() - began + _MEASURING * pixels / 1e6
+        return max(self.minutes - others / 60, _LEAST_SHARE * self.minutes)
 
+    def _config(self, capture: Capture, began: float) -> tuple[TrainingConfig, Deadline | None]:
+        """The settings that the options ask for, and when to be over; says how many Gaussians there will be where they
+        do not."""
+        from leansplat.training import LEAN_STEPS, TrainingConfig, count_for, lean, lean_within
+
+        steps, deadline = self.iterations, None
         if self.recipe == "lean" or self.count is not None or self.minutes is not None:
-            config = lean(count_for(capture) if self.count is None else self.count)
+            count = count_for(capture) if self.count is None else self.count
             if self.count is None:
                 _log.warning(
                     "training to %s Gaussians, as many as the photos call for; --count is any other number",
-                    f"{count_for(capture):,}",
+                    f"{count:,}",
                 )
+            left = self._minutes_left(capture, began)
+            if left is not None:
+                steps, deadline = lean_within(60 * left, capture, count, engine=self.engine or "cpu")
+            config = lean(count, LEAN_STEPS if steps is None else steps, points=capture.has_points)
         else:
             config = TrainingConfig()
-        config = replace(config, seed=0 if self.seed is None else self.seed, antialiased=self.antialiased)
-        steps = config.iterations if self.iterations is None else self.iterations
-        budget = config.strategy(BudgetTraining)
-        if self.minutes is not None and budget is not None:
-            steps = lean_steps_within(60 * self.minutes, capture, budget.count, engine=self.engine or "cpu")
-            _log.warning("%s training steps fit into the time", f"{steps:,}")
-        return config.scaled(steps)
+            config = config if steps is None else config.scaled(steps)
+        seed = 0 if self.seed is None else self.seed
+        return replace(config, seed=seed, antialiased=self.antialiased), deadline
 
 
 def _describe_file(result: FromPhotos, capture: Capture) -> Answer:

@@ -27,13 +27,13 @@ from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress, at_stage
 from leansplat.records import Work, works_in
-from leansplat.runs import alone_at_work, has_begun
+from leansplat.runs import alone_at_work, has_begun, open_run
 from leansplat.shrinking.fitting import LEAST_SHARE, Choice, choose
 from leansplat.shrinking.plain import PLAIN, codec_for
 from leansplat.shrinking.sized import filled
 from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.within import few_views, worth_of
-from leansplat.training import LEAN_STEPS, TrainingConfig, check_minutes, count_for, lean, lean_steps_within, train
+from leansplat.training import LEAN_STEPS, TrainingConfig, check_minutes, count_for, lean, lean_within, train
 
 _SHARE_OF_ENCODING = 0.2
 """Of the steps, that go through the rounding of the file."""
@@ -42,7 +42,7 @@ _POSITION_RATE = 1.6e-5
 """Of training through the rounding, in units of the scene's extent: where the lean recipe ends."""
 
 _WRITING = 10.0
-"""Seconds for choosing how a file is coded, for writing it and for measuring it."""
+"""Seconds for choosing how a file is coded, and for writing it."""
 
 _USUAL_BYTES = {".sog": 16, ".npz": 48, ".spz": 27, ".compressed.ply": 61, ".splat": 32, ".glb": 236, ".ply": 248}
 """What a Gaussian of degree 3 takes in each kind of file, as in the README's table of results; .splat has degree 0."""
@@ -84,7 +84,7 @@ def train_to_file(
     *,
     count: int | None = None,
     size: int | None = None,
-    iterations: int = LEAN_STEPS,
+    iterations: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
     antialiased: bool = False,
@@ -103,9 +103,9 @@ def train_to_file(
         count: Gaussians in the file, exactly; with `size`, at most. By default as many as the size has room for, or as
             the photos call for.
         size: bytes of the file, at most, and at least 97 % of it where the photos have enough to fill it.
-        iterations: training steps in all, at least 1.
-        minutes: time for everything, above 0, from which the number of steps follows by timing some first, instead of
-            `iterations`; not to be resumed.
+        iterations: training steps in all, at least 1; by default 5,000, or as many as the run began with.
+        minutes: time for everything, above 0, from which the number of steps follows instead, as it goes; what is
+            resumed goes on with the steps that were found until then.
         seed: of everything random.
         antialiased: train with opacity compensation.
         run: folder for the runs `trained` and `file`, which an interrupted work goes on from; nothing but the file is
@@ -132,31 +132,44 @@ def train_to_file(
     told: list[str] = []
     if count is None and size is None:
         told.append(f"{wanted:,} Gaussians are as many as the photos call for; a count or a size is any other number")
-    if iterations < 1:
+    if iterations is not None and iterations < 1:
         raise InputError(f"setting iterations is {iterations}; give 1 or more")
     check_minutes(minutes, resume=resume)
+    share = 0.0 if codec.suffix in PLAIN else _SHARE_OF_ENCODING
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()) if run is None else run)
         check_output(folder / "trained" / "scene.ply", path, overwrite=overwrite)
-        if minutes is not None:
+        begun = open_run(folder / "trained") if resume and has_begun(folder / "trained") else None
+        if iterations is None and begun is not None:
+            iterations = begun.config["settings"].get("iterations", LEAN_STEPS)
+        elif iterations is None and minutes is None:
+            iterations = LEAN_STEPS
+        further, deadline = share / (1 - share), None
+        if iterations is not None:
+            length = iterations - min(iterations - 1, int(share * iterations))
+        elif begun is not None:
+            length = begun.began_with("training", TrainingConfig).iterations
+        else:
+            assert minutes is not None
             seconds = 60 * minutes - _WRITING
-            further = 0.0 if codec.suffix in PLAIN else _SHARE_OF_ENCODING / (1 - _SHARE_OF_ENCODING)
-            fitting = lean_steps_within(seconds, capture, wanted, further=further, engine=engine or "cpu")
-            iterations = round(fitting * (1 + further))
-            told.append(f"{iterations:,} training steps fit into the time")
-        through = min(iterations - 1, int(_SHARE_OF_ENCODING * iterations)) if codec.suffix not in PLAIN else 0
-        recipe: TrainingConfig = replace(lean(wanted), seed=seed, antialiased=antialiased)
+            length, deadline = lean_within(seconds, capture, wanted, further=further, engine=engine or "cpu")
+        recipe = lean(wanted, length, points=capture.has_points)
         result = train(
             capture,
-            recipe.scaled(iterations - through),
+            replace(recipe, seed=seed, antialiased=antialiased),
             folder / "trained",
             engine=engine,
-            settings=settings,
-            resume=resume and has_begun(folder / "trained"),
+            settings={**(settings or {}), "iterations": iterations},
+            resume=begun is not None,
             overwrite=overwrite,
+            deadline=deadline,
             progress=at_stage(progress, "training"),
         )
         trained, used = result.gaussians, result.state.model.engine
+        steps = result.state.step
+        through = round(further * steps) if iterations is None else iterations - steps
+        if iterations is None:
+            told.append(f"{steps + through:,} training steps were made, to end on time")
         files = iter(("file", "file-again"))
 
         def write(codec: Codec, steps: int, again: bool) -> tuple[CompressionResult, bool, int]:
@@ -208,7 +221,7 @@ def train_to_file(
         bytes=taken,
         trained=trained,
         tuned=tuned,
-        steps=iterations,
+        steps=steps + through,
         told=tuple(told),
         seconds=time.perf_counter() - began,
         works=works,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from leansplat.training.config import TrainingConfig
     from leansplat.training.initialisation import gaussians_from_points
     from leansplat.training.lengths import MOST_STEPS
-    from leansplat.training.pace import check_minutes, lean_steps_within
+    from leansplat.training.pace import check_minutes, lean_within
     from leansplat.training.recipes import LEAN_STEPS, count_for, lean
     from leansplat.training.state import TrainingState, training_step
     from leansplat.training.trainer import TrainingResult, train
@@ -28,7 +28,7 @@ __all__ = [
     "count_for",
     "gaussians_from_points",
     "lean",
-    "lean_steps_within",
+    "lean_within",
     "read_checkpoint",
     "train",
     "training_step",
@@ -44,7 +44,7 @@ _WHERE = {
     "count_for": "recipes",
     "gaussians_from_points": "initialisation",
     "lean": "recipes",
-    "lean_steps_within": "pace",
+    "lean_within": "pace",
     "read_checkpoint": "checkpoint",
     "train": "trainer",
     "training_step": "state",

@@ -1,8 +1,9 @@
-"""How many steps of the lean recipe fit into a given time: short trainings are made, and the clock is read.
+"""How a lean training comes to end on time: short trainings are made first, and the clock is read.
 
 A training in some hundred steps goes up to the same peak and down to the same number of Gaussians as one in thousands,
 though its Gaussians are rougher and mostly take longer to draw. So trainings are made ever longer, while the next one
-is not expected to take more than a tenth of the time, and the last one says what a step costs.
+is not expected to take more than a tenth of the time, and the last one says what each part of a training costs. What
+it got wrong is put right on the way (`deadline`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from __future__ import annotations
 import logging
 import math
 import time
+from itertools import pairwise
+from statistics import median
 
 from leansplat.captures.capture import Capture
 from leansplat.errors import InputError
+from leansplat.training.deadline import MARKS, Costs, Deadline
 from leansplat.training.lengths import MOST_STEPS
 from leansplat.training.recipes import LEAN_STEPS, lean
+from leansplat.training.state import TrainingState
 from leansplat.training.trainer import train
 
 _log = logging.getLogger("leansplat")
@@ -24,8 +29,8 @@ _LONGER = 4
 """How much longer each training is than the one before."""
 _TIMING = 0.1
 """Share of the time that the next training may take."""
-_SHARE = 0.9
-"""Of what is left, that is planned for."""
+_AIM = 0.96
+"""Share of the time after which everything is to be over: being early is better than being late."""
 _LEAST = 200
 """Fewer steps make no scene, whatever the time."""
 
@@ -46,37 +51,58 @@ def check_minutes(minutes: float | None, *, resume: bool) -> None:
         )
 
 
-def lean_steps_within(
+def lean_within(
     seconds: float, capture: Capture, count: int, *, further: float = 0.0, engine: str = "cpu"
-) -> int:
-    """Steps of the lean recipe that fit into some seconds; 200, with a warning, where fewer do.
+) -> tuple[int, Deadline]:
+    """Steps of the lean recipe to begin with, 200 at least, and the deadline that changes them on the way.
 
-    The trainings that find this out take some of the time themselves.
+    The trainings that find this out take some of the time themselves. Where the time is too short, a warning says so.
 
     Args:
         seconds: for everything, from now on.
         count: Gaussians to train to.
-        further: share of as many steps more, which cost twice as much each (through the rounding of a file).
+        further: share of as many steps more, through the rounding of a file.
         engine: what trains.
     """
     began = time.perf_counter()
     _timed(capture, count, _FIRST // 2, engine)  # compiles, and fills caches
-    steps, taken = _FIRST, _timed(capture, count, _FIRST, engine)
+    steps, costs, taken = _FIRST, *_timed(capture, count, _FIRST, engine)
     while _LONGER * taken < _TIMING * seconds and _LONGER * steps <= LEAN_STEPS:
         steps *= _LONGER
-        taken = _timed(capture, count, steps, engine)
-    left = _SHARE * (seconds - (time.perf_counter() - began))
-    fitting = int(left / (taken / steps) / (1 + 2 * further))
+        costs, taken = _timed(capture, count, steps, engine)
+    deadline = Deadline(_AIM * seconds - (time.perf_counter() - began), costs, further)
+    fitting = deadline.steps
     if fitting < _LEAST:
-        _log.warning("the time is too short to make a scene; %d training steps are made, and take longer", _LEAST)
-    return max(_LEAST, min(MOST_STEPS, fitting))
+        _log.warning("the time is too short to make a scene; some %d training steps are made, and take longer", _LEAST)
+    return max(_LEAST, min(MOST_STEPS, fitting)), deadline
 
 
-def _timed(capture: Capture, count: int, steps: int, engine: str) -> float:
+def _timed(capture: Capture, count: int, steps: int, engine: str) -> tuple[Costs, float]:
+    """What the parts of a training of `steps` cost, and the seconds of all of it."""
     began = time.perf_counter()
+    ends: list[float] = []
+
+    def look(_: TrainingState) -> None:
+        ends.append(time.perf_counter())
+
     before, _log.disabled = _log.disabled, True  # what is only timed is nothing to warn of
     try:
-        train(capture, lean(count).scaled(steps), engine=engine)
+        train(capture, lean(count).scaled(steps), engine=engine, after_step=look)
     finally:
         _log.disabled = before
-    return time.perf_counter() - began
+    taken = [end - start for start, end in pairwise(ends)]
+    return _costs([taken[0], *taken]), time.perf_counter() - began
+
+
+def _costs(taken: list[float]) -> Costs:
+    """The costs of a training whose steps took so many seconds each.
+
+    Most steps of a part only train; what a part takes beyond them goes to what is done now and then.
+    """
+    bounds = [0, *(round(share * len(taken)) for share in MARKS), len(taken)]
+    parts = [taken[first:last] for first, last in pairwise(bounds)]
+    usual = [median(part) for part in parts]
+    return Costs(
+        tuple(usual),
+        tuple(max(0.0, sum(part) - len(part) * each) for part, each in zip(parts, usual, strict=True)),
+    )

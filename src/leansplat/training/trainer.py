@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -27,11 +27,18 @@ from leansplat.training.config import TrainingConfig
 from leansplat.training.coverage import warn_of_empty_views
 from leansplat.training.initialisation import initial_gaussians
 from leansplat.training.photos import Photos
+from leansplat.training.recipes import stretched
 from leansplat.training.session import Part, open_session
 from leansplat.training.state import TrainingState, training_step
 from leansplat.training.strategies import AfterStep
 
+if TYPE_CHECKING:
+    from leansplat.training.deadline import Deadline
+
 _log = logging.getLogger("leansplat")
+
+_PACED = "paced"
+"""Event of the log: what is left of the training was drawn out or pressed together."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     start: TrainingState | None = None,
+    deadline: Deadline | None = None,
     progress: Progress | None = None,
     after_step: Callable[[TrainingState], None] | None = None,
 ) -> TrainingResult:
@@ -79,6 +87,8 @@ def train(
         overwrite: remove an earlier run from the folder first.
         start: where to begin instead of at the capture's points, at its step 0; changed in place. Resuming a run that
             has no checkpoint yet begins there too. It brings its engine.
+        deadline: of a training by the lean recipe, whose length it changes on the way. Each change is logged, with the
+            new number of steps, and has a checkpoint; what is resumed goes on with the last one.
         progress: see `leansplat.progress.Progress`.
         after_step: called after every step and what strategies did after it, for instance to evaluate. Right after an
             opacity reset a scene renders badly; evaluate at other steps.
@@ -106,26 +116,49 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    capture, config, checkpoint = session.capture, session.settings(TrainingConfig), session.resumed()
-    state = checkpoint.state if checkpoint else start or begin_training(capture, config, session.engine)
-    state.remember(config)
-    photos = Photos(capture.train, config)
-    loop.run_steps(
-        state,
-        lambda: _scheduled_step(state, capture, photos, config, session.run),
-        0,
-        config.iterations,
-        run=session.run,
-        save=lambda path: write_checkpoint(path, Checkpoint(state, config)),
-        checkpoint_every=config.checkpoint_every,
-        progress=progress,
-        after_step=after_step,
-        quality=(lambda: loop.quality_on(state.model, capture.test, capture.background)) if capture.test else None,
-    )
+    capture, begun, checkpoint = session.capture, session.settings(TrainingConfig), session.resumed()
+    plan = begun if session.run is None else _as_paced(begun, session.run)
+    state = checkpoint.state if checkpoint else start or begin_training(capture, plan, session.engine)
+    state.remember(plan)
+    photos = Photos(capture.train, plan)
+
+    def one_step() -> float:
+        return _scheduled_step(state, capture, photos, plan, session.run)
+
+    def tell(done: int, _: int, values: Mapping[str, float]) -> None:
+        assert progress is not None
+        progress(done, plan.iterations, values)
+
+    while state.step < plan.iterations:
+        loop.run_steps(
+            state,
+            one_step,
+            0,
+            plan.iterations if deadline is None else deadline.next_mark(plan),
+            run=session.run,
+            save=lambda path: write_checkpoint(path, Checkpoint(state, begun)),
+            checkpoint_every=plan.checkpoint_every,
+            progress=None if progress is None else tell,
+            after_step=after_step,
+            quality=(lambda: loop.quality_on(state.model, capture.test, capture.background)) if capture.test else None,
+        )
+        if deadline is not None and state.step < plan.iterations:
+            before, plan = plan.iterations, deadline.adapted(plan, state.step)
+            if plan.iterations != before:
+                session.log(_PACED, state.step, iterations=plan.iterations)
     gaussians = state.gaussians()
     warn_of_empty_views(gaussians, capture.train, capture.background, "training", state.model.engine)
     session.finish(gaussians, state.step, state.seconds)
     return TrainingResult(gaussians, state, state.seconds, session.run)
+
+
+def _as_paced(begun: TrainingConfig, run: Run) -> TrainingConfig:
+    """The recipe that a run has come to since it began, by the deadline that it had."""
+    config = begun
+    for event in run.events():
+        if event["event"] == _PACED:
+            config = stretched(config, event["step"], event["iterations"])
+    return config
 
 
 def begin_training(capture: Capture, config: TrainingConfig, engine: str = "cpu") -> TrainingState:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -20,9 +20,6 @@ from leansplat.training.strategies.densification import reset_opacities
 from leansplat.training.strategies.growth import grow
 from leansplat.training.strategies.strategy import AfterStep, Memory, Strategy, strategy
 from leansplat.training.strategies.worth import by_worth, without_least
-
-if TYPE_CHECKING:
-    from leansplat.captures.capture import Capture
 
 _log = logging.getLogger("leansplat")
 
@@ -148,7 +145,7 @@ class BudgetTraining(Strategy):
         state = after.state
         if self.grows(state.step):
             self._grow(after)
-        if self.resets_opacities(state.step) and not has_points(after.capture):
+        if self.resets_opacities(state.step) and not after.capture.has_points:
             reset_opacities(state.model, self.reset_opacity)
             after.log("opacities_reset")
         if left := self.rounds_left(state.step):
@@ -182,8 +179,3 @@ class BudgetTraining(Strategy):
             return
         kept = self.count if left == 1 else round(before * (self.count / before) ** (1 / left))
         after.keep(without_least(by_worth(after, self.judging_views), before - kept), "rounded_down")
-
-
-def has_points(capture: Capture) -> bool:
-    """Whether a capture has points to start from."""
-    return capture.points is not None and len(capture.points.positions) > 0
