@@ -12,14 +12,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from time_to_quality import AS_LONG, AT_PERCENT, COMMAND, RESULT, SEEDS, table
-
-from leansplat.training import LEAN_STEPS
+from time_to_quality import AS_LONG, AT_PERCENT, COMMAND, RESULT, SEEDS, STEPS, table
 
 PAPER = "the paper's rule"
 TRIMMED = {PAPER: "paper", "GaussianPOP": "default without pressure", "opacity pressure": "default"}
 """Rules of trimming by what trimming_defaults.py calls them."""
-LEAN = {steps: f"lean, {steps:,} steps" for steps in (LEAN_STEPS, *sorted(AS_LONG.values()))}
+LEAN = {steps: f"lean, {steps:,} steps" for steps in (STEPS, *sorted(AS_LONG.values()))}
 MEASURES = (("psnr", 2), ("ssim", 4), ("lpips", 4))
 
 Rows = Mapping[str, Mapping[str, Any]]
@@ -92,7 +90,7 @@ def seeds(lean: Rows, trimmed: Rows) -> str:
     gains: list[list[float]] = []
     for name, count in AT_PERCENT[10].items():
         names = ["lean", *(f"lean, seed {seed}" for seed in SEEDS)]
-        keys = [f"{name}/{each}/{count}/{LEAN_STEPS}" for each in names]
+        keys = [f"{name}/{each}/{count}/{STEPS}" for each in names]
         rows = [lean[key] for key in keys if key in lean]
         control = found(10, name, lean, trimmed).get(PAPER)
         if len(rows) < len(names) or control is None:
@@ -109,7 +107,7 @@ def seeds(lean: Rows, trimmed: Rows) -> str:
     overall = [statistics.mean(values) for values in zip(*gains, strict=True)]
     lines.append(["mean", "", "", "", *signed(overall)])
     head = ["capture", "PSNR", "SSIM", "LPIPS", "PSNR over the paper's", "SSIM", "LPIPS"]
-    return f"""At 10 % the lean recipe was run with three seeds, in {LEAN_STEPS:,} steps: mean and standard deviation,
+    return f"""At 10 % the lean recipe was run with three seeds, in {STEPS:,} steps: mean and standard deviation,
 and how far the mean is over trimming by the paper's rule, whose scenes have one seed. The rows above have the first
 seed alone, and seeds of tumbler and fruit differ by half a dB and more:
 

@@ -130,7 +130,7 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
     capture = synthetic_capture(**built_in)
     settings = {"built-in capture": built_in}
 
-    training = replace(lean(config.count).scaled(config.iterations), seed=config.seed)
+    training = replace(lean(config.count, config.iterations), seed=config.seed)
     trained = train(
         capture,
         training,

@@ -67,8 +67,8 @@ def test_the_recipe_is_that_of_its_length_unless_another_is_asked_for() -> None:
     assert lean(100, 700) == lean(100).scaled(700)
 
 
-def test_from_few_random_points_a_longer_training_begins_as_the_usual_one_does() -> None:
-    usual, longer = lean(100), lean(100, 20_000, points=False)
+def test_from_few_random_points_a_longer_training_begins_as_a_shorter_one_does() -> None:
+    usual, longer = lean(100, 5000), lean(100, 20_000, points=False)
     assert longer.iterations == 20_000
     assert longer.reduced_steps == usual.reduced_steps == lean(100, 20_000).reduced_steps / 4
     budgets = [config.strategy(BudgetTraining) for config in (usual, longer)]

@@ -76,7 +76,7 @@ class Train:
     size: Annotated[str | None, arg(metavar="SIZE", help_behavior_hint="")] = None
     """Size of the file to write, such as 5MB: at most that, and at least 97 % of it."""
     iterations: Annotated[
-        int | None, arg(metavar="N", help_behavior_hint="(default: 30000 for 3dgs, 5000 for lean)")
+        int | None, arg(metavar="N", help_behavior_hint="(default: 30000 for 3dgs, 10000 for lean)")
     ] = None
     """Number of training steps. Any other number than the default scales the whole schedule with it."""
     minutes: Annotated[float | None, arg(metavar="M", help_behavior_hint="")] = None

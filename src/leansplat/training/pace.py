@@ -87,7 +87,7 @@ def _timed(capture: Capture, count: int, steps: int, engine: str) -> tuple[Costs
 
     before, _log.disabled = _log.disabled, True  # what is only timed is nothing to warn of
     try:
-        train(capture, lean(count).scaled(steps), engine=engine, after_step=look)
+        train(capture, lean(count, steps), engine=engine, after_step=look)
     finally:
         _log.disabled = before
     taken = [end - start for start, end in pairwise(ends)]

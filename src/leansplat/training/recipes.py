@@ -11,8 +11,11 @@ from leansplat.training.config import TrainingConfig
 from leansplat.training.lengths import scaled_interval
 from leansplat.training.strategies import BudgetTraining
 
-LEAN_STEPS = 5000
+LEAN_STEPS = 10_000
 """Steps of the lean recipe unless others are asked for."""
+
+_WRITTEN_FOR = 5000
+"""Steps that its settings are written for; other lengths scale them."""
 
 _BEGINNING = 2250
 """Of those, in which the scene comes to its peak, photos become as large as they are, and random points are cleared."""
@@ -51,17 +54,17 @@ def lean(count: int, iterations: int = LEAN_STEPS, *, points: bool = True) -> Tr
         InputError: a number is out of range.
     """
     recipe = TrainingConfig(
-        iterations=LEAN_STEPS,
+        iterations=_WRITTEN_FOR,
         sh_degree_every=167,
         ssim_weight=0.4,
         reduction=2,
         reduced_steps=2000,
-        position_rate_steps=LEAN_STEPS,
+        position_rate_steps=_WRITTEN_FOR,
         position_rate_final=1.6e-5,
         random_points=min(count, TrainingConfig().random_points),
         strategies=(BudgetTraining(count=count),),
     )
-    if points or count >= _MANY_POINTS or iterations <= LEAN_STEPS:
+    if points or count >= _MANY_POINTS or iterations <= _WRITTEN_FOR:
         return recipe.scaled(iterations)
     return stretched(recipe, _BEGINNING, iterations)
 
