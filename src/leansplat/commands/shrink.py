@@ -23,7 +23,9 @@ from leansplat.commands.options import (
     Seed,
     Share,
     Threads,
+    Watch,
 )
+from leansplat.commands.watch import seen
 from leansplat.errors import InputError
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ class Shrink:
     seed: Seed = None
     engine: Engine = None
     overwrite: Overwrite = False
+    view: Watch = False
     threads: Threads = None
     json: Json = False
 
@@ -146,7 +149,7 @@ class Shrink:
             views=self.views,
             seed=self.seed or 0,
         )
-        with ProgressBar("shrink") as progress:
+        with seen(self.view, self.run_folder) as kept, ProgressBar("shrink") as progress:
             options: Options = {
                 "capture": self.capture,
                 "cameras": self.cameras,
@@ -163,12 +166,12 @@ class Shrink:
             }
             if self.ladder is not None:
                 levels = parse_ladder(self.ladder)
-                ladder = shrink_ladder(self.scene, self.output, levels, config, self.run_folder, **options)
+                ladder = shrink_ladder(self.scene, self.output, levels, config, kept, **options)
                 answer = _of_ladder(ladder)
                 self._record(ladder, answer.values, config.to_json())
                 return answer
             target = Target(**named) if self.preset is None else preset(self.preset)
-            result = shrink(self.scene, self.output, target, config, self.run_folder, **options)
+            result = shrink(self.scene, self.output, target, config, kept, **options)
             values = _values(result, target)
             self._record(result, values, config.to_json())
         return Answer(_describe(result, target), values, failed="" if result.met else _missed(target))

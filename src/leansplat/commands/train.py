@@ -21,9 +21,11 @@ from leansplat.commands.options import (
     Resume,
     Seed,
     Threads,
+    Watch,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
+from leansplat.commands.watch import seen
 from leansplat.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ class Train:
     """Where OUT is a file: folder for what --resume goes on from."""
     resume: Resume = False
     overwrite: Overwrite = False
+    view: Watch = False
     threads: Threads = None
     json: Json = False
 
@@ -125,7 +128,7 @@ class Train:
             raise InputError("there is no run folder to resume; name with --run the one that was interrupted")
         size = None if self.size is None else parse_bytes(self.size)
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
-        with alone, ProgressBar("train") as progress:
+        with alone, seen(self.view, self.run_folder) as kept, ProgressBar("train") as progress:
             trained = None if self.run_folder is None else self.run_folder / "trained"
             begun = begun_run(trained, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else trained, self.background, self.downscale)
@@ -139,7 +142,7 @@ class Train:
                 minutes=self.minutes,
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
-                run=self.run_folder,
+                run=kept,
                 engine=self.engine,
                 settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
@@ -166,7 +169,7 @@ class Train:
 
         asked = (self.recipe, self.count, self.iterations, self.seed)
         changed = self.antialiased or any(each is not None for each in asked)
-        with alone_in(self.output), ProgressBar("train") as progress:
+        with alone_in(self.output), seen(self.view, self.output), ProgressBar("train") as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)

@@ -25,9 +25,11 @@ from leansplat.commands.options import (
     Seed,
     Share,
     Threads,
+    Watch,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
+from leansplat.commands.watch import seen
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.schedule import EASED
 
@@ -161,6 +163,7 @@ class Trim:
     engine: Engine = None
     resume: Resume = False
     overwrite: Overwrite = False
+    view: Watch = False
     threads: Threads = None
     json: Json = False
 
@@ -172,7 +175,7 @@ class Trim:
         given = {entry.name: getattr(self, entry.name) for entry in fields(TrimmingConfig) if hasattr(self, entry.name)}
         changed = any(given[entry.name] != entry.default for entry in fields(self) if entry.name in given)
         given["seed"] = self.seed or 0
-        with alone_in(self.output), ProgressBar("trim") as progress:
+        with alone_in(self.output), seen(self.view, self.output), ProgressBar("trim") as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             config = TrimmingConfig(**given) if begun is None or changed else None
             known = self.scene if begun is None else self.output

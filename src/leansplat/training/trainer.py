@@ -18,6 +18,7 @@ import torch
 from leansplat.captures.capture import Capture
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import WORLD, Gaussians
+from leansplat.live import Shown
 from leansplat.origin import described, origin_of_capture
 from leansplat.progress import Progress
 from leansplat.runs import Run, alone_at_work
@@ -121,6 +122,7 @@ def train(
         progress=progress,
         after_step=after_step,
         quality=(lambda: loop.quality_on(state.model, capture.test, capture.background)) if capture.test else None,
+        shown=Shown(state.gaussians, capture),
     )
     gaussians = state.gaussians()
     warn_of_empty_views(gaussians, capture.train, capture.background, "training", state.model.engine)
