@@ -92,6 +92,8 @@ Watch = Annotated[
     ),
 ]
 
+Quiet = Annotated[bool, arg(help="Show no progress, and only results.", help_behavior_hint="")]
+
 Flag = Annotated[bool, arg(help_behavior_hint="")]
 
 Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="")]

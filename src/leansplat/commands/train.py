@@ -12,12 +12,14 @@ from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, describe_run, megabytes, number
 from leansplat.commands.captures import load_capture
+from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
     CaptureFolder,
     Engine,
     Flag,
     Json,
     Overwrite,
+    Quiet,
     Resume,
     Seed,
     Threads,
@@ -90,6 +92,7 @@ class Train:
     overwrite: Overwrite = False
     view: Watch = False
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
@@ -128,11 +131,13 @@ class Train:
             raise InputError("there is no run folder to resume; name with --run the one that was interrupted")
         size = None if self.size is None else parse_bytes(self.size)
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
-        with alone, seen(self.view, self.run_folder) as kept, ProgressBar("train") as progress:
+        with alone, seen(self.view, self.run_folder) as kept, ProgressBar("train", quiet=self.quiet) as progress:
             trained = None if self.run_folder is None else self.run_folder / "trained"
             begun = begun_run(trained, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else trained, self.background, self.downscale)
+            progress.stage("loading the photos")
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+            progress.stage("")
             result = train_to_file(
                 capture,
                 self.output,
@@ -149,6 +154,7 @@ class Train:
                 overwrite=self.overwrite,
                 progress=progress,
             )
+            progress.stage("measuring on held-out views")
             answer = _describe_file(result, capture)
             asked = {"count": self.count, "size": size, "minutes": self.minutes, "steps": result.steps}
             recorded = {name: value for name, value in asked.items() if value is not None}
@@ -160,7 +166,18 @@ class Train:
                 inputs={"capture": hash_capture(capture)},
                 works=result.works,
             )
-            return answer
+            return replace(answer, closing=self._closing(capture, self.output, len(result.gaussians)))
+
+    def _closing(self, capture: Capture, output: Path, gaussians: int) -> tuple[str, str]:
+        size = size_of(output) or 0
+        return closing(
+            f"{len(capture.train)} photos",
+            scene_in_words(output, gaussians, size),
+            bytes_before=None,
+            bytes_after=size,
+            views=[output],
+            reported=output,
+        )
 
     def _to_run(self) -> Answer:
         from leansplat.locks import alone_in
@@ -169,10 +186,12 @@ class Train:
 
         asked = (self.recipe, self.count, self.iterations, self.seed)
         changed = self.antialiased or any(each is not None for each in asked)
-        with alone_in(self.output), seen(self.view, self.output), ProgressBar("train") as progress:
+        with alone_in(self.output), seen(self.view, self.output), ProgressBar("train", quiet=self.quiet) as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
+            progress.stage("loading the photos")
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+            progress.stage("")
             result = train(
                 capture,
                 self._config(capture) if begun is None or changed else None,
@@ -183,7 +202,9 @@ class Train:
                 overwrite=self.overwrite,
                 progress=progress,
             )
-            return describe_run(result, capture)
+            progress.stage("measuring on held-out views")
+            answer = describe_run(result, capture)
+            return replace(answer, closing=self._closing(capture, self.output, len(result.gaussians)))
 
     def _config(self, capture: Capture) -> TrainingConfig:
         """The settings that the options ask for; says how many Gaussians there will be where they do not."""
