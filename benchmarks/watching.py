@@ -3,7 +3,7 @@ r"""What it costs a run to be watched: processor time of the same training steps
     python benchmarks/watching.py --bases FOLDER
 
 FOLDER has run folders of `leansplat train`, made by
-    leansplat train ../shared/data/captures/NAME -o FOLDER/NAME --downscale N --iterations 10000
+    leansplat train CAPTURES/NAME -o FOLDER/NAME --downscale N --iterations 10000
 by the name of their capture; those named with --names are gone on with, without pruning. Trials with and without a
 watcher alternate, since a machine has moods. The watcher is the process that `--view` starts, asked once a second by
 itself in place of a browser, with every scene fetched. Counted is the processor time of the run's own process, all its
