@@ -24,6 +24,7 @@ from support.tiny import tiny_capture
 from leansplat import live
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main
+from leansplat.commands.watch import seen
 from leansplat.errors import StoppedError
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
@@ -179,6 +180,28 @@ def test_view_serves_a_page_of_the_commands_own_run_which_ends_with_it(tmp_path:
     assert open_run(folder).checkpoints()
     with pytest.raises(OSError, match=r"refused|reset"):
         state_of(address)
+
+
+def test_a_run_that_keeps_nothing_is_watched_in_a_temporary_folder_and_cannot_be_stopped(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROWSER", "true %s")
+    said: list[str] = []
+
+    def address() -> str | None:
+        said.append(capfd.readouterr().err)
+        found = "".join(said).partition("watch it: ")[2]
+        return found.split()[0] if "\n" in found else None
+
+    with seen(True, None) as folder:
+        assert folder is not None
+        server = until(address, "an address")
+        train(CAPTURE, replace(CONFIG, iterations=10), folder / "stage-01")
+        state = until(lambda: (told := state_of(server))["state"] == "finished" and told, "the run")
+        assert (state["piece"], state["stoppable"]) == ("stage-01", False)
+    assert not folder.exists()
+    with pytest.raises(OSError, match=r"refused|reset"):
+        state_of(server)
 
 
 def _posted(server: Any, name: str, *lines: str, host: str | None = None, token: str | None = None, **how: Any) -> Any:
