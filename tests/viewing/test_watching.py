@@ -19,13 +19,15 @@ from typing import Any
 import pytest
 from support.browser import Opened
 from support.capture_folder import write_nerfstudio
-from support.tiny import tiny_capture
+from support.tiny import blobs, tiny_capture
 
 from leansplat import live
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main
 from leansplat.commands.watch import seen
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.errors import StoppedError
+from leansplat.pruning import TrimmingConfig, trim
 from leansplat.runs import open_run
 from leansplat.training import TrainingConfig, train
 from leansplat.watching import Watching
@@ -214,6 +216,33 @@ def _posted(server: Any, name: str, *lines: str, host: str | None = None, token:
         while part := connection.recv(1 << 16):
             received += part
     return int(received.split()[1]), received.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("work", ["trim", "compress"])
+def test_trimming_and_compressing_stop_and_go_on_likewise(
+    work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_LOOK_EVERY", 0.0)
+    settings = TrimmingConfig(keep=0.5, rounds=2, every=10, finetune=40)
+
+    def made(name: str, *, resume: bool = False, progress: Any = None) -> bytes:
+        if work == "trim":
+            trim(blobs(), CAPTURE, settings, tmp_path / name, resume=resume, progress=progress)
+            return (tmp_path / name / "scene.ply").read_bytes()
+        config = CompressionConfig(fine_tuning=FineTuningConfig(steps=60))
+        file = tmp_path / f"{name}.spz"
+        compress(blobs(), CAPTURE, file, config, tmp_path / name, resume=resume, progress=progress, overwrite=True)
+        return file.read_bytes()
+
+    def stop(done: int, total: int, values: Any) -> None:
+        if (done, total) == (30, 60):
+            (tmp_path / "stopped" / "live").mkdir()
+            (tmp_path / "stopped" / "live" / "stop").touch()
+
+    with pytest.raises(StoppedError, match="stopped after step 31 of 60"):
+        made("stopped", progress=stop)
+    assert open_run(tmp_path / "stopped").events()[-1]["event"] == "stopped"
+    assert made("stopped", resume=True) == made("whole")
 
 
 def test_hostile_requests_do_not_stop_a_run(tmp_path: Path) -> None:
