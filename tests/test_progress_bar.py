@@ -23,10 +23,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_log_file_gets_a_line_now_and_then_and_one_at_the_end(clock: list[float]) -> None:
     log = io.StringIO()
     with ProgressBar("train", log) as progress:
-        for step in range(1, 51):
+        for step in range(1, 11):
             clock[0] += 1
-            progress(step, 50, {"loss": 0.25})
-    assert log.getvalue().splitlines() == [f"train: {step} of 50, loss 0.25" for step in (20, 40, 50)]
+            progress(step, 10, {"loss": 0.25, "psnr": 21.5})
+    assert log.getvalue().splitlines() == [
+        "train: 4 of 10, 1 a second, 6 s left, loss 0.25, psnr 21.5",
+        "train: 8 of 10, 1 a second, 2 s left, loss 0.25, psnr 21.5",
+        "train: 10 of 10, 1 a second, loss 0.25, psnr 21.5",
+    ]
 
 
 def test_bytes_are_shown_as_megabytes_with_the_rate_of_those_fetched_now(clock: list[float]) -> None:
@@ -59,7 +63,13 @@ def test_a_stage_is_named_on_its_lines_and_counts_from_its_beginning() -> None:
         progress(2, 2, {})
         at_stage(progress, "trimming")
         progress(5, 5, {})
-    assert stream.getvalue().splitlines() == ["shrink, looking around: 2 of 2", "shrink, trimming: 5 of 5"]
+        progress.stage("")
+        progress(1, 1, {})
+    assert stream.getvalue().splitlines() == [
+        "shrink, looking around: 2 of 2",
+        "shrink, trimming: 5 of 5",
+        "shrink: 1 of 1",
+    ]
 
 
 def test_a_function_that_knows_of_no_stages_is_left_alone() -> None:
@@ -71,12 +81,62 @@ def test_a_function_that_knows_of_no_stages_is_left_alone() -> None:
     assert at_stage(None, "trimming") is None
 
 
-def test_a_lively_one_names_each_stage_at_once_and_is_never_silent_for_five_seconds(clock: list[float]) -> None:
+def test_what_counts_nothing_is_named_and_never_silent_for_five_seconds(clock: list[float]) -> None:
     log = io.StringIO()
-    with ProgressBar("report", log, lively=True) as progress:
-        progress.stage("looking")
-        assert log.getvalue() == "report, looking\n"
-        for view in range(1, 11):
+    told = []
+    with ProgressBar("train", log) as progress:
+        progress.stage("loading the photos")
+        for _ in range(12):
             clock[0] += 1
-            progress(view, 10, {})
-    assert log.getvalue().splitlines()[1:] == [f"report, looking: {view} of 10" for view in (4, 8, 10)]
+            before = log.getvalue()
+            progress.tick()
+            told.append(log.getvalue() != before)
+    lines = log.getvalue().splitlines()
+    assert lines == ["train, loading the photos", *(f"train, loading the photos: {s} s so far" for s in (6, 10))]
+    assert "".join(".x"[each] for each in told) == ".x...x...x.."
+
+
+def test_what_is_over_in_a_moment_is_not_worth_a_line(clock: list[float]) -> None:
+    log = io.StringIO()
+    with ProgressBar("train", log) as progress:
+        for name in ("loading the photos", "", "measuring"):
+            progress.stage(name)
+            clock[0] += 0.4
+            progress.tick()
+    assert log.getvalue() == ""
+
+
+def test_work_that_stalls_says_that_it_goes_on(clock: list[float]) -> None:
+    log = io.StringIO()
+    with ProgressBar("train", log) as progress:
+        progress.stage("")
+        clock[0] += 4
+        progress(10, 50, {})
+        clock[0] += 5
+        progress.tick()
+    assert log.getvalue().splitlines() == ["train: 10 of 50", "train: 9 s so far"]
+
+
+def test_a_quiet_one_says_nothing(clock: list[float]) -> None:
+    log = io.StringIO()
+    with ProgressBar("train", log, quiet=True) as progress:
+        progress.stage("loading the photos")
+        clock[0] += 60
+        progress(50, 50, {"loss": 0.25})
+    assert log.getvalue() == ""
+
+
+def test_a_terminal_shows_what_goes_on_without_counting() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    with ProgressBar("train", terminal) as progress:
+        progress.stage("loading the photos")
+        progress.tick()
+        assert "train, loading the photos: 00:0" in terminal.getvalue()
+        progress.stage("")
+        progress(10, 20, {"loss": 0.5, "psnr": 20.25})
+        progress.tick()
+        assert "loss=0.5, psnr=20.25" in terminal.getvalue()

@@ -100,7 +100,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     with invoked_as(sys.argv[1:] if arguments is None else arguments):
         answer = command.run()
     if not answer.said:
-        print(json.dumps(answer.values, allow_nan=False) if command.json else answer.text)
+        closing = () if command.json or getattr(command, "quiet", False) else answer.closing
+        print(json.dumps(answer.values, allow_nan=False) if command.json else "\n".join([answer.text, *closing]))
     return _fail(answer.failed, 1) if answer.failed else 0
 
 

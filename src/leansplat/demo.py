@@ -127,6 +127,7 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
         if path.exists() and not overwrite:
             raise InputError(f"{path} already exists; pass --overwrite (overwrite=True) or choose another folder")
     built_in = {"views": config.views, "size": config.size, "seed": config.seed}
+    at_stage(progress, "drawing the photos")
     capture = synthetic_capture(**built_in)
     settings = {"built-in capture": built_in}
 
@@ -162,6 +163,7 @@ def _demo(folder: Path, config: DemoConfig, overwrite: bool, progress: Progress 
         overwrite=overwrite,
         progress=at_stage(progress, "training through the small file"),
     )
+    at_stage(progress, "measuring on held-out views")
     write_record(
         file,
         "compress",

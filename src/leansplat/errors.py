@@ -25,3 +25,7 @@ class CaptureError(InputError):
 
 class RunError(InputError):
     """A run folder or a checkpoint in it cannot be used."""
+
+
+class StoppedError(LeansplatError):
+    """Work was stopped before its end, as somebody asked, and can be gone on with."""

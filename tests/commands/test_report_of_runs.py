@@ -17,6 +17,7 @@ from leansplat import captures, formats
 from leansplat.captures.synthetic import synthetic_capture
 from leansplat.cli import main
 from leansplat.evaluation import evaluate
+from leansplat.progress_bar import ProgressBar
 from leansplat.runs import open_run
 
 
@@ -360,8 +361,11 @@ def test_two_runs_of_one_name_are_told_apart(trained: Path, tmp_path: Path, caps
     assert len(result(parsed(tmp_path / "a.html"))) == 2
 
 
-def test_rendering_says_how_far_it_is(trained: Path, tmp_path: Path, capsys) -> None:
+def test_rendering_says_how_far_it_is(trained: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages: list[str] = []
+    name = ProgressBar.stage
+    monkeypatch.setattr(ProgressBar, "stage", lambda self, words: (stages.append(words), name(self, words))[1])
     assert main(["report", str(trained), "-o", str(tmp_path / "a.html")]) == 0
     told = capsys.readouterr().err
-    assert "loading the photos" in told
+    assert any("loading the photos" in words for words in stages)
     assert "rendering held-out views of trained: 2 of 2" in told

@@ -23,6 +23,7 @@ COMMANDS = {
     "eval": "Eval",
     "report": "Report",
     "view": "View",
+    "watch": "Watch",
     "page": "Page",
     "render": "Render",
     "info": "Info",

@@ -20,12 +20,14 @@ class Answer:
         text: for people; printed without `--json`.
         values: for programs; printed as one JSON object with `--json`.
         failed: a sentence on what was asked for and could not be had, though there is an answer; the exit code is 1.
+        closing: lines that say for people what was made of what, and how to look at it; left out with `--quiet`.
         said: whether the command has printed it already, because it goes on for as long as people like.
     """
 
     text: str
     values: dict[str, Any]
     failed: str = ""
+    closing: tuple[str, ...] = ()
     said: bool = False
 
 

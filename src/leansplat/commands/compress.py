@@ -12,6 +12,7 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
+from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
     Background,
     Downscale,
@@ -19,6 +20,7 @@ from leansplat.commands.options import (
     Flag,
     Json,
     Overwrite,
+    Quiet,
     Resume,
     Scene,
     Seed,
@@ -88,6 +90,7 @@ class Compress:
     engine: Engine = None
     overwrite: Overwrite = False
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
@@ -115,15 +118,17 @@ class Compress:
                 stack.enter_context(alone_in(folder))
             elif self.capture is not None:  # its log is to be recorded, though nobody resumes it
                 folder = Path(stack.enter_context(TemporaryDirectory())) / "run"
-            progress = stack.enter_context(ProgressBar("compress"))
+            progress = stack.enter_context(ProgressBar("compress", quiet=self.quiet))
             if self.resume:
                 begun = begun_run(self.run_folder, self.threads)
             if self.capture is not None:
                 known = self.scene if begun is None or self.run_folder is None else self.run_folder
                 photos = photo_options(known, self.background, self.downscale, warn=False)
+                progress.stage("loading the photos")
                 # With its points, so that the run records the same capture as a training on it does.
                 capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
                 settings = {"capture": str(self.capture), **photos.to_json(), "output": str(self.output)}
+            progress.stage("")
             result = compress(
                 self.scene,
                 capture,
@@ -137,6 +142,7 @@ class Compress:
                 overwrite=self.overwrite,
                 progress=progress,
             )
+            progress.stage("measuring")
             found = report(result, capture, lpips=None if self.no_lpips else "vgg")
             if self.run_folder is not None:
                 open_run(self.run_folder).write_metrics(found.to_json())
@@ -149,7 +155,16 @@ class Compress:
                 recorded, inputs = run.config["settings"], run.config["inputs"]
             works = () if folder is None else works_in(folder.parent, [folder.name])
             write_record(self.output, "compress", values, settings=recorded, inputs=inputs, works=works)
-        return Answer(_describe(result, found), values)
+        before = size_of(self.scene)
+        made = closing(
+            scene_in_words(self.scene, size=before),
+            scene_in_words(self.output, found.gaussians, found.bytes),
+            bytes_before=before,
+            bytes_after=found.bytes,
+            views=[self.scene, self.output],
+            reported=self.output,
+        )
+        return Answer(_describe(result, found), values, closing=made)
 
 
 def _describe(result: CompressionResult, found: CompressionReport) -> str:

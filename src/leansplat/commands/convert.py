@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, megabytes
-from leansplat.commands.options import Bits, Flag, Json, Overwrite, Scene
+from leansplat.commands.closing import closing, scene_in_words, size_of
+from leansplat.commands.options import Bits, Flag, Json, Overwrite, Quiet, Scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,28 +43,43 @@ class Convert:
     level: Annotated[int, arg(metavar="N")] = 0
     """Level of detail to read from a lod-meta.json; 0 is the finest."""
     overwrite: Overwrite = False
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
         from leansplat.formats import SpzOptions, format_of, read_arrays, scene_bytes, write
+        from leansplat.progress_bar import ProgressBar
         from leansplat.strays import describe, strays
 
         target = format_of(self.output)  # a wrong suffix or option is told before anything is read
         flags = {"version": self.spz_version, "sh_bits": self.spz_sh_bits or None}
         given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         options = SpzOptions(**given) if given else None
-        scene = read_arrays(
-            self.scene, drop_nonfinite=self.drop_nonfinite, drop_empty=self.drop_empty, level=self.level
-        )
-        dropped = ""
-        if self.drop_far:
-            far = strays(scene)
-            dropped = f"; dropped {describe(scene, far) if far.any() else 'nothing, because no Gaussian is a stray'}"
-            scene = scene[~far]
-        count = write(scene, self.output, overwrite=self.overwrite, options=options)
+        with ProgressBar("convert", quiet=self.quiet) as progress:
+            progress.stage("reading")
+            scene = read_arrays(
+                self.scene, drop_nonfinite=self.drop_nonfinite, drop_empty=self.drop_empty, level=self.level
+            )
+            dropped = ""
+            if self.drop_far:
+                far = strays(scene)
+                named = describe(scene, far) if far.any() else "nothing, because no Gaussian is a stray"
+                dropped = f"; dropped {named}"
+                scene = scene[~far]
+            progress.stage(f"writing {self.output.name}")
+            count = write(scene, self.output, overwrite=self.overwrite, options=options)
         size = scene_bytes(self.output)
         lost = target.loses(scene)
         values = {"file": str(self.output), "gaussians": count, "bytes": size, "lost": list(lost)}
         if self.drop_far:
             values["dropped_far"] = int(far.sum())
-        return Answer(f"{self.output}: {count:,} Gaussians, {megabytes(size)}{dropped}", values)
+        before = size_of(self.scene)
+        made = closing(
+            scene_in_words(self.scene, size=before),
+            scene_in_words(self.output, count, size),
+            bytes_before=before,
+            bytes_after=size,
+            views=[self.scene, self.output],
+            reported=None,
+        )
+        return Answer(f"{self.output}: {count:,} Gaussians, {megabytes(size)}{dropped}", values, closing=made)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
-from leansplat.commands.options import Json, Overwrite, Seed, Threads
+from leansplat.commands.closing import closing, scene_in_words
+from leansplat.commands.options import Json, Overwrite, Quiet, Seed, Threads
 
 if TYPE_CHECKING:
     from leansplat.demo import DemoResult
@@ -27,20 +28,30 @@ class Demo:
     seed: Seed = None
     overwrite: Overwrite = False
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
         from leansplat.demo import DemoConfig, demo
         from leansplat.progress_bar import ProgressBar
 
-        with ProgressBar("demo") as progress:
+        with ProgressBar("demo", quiet=self.quiet) as progress:
             result = demo(
                 self.output,
                 DemoConfig(seed=0 if self.seed is None else self.seed),
                 overwrite=self.overwrite,
                 progress=progress,
             )
-        return Answer(_describe(result), result.to_json())
+        scenes = [result.trained_run.folder, result.trimmed_run.folder, result.file]
+        made = closing(
+            scene_in_words(result.trained_run.folder, result.trained.gaussians, result.trained.bytes),
+            scene_in_words(result.file, result.small.gaussians, result.small.bytes),
+            bytes_before=result.trained.bytes,
+            bytes_after=result.small.bytes or 0,
+            views=scenes,
+            reported=result.file,
+        )
+        return Answer(_describe(result), result.to_json(), closing=made)
 
 
 def _describe(result: DemoResult) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, megabytes
-from leansplat.commands.options import Flag, Json, Overwrite
+from leansplat.commands.options import Flag, Json, Overwrite, Quiet
 from leansplat.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Download:
     archives: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder with the publishers' zip archives, if they are on this machine already."""
     overwrite: Overwrite = False
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
@@ -61,7 +62,7 @@ class Download:
         chosen = scenes(self.name)
         if self.output is None:
             raise InputError(f"{self.name} needs a folder to go to; give -o FOLDER.")
-        with ProgressBar("download", of_bytes=True) as progress:
+        with ProgressBar("download", of_bytes=True, quiet=self.quiet) as progress:
             fetched = download(
                 chosen,
                 self.output,

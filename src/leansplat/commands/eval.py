@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
-from leansplat.commands.options import Background, CaptureFolder, Downscale, Json, Scene, Threads
+from leansplat.commands.options import Background, CaptureFolder, Downscale, Json, Quiet, Scene, Threads
 from leansplat.commands.photo_options import photo_options
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Eval:
     split: Literal["test", "train"] = "test"
     """Photos to measure on: test are those held out, train are those of training."""
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
@@ -44,9 +45,11 @@ class Eval:
         from leansplat.progress_bar import ProgressBar
 
         photos = photo_options(self.scene, self.background, self.downscale, warn=False)
-        capture = load_capture(self.capture, photos.downscale, photos.background)
         lpips = None if self.lpips == "none" else self.lpips
-        with ProgressBar("eval") as progress:
+        with ProgressBar("eval", quiet=self.quiet) as progress:
+            progress.stage("loading the photos")
+            capture = load_capture(self.capture, photos.downscale, photos.background)
+            progress.stage("")
             evaluation = evaluate(self.scene, capture, lpips=lpips, split=self.split, progress=progress)
         return Answer(_describe(evaluation), evaluation.to_json())
 

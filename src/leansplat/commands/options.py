@@ -84,6 +84,16 @@ Engine = Annotated[
 
 Json = Annotated[bool, arg(help="Print one JSON object on standard output instead of text.", help_behavior_hint="")]
 
+Watch = Annotated[
+    bool,
+    arg(
+        help="Open a page in the browser to watch by: curves, the newest scene beside photos, and a button that stops.",
+        help_behavior_hint="",
+    ),
+]
+
+Quiet = Annotated[bool, arg(help="Show no progress, and only results.", help_behavior_hint="")]
+
 Flag = Annotated[bool, arg(help_behavior_hint="")]
 
 Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="")]

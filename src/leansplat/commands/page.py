@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes
-from leansplat.commands.options import Background, Json, Overwrite, Scene, Threads
+from leansplat.commands.options import Background, Json, Overwrite, Quiet, Scene, Threads
 from leansplat.commands.view import Up, views_for
 from leansplat.errors import InputError
 
@@ -39,27 +39,31 @@ class Page:
     up: Up = None
     overwrite: Overwrite = False
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
         from leansplat.captures import cameras_of
+        from leansplat.progress_bar import ProgressBar
         from leansplat.viewing import write_folder, write_page
 
         if self.capture is not None and self.cameras is not None:
             raise InputError("--capture brings cameras; leave --cameras out")
-        views = views_for(self.scene, None, self.cameras, None, self.background)
-        options: dict[str, Any] = {
-            "cameras": views.cameras if self.capture is None else cameras_of(self.capture),
-            "title": self.title,
-            "background": views.background,
-            "up": self.up,
-            "overwrite": self.overwrite,
-        }
-        if self.output.suffix.lower() in (".html", ".htm"):
-            path = write_page(self.scene, self.output, **options)
+        with ProgressBar("page", quiet=self.quiet) as progress:
+            progress.stage("reading, and writing the scene")
+            views = views_for(self.scene, None, self.cameras, None, self.background)
+            options: dict[str, Any] = {
+                "cameras": views.cameras if self.capture is None else cameras_of(self.capture),
+                "title": self.title,
+                "background": views.background,
+                "up": self.up,
+                "overwrite": self.overwrite,
+            }
+            to_file = self.output.suffix.lower() in (".html", ".htm")
+            path = (write_page if to_file else write_folder)(self.scene, self.output, **options)
+        if to_file:
             size = path.stat().st_size
             return Answer(f"{path}: {megabytes(size)}; open it in a browser", {"page": str(path), "bytes": size})
-        path = write_folder(self.scene, self.output, **options)
         files = [file for file in self.output.rglob("*") if file.is_file()]
         size = sum(file.stat().st_size for file in files)
         text = f"{self.output}: {len(files)} files, {megabytes(size)}; put them on a web server"

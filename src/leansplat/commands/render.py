@@ -10,7 +10,7 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer
 from leansplat.commands.captures import load_capture
-from leansplat.commands.options import Background, Count, Downscale, Json, Overwrite, Scene, Threads
+from leansplat.commands.options import Background, Count, Downscale, Json, Overwrite, Quiet, Scene, Threads
 from leansplat.commands.photo_options import photo_options
 from leansplat.errors import InputError
 
@@ -51,6 +51,7 @@ class Render:
     ] = None
     overwrite: Overwrite = False
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
@@ -80,7 +81,7 @@ class Render:
         else:
             around = orbit(scene, self.orbit or 1, up=self.up)
             cameras = {f"orbit_{number:03}": camera for number, camera in enumerate(around)}
-        with ProgressBar("render") as progress:
+        with ProgressBar("render", quiet=self.quiet) as progress:
             paths = render_views(
                 scene,
                 cameras,

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, megabytes
-from leansplat.commands.options import Flag, Json, Overwrite, Threads
+from leansplat.commands.options import Flag, Json, Overwrite, Quiet, Threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,14 @@ class Report:
     """Put the scene of the last RUN into the file, with a viewer to look around in it: 1.6 MB and 4/3 of its .sog."""
     overwrite: Overwrite = False
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
         from leansplat.progress_bar import ProgressBar
         from leansplat.run_report import write_report
 
-        with ProgressBar("report", lively=True) as progress:
+        with ProgressBar("report", quiet=self.quiet) as progress:
             missing = write_report(
                 self.runs,
                 self.output,

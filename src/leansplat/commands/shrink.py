@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, table
+from leansplat.commands.closing import closing, scene_in_words
 from leansplat.commands.options import (
     Background,
     Count,
@@ -18,12 +19,15 @@ from leansplat.commands.options import (
     Flag,
     Json,
     Overwrite,
+    Quiet,
     Resume,
     Scene,
     Seed,
     Share,
     Threads,
+    Watch,
 )
+from leansplat.commands.watch import seen
 from leansplat.errors import InputError
 
 if TYPE_CHECKING:
@@ -112,7 +116,9 @@ class Shrink:
     seed: Seed = None
     engine: Engine = None
     overwrite: Overwrite = False
+    view: Watch = False
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
@@ -146,7 +152,8 @@ class Shrink:
             views=self.views,
             seed=self.seed or 0,
         )
-        with ProgressBar("shrink") as progress:
+        with seen(self.view, self.run_folder) as kept, ProgressBar("shrink", quiet=self.quiet) as progress:
+            progress.stage("reading the scene")
             options: Options = {
                 "capture": self.capture,
                 "cameras": self.cameras,
@@ -163,15 +170,38 @@ class Shrink:
             }
             if self.ladder is not None:
                 levels = parse_ladder(self.ladder)
-                ladder = shrink_ladder(self.scene, self.output, levels, config, self.run_folder, **options)
-                answer = _of_ladder(ladder)
+                ladder = shrink_ladder(self.scene, self.output, levels, config, kept, **options)
+                answer = replace(_of_ladder(ladder), closing=self._closing_of_ladder(ladder))
                 self._record(ladder, answer.values, config.to_json())
                 return answer
             target = Target(**named) if self.preset is None else preset(self.preset)
-            result = shrink(self.scene, self.output, target, config, self.run_folder, **options)
+            result = shrink(self.scene, self.output, target, config, kept, **options)
             values = _values(result, target)
             self._record(result, values, config.to_json())
-        return Answer(_describe(result, target), values, failed="" if result.met else _missed(target))
+        failed = "" if result.met else _missed(target)
+        return Answer(_describe(result, target), values, failed, self._closing(result))
+
+    def _closing(self, result: ShrinkingResult) -> tuple[str, str]:
+        before, after = result.original_bytes, result.bytes
+        return closing(
+            scene_in_words(self.scene, len(result.original), before),
+            scene_in_words(result.path, len(result.gaussians), after),
+            bytes_before=before,
+            bytes_after=after,
+            views=[self.scene, result.path],
+            reported=result.path,
+        )
+
+    def _closing_of_ladder(self, result: LadderResult) -> tuple[str, str]:
+        before, smallest = result.original_bytes, result.levels[-1]
+        return closing(
+            scene_in_words(self.scene, len(result.original), before),
+            f"{len(result.levels)} files down to {scene_in_words(smallest.file, size=smallest.bytes)}",
+            bytes_before=before,
+            bytes_after=smallest.bytes,
+            views=[self.scene, *(level.file for level in result.levels[:8])],
+            reported=result.folder,
+        )
 
     def _record(self, result: ShrinkingResult | LadderResult, values: dict[str, Any], settings: dict[str, Any]) -> None:
         """Keep beside the output how it came about."""

@@ -13,18 +13,22 @@ from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, describe_run, megabytes, number
 from leansplat.commands.captures import load_capture
+from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
     CaptureFolder,
     Engine,
     Flag,
     Json,
     Overwrite,
+    Quiet,
     Resume,
     Seed,
     Threads,
+    Watch,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
+from leansplat.commands.watch import seen
 from leansplat.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,7 +99,9 @@ class Train:
     """Where OUT is a file: folder for what --resume goes on from."""
     resume: Resume = False
     overwrite: Overwrite = False
+    view: Watch = False
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
@@ -133,11 +139,13 @@ class Train:
             raise InputError("there is no run folder to resume; name with --run the one that was interrupted")
         size, began = None if self.size is None else parse_bytes(self.size), time.perf_counter()
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
-        with alone, ProgressBar("train") as progress:
+        with alone, seen(self.view, self.run_folder) as kept, ProgressBar("train", quiet=self.quiet) as progress:
             trained = None if self.run_folder is None else self.run_folder / "trained"
             begun = begun_run(trained, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else trained, self.background, self.downscale)
+            progress.stage("loading the photos")
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+            progress.stage(self._stage())
             result = train_to_file(
                 capture,
                 self.output,
@@ -147,13 +155,14 @@ class Train:
                 minutes=self._minutes_left(capture, began),
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
-                run=self.run_folder,
+                run=kept,
                 engine=self.engine,
                 settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
                 overwrite=self.overwrite,
                 progress=progress,
             )
+            progress.stage("measuring on held-out views")
             answer = _describe_file(result, capture)
             asked = {"count": self.count, "size": size, "minutes": self.minutes, "steps": result.steps}
             recorded = {name: value for name, value in asked.items() if value is not None}
@@ -165,7 +174,18 @@ class Train:
                 inputs={"capture": hash_capture(capture)},
                 works=result.works,
             )
-            return answer
+            return replace(answer, closing=self._closing(capture, self.output, len(result.gaussians)))
+
+    def _closing(self, capture: Capture, output: Path, gaussians: int) -> tuple[str, str]:
+        size = size_of(output) or 0
+        return closing(
+            f"{len(capture.train)} photos",
+            scene_in_words(output, gaussians, size),
+            bytes_before=None,
+            bytes_after=size,
+            views=[output],
+            reported=output,
+        )
 
     def _to_run(self) -> Answer:
         from leansplat.locks import alone_in
@@ -175,11 +195,15 @@ class Train:
         began = time.perf_counter()
         asked = (self.recipe, self.count, self.iterations, self.seed)
         changed = self.antialiased or any(each is not None for each in asked)
-        with alone_in(self.output), ProgressBar("train") as progress:
+        with alone_in(self.output), seen(self.view, self.output), ProgressBar("train", quiet=self.quiet) as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
+            progress.stage("loading the photos")
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+            progress.stage(self._stage())
             config, deadline = self._config(capture, began) if begun is None or changed else (None, None)
+            if deadline is not None:
+                progress.stage("")
             result = train(
                 capture,
                 config,
@@ -191,12 +215,18 @@ class Train:
                 deadline=deadline,
                 progress=progress,
             )
+            progress.stage("measuring on held-out views")
             answer = describe_run(result, capture)
+            answer = replace(answer, closing=self._closing(capture, self.output, len(result.gaussians)))
             if deadline is None:
                 return answer
             steps = result.state.step
             made = f"{steps:,} training steps were made, to end on time."
             return replace(answer, text=f"{made}\n{answer.text}", values={**answer.values, "steps": steps})
+
+    def _stage(self) -> str:
+        """What goes on before the first step, where it is not the training itself."""
+        return "" if self.minutes is None else "timing some steps"
 
     def _minutes_left(self, capture: Capture, began: float) -> float | None:
         """Of the time that was asked for, what is left for training when a command began at `began`."""

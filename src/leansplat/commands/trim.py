@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from leansplat.commands.answer import Answer, describe_run
 from leansplat.commands.captures import load_capture
+from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
     Background,
     CaptureFolder,
@@ -19,17 +20,23 @@ from leansplat.commands.options import (
     Flag,
     Json,
     Overwrite,
+    Quiet,
     Resume,
     RunFolder,
     Scene,
     Seed,
     Share,
     Threads,
+    Watch,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
+from leansplat.commands.watch import seen
 from leansplat.pruning.criteria import CRITERIA
 from leansplat.pruning.schedule import EASED
+
+if TYPE_CHECKING:
+    from leansplat.pruning import TrimmingResult
 
 _CRITERIA_HELP = "Criterion by which Gaussians are judged. " + " ".join(
     f"{name}: {text[:1].lower()}{text.splitlines()[0][1:]}"
@@ -161,7 +168,9 @@ class Trim:
     engine: Engine = None
     resume: Resume = False
     overwrite: Overwrite = False
+    view: Watch = False
     threads: Threads = None
+    quiet: Quiet = False
     json: Json = False
 
     def run(self) -> Answer:
@@ -172,13 +181,15 @@ class Trim:
         given = {entry.name: getattr(self, entry.name) for entry in fields(TrimmingConfig) if hasattr(self, entry.name)}
         changed = any(given[entry.name] != entry.default for entry in fields(self) if entry.name in given)
         given["seed"] = self.seed or 0
-        with alone_in(self.output), ProgressBar("trim") as progress:
+        with alone_in(self.output), seen(self.view, self.output), ProgressBar("trim", quiet=self.quiet) as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             config = TrimmingConfig(**given) if begun is None or changed else None
             known = self.scene if begun is None else self.output
             photos = photo_options(known, self.background, self.downscale, warn=False)
+            progress.stage("loading the photos")
             # With its points, so that the run records the same capture as a training on it does.
             capture = load_capture(self.capture, photos.downscale, photos.background, points=True)
+            progress.stage("")
             result = trim(
                 self.scene,
                 capture,
@@ -190,4 +201,18 @@ class Trim:
                 overwrite=self.overwrite,
                 progress=progress,
             )
-            return describe_run(result, capture)
+            progress.stage("measuring on held-out views")
+            return replace(describe_run(result, capture), closing=self._closing(result))
+
+    def _closing(self, result: TrimmingResult) -> tuple[str, str]:
+        assert result.run is not None
+        started = [event["gaussians"] for event in result.run.events() if event["event"] == "started"]
+        before, after = size_of(self.scene), size_of(self.output) or 0
+        return closing(
+            scene_in_words(self.scene, started[0] if started else None, before),
+            scene_in_words(self.output, len(result.gaussians), after),
+            bytes_before=before,
+            bytes_after=after,
+            views=[self.scene, self.output],
+            reported=self.output,
+        )

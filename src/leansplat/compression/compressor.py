@@ -30,7 +30,7 @@ from leansplat.compression.preparation import kept_degrees, subject
 from leansplat.errors import InputError, RunError, SceneFileError
 from leansplat.files import clear_abandoned, replacing
 from leansplat.gaussians import WORLD, Gaussians
-from leansplat.progress import Progress
+from leansplat.progress import Progress, at_stage
 from leansplat.runs import Run, alone_at_work
 from leansplat.training.session import Part, open_session
 
@@ -143,6 +143,7 @@ def compress(
     with TemporaryDirectory() as temporary:
         plain = Path(temporary) / f"plain{codec.suffix}" if made is None else made.plain_path(codec.suffix)
         if session.checkpoint is None:
+            at_stage(progress, "finding what matters, and clustering")
             ready = codec.prepare(subject(original, capture, config, progress, session.engine))
             gaussians, quantiser = ready.gaussians, ready.quantiser
             dropped = len(original) - len(gaussians)
@@ -163,9 +164,10 @@ def compress(
             recipe=session.start.training,
             engine=session.engine,
             checkpoint=session.checkpoint,
-            progress=progress,
+            progress=at_stage(progress, f"training through {codec.suffix}"),
             begun=write_plain,
         )
+        at_stage(progress, f"writing {path.name}, and comparing")
         encoding, usual = codec.quantiser(0), Path(temporary) / f"usual{codec.suffix}"
         encoding.write(encoding.begin(kept_degrees(original.finite_equivalent(), config)), usual)
         files: dict[Written, _File] = {"plain": _File.of(plain, original), "usual": _File.of(usual, original)}

@@ -20,10 +20,11 @@ from leansplat import engines
 from leansplat.captures.capture import Capture, View
 from leansplat.compression.config import FineTuningConfig
 from leansplat.compression.state import FineTuningState, read_state, write_state
-from leansplat.engines.engine import Background, Engine, Renderer
+from leansplat.engines.engine import Background, Engine
 from leansplat.engines.shared import SharedGaussians
 from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
+from leansplat.live import Shown
 from leansplat.metrics.loss import photometric_loss
 from leansplat.progress import Progress
 from leansplat.runs import Run
@@ -137,9 +138,9 @@ def fine_tune(
         view = capture.train[state.next_view(len(capture.train))]
         return _step(state, quantiser, renders, view, capture.background, recipe.ssim_weight)
 
-    def decoded() -> Renderer:
+    def decoded() -> Gaussians:
         with torch.no_grad():
-            return renders.renderer(quantiser.render_parameters(state.latents).copied())
+            return quantiser.render_parameters(state.latents).copied()
 
     loop.run_steps(
         state,
@@ -150,7 +151,10 @@ def fine_tune(
         save=lambda path: write_state(path, state, quantiser.tensors()),
         checkpoint_every=config.checkpoint_every,
         progress=progress,
-        quality=(lambda: loop.quality_on(decoded(), capture.test, capture.background)) if capture.test else None,
+        quality=(lambda: loop.quality_on(renders.renderer(decoded()), capture.test, capture.background))
+        if capture.test
+        else None,
+        shown=Shown(lambda: (scene := decoded())[torch.arange(len(scene))], capture),
     )
     return FineTuningResult({name: latent.detach() for name, latent in state.latents.items()}, state.seconds)
 

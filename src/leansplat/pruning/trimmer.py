@@ -20,6 +20,7 @@ from leansplat.captures.capture import Capture
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import InputError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
+from leansplat.live import Shown
 from leansplat.progress import Progress
 from leansplat.pruning.config import TrimmingConfig
 from leansplat.pruning.rounds import check_protected, prune
@@ -222,6 +223,7 @@ class _Trimming:
             checkpoint_every=self.config.checkpoint_every,
             progress=progress,
             quality=self._held_out if self.capture.test else None,
+            shown=Shown(self.state.gaussians, self.capture),
         )
 
     def _held_out(self) -> Mapping[str, Any]:

@@ -210,6 +210,7 @@ class Reach:
             overwrite=overwrite,
             progress=at_stage(descent.progress, f"training through {codec.suffix}" if steps else "writing"),
         )
+        at_stage(descent.progress, "measuring what is lost")
         gaussians = read_again(path, given)
         loss = self._judge.loss(gaussians)
         tuned = made.written == "fine-tuned"

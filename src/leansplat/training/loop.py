@@ -11,6 +11,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +19,8 @@ import torch
 
 from leansplat.captures.capture import View
 from leansplat.engines.engine import Background, Renderer
+from leansplat.errors import StoppedError
+from leansplat.live import Live, Shown
 from leansplat.metrics.psnr import psnr
 from leansplat.progress import Progress
 from leansplat.runs import Run
@@ -54,50 +57,73 @@ def run_steps(
     first: int,
     total: int,
     *,
+    of: int | None = None,
     run: Run | None,
     save: Callable[[Path], None],
     checkpoint_every: int,
     progress: Progress | None = None,
     after_step: Callable[[State], None] | None = None,
     quality: Callable[[], Mapping[str, Any]] | None = None,
+    shown: Shown | None = None,
 ) -> None:
     """Call `one_step` until `state` is `total` steps past step `first`.
 
     Args:
         one_step: takes `state` one step on, does what is due after it, and returns the loss.
+        of: steps that there will be in all, where these are only the first `total` of them.
         run: gets the log and the checkpoints; None for neither.
         save: writes a checkpoint of `state` to a file.
         checkpoint_every: steps between checkpoints; the last step always has one.
-        progress: told every ten steps and after the last, of "loss" and "gaussians".
+        progress: told every ten steps and after the last, of "loss" and "gaussians", and of "psnr" once it is known.
         after_step: called last after every step.
         quality: measures the scene on views held out, for the log; asked now and then (`steps_to_measure`).
+        shown: what those who watch the run see.
+
+    Raises:
+        StoppedError: one of them wanted it to stop. There is a checkpoint of the last step.
     """
+    live = None if run is None or shown is None else Live(run.folder, shown)
     started = time.perf_counter() - state.seconds
     losses: list[float] = []
     share = FairShare()
-    measured = frozenset() if run is None or quality is None else steps_to_measure(total)
-    while state.step < first + total:
-        with share.step():
-            losses.append(one_step())
-        done = state.step - first
-        last = done == total
-        checkpoint_due = done % checkpoint_every == 0 or last
-        state.seconds = time.perf_counter() - started
-        if progress is not None and (done % _REPORT_EVERY == 0 or last):
-            progress(done, total, {"loss": losses[-1], "gaussians": state.count})
-        if done % _LOG_EVERY == 0 or checkpoint_due:
-            if run is not None:
-                mean = sum(losses) / len(losses)
-                values = {"loss": mean, "gaussians": state.count, "seconds": round(state.seconds, 3)}
-                run.log("progress", state.step, **values)
-            losses.clear()
-        if run is not None and quality is not None and done in measured:
-            run.log("held_out", state.step, **quality(), seconds=round(state.seconds, 3))
-        if run is not None and checkpoint_due:
-            save(run.checkpoint_path(state.step))
-            run.drop_old_checkpoints()
-        if after_step is not None:
-            after_step(state)
+    known: dict[str, float] = {}
+    whole = total if of is None else of
+    to_measure = frozenset() if run is None or quality is None else steps_to_measure(whole)
+    with nullcontext() if live is None else closing(live):
+        while state.step < first + total:
+            with share.step():
+                losses.append(one_step())
+            done = state.step - first
+            last = done == total
+            state.seconds = time.perf_counter() - started
+            now = {"loss": losses[-1], "gaussians": state.count}
+            stopped = live is not None and live.tell(
+                state.step, done, whole, {**now, "seconds": round(state.seconds, 3), **known}
+            )
+            checkpoint_due = done % checkpoint_every == 0 or last or stopped
+            if progress is not None and (done % _REPORT_EVERY == 0 or last):
+                progress(done, whole, {**now, **known})
+            if done % _LOG_EVERY == 0 or checkpoint_due:
+                if run is not None:
+                    mean = sum(losses) / len(losses)
+                    values = {"loss": mean, "gaussians": state.count, "seconds": round(state.seconds, 3)}
+                    run.log("progress", state.step, **values)
+                losses.clear()
+            if run is not None and quality is not None and done in to_measure:
+                measured = quality()
+                run.log("held_out", state.step, **measured, seconds=round(state.seconds, 3))
+                known = {} if measured.get("psnr") is None else {"psnr": measured["psnr"]}
+            if run is not None and checkpoint_due:
+                save(run.checkpoint_path(state.step))
+                run.drop_old_checkpoints()
+            if after_step is not None:
+                after_step(state)
+            if run is not None and stopped and done < whole:
+                run.log("stopped", state.step, gaussians=state.count, seconds=round(state.seconds, 3))
+                raise StoppedError(
+                    f"stopped after step {done:,} of {whole:,}, as a watcher wanted; there is a checkpoint of it in "
+                    f"{run.folder}, and --resume goes on from there"
+                )
 
 
 def steps_to_measure(total: int) -> frozenset[int]:

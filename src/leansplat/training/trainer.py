@@ -18,6 +18,7 @@ import torch
 from leansplat.captures.capture import Capture
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import WORLD, Gaussians
+from leansplat.live import Shown
 from leansplat.origin import described, origin_of_capture
 from leansplat.progress import Progress
 from leansplat.runs import Run, alone_at_work
@@ -121,13 +122,10 @@ def train(
     state = checkpoint.state if checkpoint else start or begin_training(capture, plan, session.engine)
     state.remember(plan)
     photos = Photos(capture.train, plan)
+    shown = Shown(state.gaussians, capture)
 
     def one_step() -> float:
         return _scheduled_step(state, capture, photos, plan, session.run)
-
-    def tell(done: int, _: int, values: Mapping[str, float]) -> None:
-        assert progress is not None
-        progress(done, plan.iterations, values)
 
     while state.step < plan.iterations:
         loop.run_steps(
@@ -135,12 +133,14 @@ def train(
             one_step,
             0,
             plan.iterations if deadline is None else deadline.next_mark(plan),
+            of=plan.iterations,
             run=session.run,
             save=lambda path: write_checkpoint(path, Checkpoint(state, begun)),
             checkpoint_every=plan.checkpoint_every,
-            progress=None if progress is None else tell,
+            progress=progress,
             after_step=after_step,
             quality=(lambda: loop.quality_on(state.model, capture.test, capture.background)) if capture.test else None,
+            shown=shown,
         )
         if deadline is not None and state.step < plan.iterations:
             before, plan = plan.iterations, deadline.adapted(plan, state.step)

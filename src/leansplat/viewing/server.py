@@ -2,8 +2,9 @@
 
 It listens on the loopback interface only. Addresses begin with a token that nobody can guess, and the Host header must
 be this server's own, so that no page of another site can reach it by a name that it points here. A request names an
-entry of the table and never a path. A fixed number of threads serves a connection each, with a time limit for every
-read and write; whoever comes when all are busy is sent away.
+entry of the table and never a path. All that can be done but reading are the actions of another table, none by default,
+each by a POST without a body that a page of this server sends. A fixed number of threads serves a connection each, with
+a time limit for every read and write; whoever comes when all are busy is sent away.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
     ".json": "application/json",
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -42,9 +44,9 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 POLICY = (
-    "default-src 'none'; script-src 'self' blob:; worker-src blob:; style-src 'unsafe-inline'; "
-    "img-src 'self' blob: data:; connect-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'self'"
+    "default-src 'none'; script-src 'self' blob:; worker-src blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' blob: data:; connect-src 'self' blob: data:; frame-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'"
 )
 """What the page may do: load from this server, and nothing from anywhere else."""
 
@@ -80,6 +82,7 @@ class PageServer(ThreadingHTTPServer):
             raise InputError(f"--port is {port}; give 1 to 65535, or leave it out for one that is free")
         self.token = secrets.token_urlsafe(16)
         self._table: dict[str, Entry | Future[Entry]] = {}
+        self._actions: dict[str, Callable[[], bool]] = {}
         self._free = threading.BoundedSemaphore(THREADS)
         try:
             super().__init__(("127.0.0.1", port), _Handler)
@@ -102,6 +105,13 @@ class PageServer(ThreadingHTTPServer):
 
     def find(self, name: str) -> Entry | Future[Entry] | None:
         return self._table.get(name)
+
+    def allow(self, name: str, action: Callable[[], bool]) -> None:
+        """Let a POST to `name` do something; the action says whether it could be done."""
+        self._actions = {**self._actions, name: action}
+
+    def action(self, name: str) -> Callable[[], bool] | None:
+        return self._actions.get(name)
 
     def start(self) -> None:
         """Serve in a thread of its own, until `stop`."""
@@ -145,15 +155,47 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(body=False)
 
-    def _answer(self, *, body: bool) -> None:
-        server = cast(PageServer, self.server)
-        hosts = self.headers.get_all("Host") or []
-        if len(hosts) != 1 or hosts[0].lower() not in (f"127.0.0.1:{server.port}", f"localhost:{server.port}"):
-            self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
+    def do_POST(self) -> None:
+        if not self._is_for_us():
             return
+        name = self._name()
+        action = None if name is None else cast(PageServer, self.server).action(name)
+        origins = self.headers.get_all("Origin") or []
+        if action is None:
+            self._refuse(HTTPStatus.METHOD_NOT_ALLOWED)
+        elif self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        elif any(origin.lower() not in [f"http://{host}" for host in self._hosts] for origin in origins):
+            self._refuse(HTTPStatus.FORBIDDEN)
+        elif action():
+            self._begin(HTTPStatus.NO_CONTENT, _TYPES[".json"], 0)
+        else:
+            self._refuse(HTTPStatus.CONFLICT)
+
+    @property
+    def _hosts(self) -> tuple[str, str]:
+        port = cast(PageServer, self.server).port
+        return f"127.0.0.1:{port}", f"localhost:{port}"
+
+    def _is_for_us(self) -> bool:
+        """Whether the request came by this server's own name; refuses it where it did not."""
+        hosts = self.headers.get_all("Host") or []
+        if len(hosts) == 1 and hosts[0].lower() in self._hosts:
+            return True
+        self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
+        return False
+
+    def _name(self) -> str | None:
+        """What is asked for, where the token is right."""
         token, slash, name = unquote(urlsplit(self.path).path.removeprefix("/")).partition("/")
-        right = hmac.compare_digest(token.encode(errors="replace"), server.token.encode())
-        found = server.find(name) if right and slash else None
+        right = hmac.compare_digest(token.encode(errors="replace"), cast(PageServer, self.server).token.encode())
+        return name if right and slash else None
+
+    def _answer(self, *, body: bool) -> None:
+        if not self._is_for_us():
+            return
+        name = self._name()
+        found = None if name is None else cast(PageServer, self.server).find(name)
         if isinstance(found, Future):
             try:
                 found = found.result(timeout=600)
