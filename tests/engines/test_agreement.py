@@ -28,6 +28,7 @@ BACKGROUND = (0.3, 0.5, 0.1)
 FAR = (500_000.0, 5_000_000.0, 300.0)
 RATES = {"means": 1e-3, "quats": 1e-3, "scales": 5e-3, "opacities": 0.05, "sh0": 2.5e-3, "shN": 1.25e-4}
 
+pytestmark = pytest.mark.usefixtures("gsplat_stand_in")
 other_engines = pytest.mark.parametrize("name", [name for name in engines.ENGINES if name != "cpu"])
 
 

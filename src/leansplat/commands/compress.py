@@ -14,6 +14,7 @@ from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
 from leansplat.commands.options import (
     Background,
+    Device,
     Downscale,
     Engine,
     Flag,
@@ -23,6 +24,7 @@ from leansplat.commands.options import (
     Scene,
     Seed,
     Threads,
+    engine_on,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
@@ -85,6 +87,7 @@ class Compress:
     no_lpips: Flag = False
     """Leave LPIPS out of the report, which is much faster."""
     seed: Seed = None
+    device: Device = None
     engine: Engine = None
     overwrite: Overwrite = False
     threads: Threads = None
@@ -98,6 +101,7 @@ class Compress:
         from leansplat.records import works_in, write_record
         from leansplat.runs import hash_file, open_run
 
+        engine = engine_on(self.device, self.engine)
         named = ("drop_unseen", "steps", "seed", "sh_degree")
         changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in named)
         config = CompressionConfig(
@@ -131,7 +135,7 @@ class Compress:
                 config if begun is None or changed else None,
                 folder,
                 codec=codec,
-                engine=self.engine,
+                engine=engine,
                 settings=settings,
                 resume=begun is not None,
                 overwrite=self.overwrite,

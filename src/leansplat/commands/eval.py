@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
-from leansplat.commands.options import Background, CaptureFolder, Downscale, Json, Scene, Threads
+from leansplat.commands.options import Background, CaptureFolder, Device, Downscale, Json, Scene, Threads, engine_on
 from leansplat.commands.photo_options import photo_options
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Eval:
     ] = "vgg"
     split: Literal["test", "train"] = "test"
     """Photos to measure on: test are those held out, train are those of training."""
+    device: Device = None
     threads: Threads = None
     json: Json = False
 
@@ -43,11 +44,12 @@ class Eval:
         from leansplat.evaluation import evaluate
         from leansplat.progress_bar import ProgressBar
 
+        engine = engine_on(self.device) or "cpu"
         photos = photo_options(self.scene, self.background, self.downscale, warn=False)
         capture = load_capture(self.capture, photos.downscale, photos.background)
         lpips = None if self.lpips == "none" else self.lpips
         with ProgressBar("eval") as progress:
-            evaluation = evaluate(self.scene, capture, lpips=lpips, split=self.split, progress=progress)
+            evaluation = evaluate(self.scene, capture, lpips=lpips, split=self.split, engine=engine, progress=progress)
         return Answer(_describe(evaluation), evaluation.to_json())
 
 

@@ -13,6 +13,7 @@ from leansplat.commands.answer import Answer, megabytes, table
 from leansplat.commands.options import (
     Background,
     Count,
+    Device,
     Downscale,
     Engine,
     Flag,
@@ -23,6 +24,7 @@ from leansplat.commands.options import (
     Seed,
     Share,
     Threads,
+    engine_on,
 )
 from leansplat.errors import InputError
 
@@ -110,6 +112,7 @@ class Shrink:
     """Run folder to keep checkpoints in, so that --resume can continue after an interruption."""
     resume: Resume = False
     seed: Seed = None
+    device: Device = None
     engine: Engine = None
     overwrite: Overwrite = False
     threads: Threads = None
@@ -128,6 +131,7 @@ class Shrink:
             shrink_ladder,
         )
 
+        engine = engine_on(self.device, self.engine)
         named: dict[str, Any] = {
             "size": None if self.size is None else parse_bytes(self.size),
             "count": self.count,
@@ -156,7 +160,7 @@ class Shrink:
                 "only": self.only,
                 "floaters": self.floaters,
                 "show_cameras": self.show_cameras,
-                "engine": self.engine or "cpu",
+                "engine": engine or "cpu",
                 "resume": self.resume,
                 "overwrite": self.overwrite,
                 "progress": progress,

@@ -14,6 +14,7 @@ from leansplat.commands.answer import Answer, describe_run, megabytes, number
 from leansplat.commands.captures import load_capture
 from leansplat.commands.options import (
     CaptureFolder,
+    Device,
     Engine,
     Flag,
     Json,
@@ -21,6 +22,7 @@ from leansplat.commands.options import (
     Resume,
     Seed,
     Threads,
+    engine_on,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
@@ -81,6 +83,7 @@ class Train:
     seed: Seed = None
     antialiased: Flag = False
     """Train with opacity compensation, for scenes that are looked at from much closer or farther than the photos."""
+    device: Device = None
     engine: Engine = None
     run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
     """Where OUT is a file: folder for what --resume goes on from."""
@@ -89,7 +92,12 @@ class Train:
     threads: Threads = None
     json: Json = False
 
+    @property
+    def _engine(self) -> str | None:
+        return engine_on(self.device, self.engine)
+
     def run(self) -> Answer:
+        engine_on(self.device, self.engine)
         if self.recipe == "3dgs" and self.count is not None:
             raise InputError("--recipe 3dgs trains to no --count; leave one of them out, or trim the scene afterwards")
         if self.minutes is not None and self.iterations is not None:
@@ -140,7 +148,7 @@ class Train:
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
                 run=self.run_folder,
-                engine=self.engine,
+                engine=self._engine,
                 settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
                 overwrite=self.overwrite,
@@ -174,7 +182,7 @@ class Train:
                 capture,
                 self._config(capture) if begun is None or changed else None,
                 self.output,
-                engine=self.engine,
+                engine=self._engine,
                 settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
                 overwrite=self.overwrite,
@@ -200,7 +208,7 @@ class Train:
         steps = config.iterations if self.iterations is None else self.iterations
         budget = config.strategy(BudgetTraining)
         if self.minutes is not None and budget is not None:
-            steps = lean_steps_within(60 * self.minutes, capture, budget.count, engine=self.engine or "cpu")
+            steps = lean_steps_within(60 * self.minutes, capture, budget.count, engine=self._engine or "cpu")
             _log.warning("%s training steps fit into the time", f"{steps:,}")
         return config.scaled(steps)
 

@@ -19,7 +19,9 @@ from leansplat.engines.statistics import ViewStatistics
 from leansplat.engines.torch.depth import depth_image
 from leansplat.engines.torch.effects import add_blending_weights, add_removal_effects
 from leansplat.engines.torch.loss import photometric_loss
+from leansplat.engines.torch.memory import memory_of
 from leansplat.engines.torch.rasterizer import Rasterised, Rasteriser
+from leansplat.engines.torch.targets import Targets
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 
 _FIRST, _SECOND = "exp_avg", "exp_avg_sq"
@@ -45,7 +47,7 @@ class TorchRenderer:
         sh_degree: int | None = None,
         depth: Depth | None = None,
     ) -> Rendering:
-        with torch.no_grad():
+        with torch.no_grad(), memory_of(len(self.scene), camera):
             return rendering(self.rasterise, self.scene, camera, background, sh_degree, depth)
 
 
@@ -57,13 +59,21 @@ class TorchModel:
         rasterise: what draws the scene.
         moments: of the scene, on its device.
         rates: learning rates by attribute; those missing are 0.
+        targets: photos and masks on its device.
     """
 
     def __init__(
-        self, engine: str, rasterise: Rasteriser, scene: Gaussians, moments: Moments, rates: Mapping[str, float]
+        self,
+        engine: str,
+        rasterise: Rasteriser,
+        scene: Gaussians,
+        moments: Moments,
+        rates: Mapping[str, float],
+        targets: Targets,
     ) -> None:
         self.engine = engine
         self._rasterise = rasterise
+        self._targets = targets
         self._hold(scene, moments, {name: rates.get(name, 0.0) for name in TENSOR_NAMES})
 
     def _hold(self, scene: Gaussians, moments: Moments, rates: Mapping[str, float]) -> None:
@@ -138,27 +148,30 @@ class TorchModel:
         statistics: ViewStatistics | None = None,
         gradients_of: Sequence[str] = (),
     ) -> Step:
-        loss, gradients = self._gradients(view, background, sh_degree, ssim_weight, statistics)
-        if not math.isfinite(loss):
-            return Step(loss, {})
-        for name, gradient in gradients.items():
-            self._leaf(name).grad = gradient
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        with memory_of(len(self), view.camera, trained=True):
+            loss, gradients = self._gradients(view, background, sh_degree, ssim_weight, statistics)
+            if not math.isfinite(loss):
+                return Step(loss, {})
+            for name, gradient in gradients.items():
+                self._leaf(name).grad = gradient
+            self._optimizer.step()
+            self._optimizer.zero_grad()
         self._steps += 1
         return Step(loss, {name: gradients[name] for name in gradients_of})
 
     def gather_statistics(self, views: Sequence[View], background: Background, ssim_weight: float) -> ViewStatistics:
         statistics = ViewStatistics.zeros(len(self), device=self.device)
         for view in views:
-            self._gradients(view, background, self._scene.sh_degree, ssim_weight, statistics)
+            with memory_of(len(self), view.camera, trained=True):
+                self._gradients(view, background, self._scene.sh_degree, ssim_weight, statistics)
         return statistics
 
     def blending_weights(self, views: Sequence[View]) -> tuple[Tensor, Tensor]:
         total, largest = (torch.zeros(len(self), device=self.device) for _ in range(2))
         for view in views:
             camera = view.camera.relative_to(self._scene.origin)
-            add_blending_weights(self._scene, camera, self._mask(view), total, largest)
+            with memory_of(len(self), camera):
+                add_blending_weights(self._scene, camera, self._targets.mask(view), total, largest)
         return total, largest
 
     def removal_effects(self, views: Sequence[View], background: Background) -> RemovalEffects:
@@ -166,9 +179,10 @@ class TorchModel:
         behind = torch.tensor(background, dtype=torch.float32, device=self.device)
         for view in views:
             camera = view.camera.relative_to(self._scene.origin)
-            photo = view.photo.to(self.device, torch.float32)
+            photo = self._targets.photo(view).to(torch.float32)
             photo = photo / 255 if view.photo.dtype == torch.uint8 else photo
-            add_removal_effects(self._scene, camera, photo, behind, self._mask(view), effects)
+            with memory_of(len(self), camera):
+                add_removal_effects(self._scene, camera, photo, behind, self._targets.mask(view), effects)
         return effects
 
     def render(
@@ -208,20 +222,20 @@ class TorchModel:
         ssim_weight: float,
         statistics: ViewStatistics | None,
     ) -> tuple[float, dict[str, Tensor]]:
-        """The loss of a view, and its gradient by every attribute; `statistics` get the view where it is finite."""
+        """The loss of a view, and its gradient by every attribute; `statistics` get the view where it is finite.
+
+        The loss is the one number that comes back from the device, when the backward pass is under way.
+        """
         drawn = draw(self._rasterise, self._scene, view.camera, background, sh_degree)
-        loss = photometric_loss(drawn.image, view.photo, ssim_weight, self._mask(view))
+        loss = photometric_loss(drawn.image, self._targets.photo(view), ssim_weight, self._targets.mask(view))
+        leaves = {name: self._leaf(name) for name in TENSOR_NAMES}
+        found = torch.autograd.grad(loss, [*leaves.values(), drawn.means], materialize_grads=True)
         value = float(loss.detach())
         if not math.isfinite(value):
             return value, {}
-        leaves = {name: self._leaf(name) for name in TENSOR_NAMES}
-        found = torch.autograd.grad(loss, [*leaves.values(), drawn.means], materialize_grads=True)
         if statistics is not None:
             _add_view(statistics, drawn, found[-1], view.camera)
         return value, dict(zip(leaves, found[:-1], strict=True))
-
-    def _mask(self, view: View) -> Tensor | None:
-        return None if view.mask is None else view.mask.to(self.device)
 
 
 def rendering(
@@ -250,7 +264,8 @@ def draw(rasterise: Rasteriser, scene: Gaussians, camera: Camera, background: Ba
 
 
 def _add_view(statistics: ViewStatistics, drawn: Rasterised, by_means: Tensor, camera: Camera) -> None:
-    """Add a view to statistics; `by_means` (M, 2) is the gradient of the loss by `drawn.means`."""
+    """Add a view to statistics; `by_means` is the gradient of the loss by `drawn.means`."""
+    by_means = by_means if drawn.places is None else by_means.reshape(-1, 2)[drawn.places]
     half = torch.tensor([0.5 * camera.width, 0.5 * camera.height]).to(by_means)
     statistics.views_seen[drawn.rows] += 1
     statistics.max_radius[drawn.rows] = torch.maximum(statistics.max_radius[drawn.rows], drawn.radii)
