@@ -50,13 +50,14 @@ LAYERS = [
     {"viewing"},
     {"report"},
     {"shrinking"},
-    {"demo"},
+    {"demo", "doctor"},
     {"run_report"},
     {"paper"},
     {"progress_bar"},
     {"commands"},
     {"streams"},
     {"cli"},
+    {"__main__"},
 ]
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 

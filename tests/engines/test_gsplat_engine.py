@@ -161,7 +161,7 @@ def test_shrinking_and_compressing_are_those_of_the_cpu(runs: dict[str, Path], t
     config = CompressionConfig(fine_tuning=FineTuningConfig(steps=5))
     for engine in ("cpu", "gsplat"):
         compress(scene, CAPTURE, tmp_path / f"{engine}.sog", config, engine=engine)
-        settings = ShrinkingConfig(steps=10, view_size=64, views=9)
+        settings = ShrinkingConfig(steps=4, view_size=64, views=9)
         shrink(scene, tmp_path / f"{engine}.spz", Target(keep=0.6), settings, capture=CAPTURE, engine=engine)
     for suffix in ("sog", "spz"):
         cpu, card = (formats.read(tmp_path / f"{engine}.{suffix}") for engine in ("cpu", "gsplat"))

@@ -14,11 +14,8 @@ is asked for, and not before.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.engines.engine import NEAR, Engine, Facts
+from leansplat.engines.requirements import compiler, installed_version
 from leansplat.engines.torch.engine import TorchEngine
 from leansplat.engines.torch.model import TorchModel
 from leansplat.engines.torch.projection import DILATION
@@ -146,23 +144,6 @@ def missing() -> list[str]:
     if compiler() is None and not _is_compiled():
         lacks.append("nvcc to compile gsplat with (install the CUDA toolkit, and set CUDA_HOME to its folder)")
     return lacks
-
-
-def installed_version(package: str) -> str | None:
-    """Of a package; None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def compiler() -> str | None:
-    """The nvcc that gsplat would be compiled with; None where there is none."""
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    for folder in (home, "/usr/local/cuda"):
-        if folder and (found := shutil.which("nvcc", path=str(Path(folder) / "bin"))):
-            return found
-    return shutil.which("nvcc")
 
 
 def _is_compiled() -> bool:
