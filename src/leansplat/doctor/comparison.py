@@ -117,7 +117,10 @@ class Checks:
         (weights, _), (wanted, _) = (each.blending_weights(views) for each in (model, expected))
         yield Finding("blending weights", _relative(weights, wanted), 0.01)
         effects, wanted_effects = (each.removal_effects(views, BACKGROUND) for each in (model, expected))
-        yield Finding("effects of removal", _relative(effects.change, wanted_effects.change), 0.01)
+        # An engine may estimate the sum of squares by random signs, whose mean is right.
+        total = float(effects.change.sum() / wanted_effects.change.sum())
+        yield Finding("changes by removal, in all", abs(total - 1), 0.15)
+        yield Finding("slopes of the error by removal", _relative(effects.slope, wanted_effects.slope), 0.01)
 
     @cached_property
     def _trained_on_the_cpu(self) -> float:

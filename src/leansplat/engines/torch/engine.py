@@ -32,13 +32,18 @@ class TorchEngine:
         name: what it is called.
         rasterise: what draws.
         device: where the tensors are.
+        probing: whether the effects of removal are estimated through the rasteriser, where they would take too long to
+            be summed exactly.
     """
 
-    def __init__(self, name: str, rasterise: Rasteriser, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, name: str, rasterise: Rasteriser, device: torch.device | str = "cpu", *, probing: bool = False
+    ) -> None:
         self.name = name
         self._rasterise = rasterise
         self._device = torch.device(device)
         self._targets = Targets(self._device)
+        self._probing = probing
 
     def check(self) -> None:
         pass
@@ -49,7 +54,7 @@ class TorchEngine:
             held = Moments(_zeros_like(scene), _zeros_like(scene), 0)
         else:
             held = Moments(self._own(moments.first), self._own(moments.second), moments.steps)
-        return TorchModel(self.name, self._rasterise, scene, held, rates, self._targets)
+        return TorchModel(self.name, self._rasterise, scene, held, rates, self._targets, probing=self._probing)
 
     def layout(self, facts: Facts) -> Mapping[str, tuple[str, Sequence[int]]]:
         count, coefficients = facts.count, (facts.sh_degree + 1) ** 2
@@ -70,7 +75,7 @@ class TorchEngine:
             return Gaussians(**found, antialiased=facts.antialiased, origin=facts.origin)
 
         moments = Moments(part("first_moment."), part("second_moment."), facts.steps)
-        return TorchModel(self.name, self._rasterise, part(""), moments, rates, self._targets)
+        return TorchModel(self.name, self._rasterise, part(""), moments, rates, self._targets, probing=self._probing)
 
     def renderer(self, gaussians: Gaussians) -> TorchRenderer:
         return TorchRenderer(self._own(gaussians), self._rasterise)

@@ -175,4 +175,4 @@ class GsplatEngine(TorchEngine):
         return super().load(tensors, facts, rates)
 
 
-ENGINE: Engine = GsplatEngine("gsplat", GsplatRasteriser(), "cuda")
+ENGINE: Engine = GsplatEngine("gsplat", GsplatRasteriser(), "cuda", probing=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -20,9 +20,12 @@ from leansplat.engines.torch.depth import depth_image
 from leansplat.engines.torch.effects import add_blending_weights, add_removal_effects
 from leansplat.engines.torch.loss import photometric_loss
 from leansplat.engines.torch.memory import memory_of
+from leansplat.engines.torch.probes import ProbedEffects, add_probed
 from leansplat.engines.torch.rasterizer import Rasterised, Rasteriser
 from leansplat.engines.torch.targets import Targets
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
+
+Result = TypeVar("Result")
 
 _FIRST, _SECOND = "exp_avg", "exp_avg_sq"
 
@@ -60,6 +63,7 @@ class TorchModel:
         moments: of the scene, on its device.
         rates: learning rates by attribute; those missing are 0.
         targets: photos and masks on its device.
+        probing: whether the effects of removal are estimated through the rasteriser (`ProbedEffects`).
     """
 
     def __init__(
@@ -70,10 +74,13 @@ class TorchModel:
         moments: Moments,
         rates: Mapping[str, float],
         targets: Targets,
+        *,
+        probing: bool = False,
     ) -> None:
         self.engine = engine
         self._rasterise = rasterise
         self._targets = targets
+        self._probing = probing
         self._hold(scene, moments, {name: rates.get(name, 0.0) for name in TENSOR_NAMES})
 
     def _hold(self, scene: Gaussians, moments: Moments, rates: Mapping[str, float]) -> None:
@@ -175,14 +182,45 @@ class TorchModel:
         return total, largest
 
     def removal_effects(self, views: Sequence[View], background: Background) -> RemovalEffects:
+        if not self._probing:
+            return self._summed_effects(views, background)
+        scene, steps = self._scene, self._steps
+
+        def unchanged(work: Callable[[Sequence[View], Background], Result]) -> Callable[[], Result]:
+            def worked() -> Result:
+                if self._scene is not scene or self._steps != steps:
+                    raise RuntimeError("effects of removal are read after the scene has changed")
+                return work(views, background)
+
+            return worked
+
+        return ProbedEffects(unchanged(self._probed_effects), unchanged(self._summed_effects))
+
+    def _probed_effects(self, views: Sequence[View], background: Background) -> tuple[Tensor, Tensor]:
+        change, slope = (torch.zeros(len(self), device=self.device) for _ in range(2))
+        behind = torch.tensor(background, dtype=torch.float32, device=self.device)
+        for number, view in enumerate(views):
+            camera, photo, mask = (
+                view.camera.relative_to(self._scene.origin),
+                self._photo(view),
+                self._targets.mask(view),
+            )
+            with memory_of(len(self), camera):
+                add_probed(self._rasterise, self._scene, camera, photo, behind, mask, number, change, slope)
+        return change, slope
+
+    def _photo(self, view: View) -> Tensor:
+        """(H, W, 3) float32 in [0, 1], on the device."""
+        photo = self._targets.photo(view).to(torch.float32)
+        return photo / 255 if view.photo.dtype == torch.uint8 else photo
+
+    def _summed_effects(self, views: Sequence[View], background: Background) -> RemovalEffects:
         effects = RemovalEffects(*(torch.zeros(len(self), device=self.device) for _ in range(4)))
         behind = torch.tensor(background, dtype=torch.float32, device=self.device)
         for view in views:
             camera = view.camera.relative_to(self._scene.origin)
-            photo = self._targets.photo(view).to(torch.float32)
-            photo = photo / 255 if view.photo.dtype == torch.uint8 else photo
             with memory_of(len(self), camera):
-                add_removal_effects(self._scene, camera, photo, behind, self._targets.mask(view), effects)
+                add_removal_effects(self._scene, camera, self._photo(view), behind, self._targets.mask(view), effects)
         return effects
 
     def render(
