@@ -349,6 +349,27 @@ def test_a_step_reads_one_number_back_and_no_more(masked: bool, monkeypatch: pyt
     assert len(seen.calls) == 5
 
 
+def test_what_the_engine_does_stays_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device without values, whose tensors PyTorch neither adds to others nor copies to the CPU."""
+    scene, view = surfaces(40, seed=70, antialiased=True), photo_view(masked=True)
+    with gsplat_stand_in.in_place_of_gsplat(device="meta"):
+        engine = engines.named("gsplat")
+        model: Any = engine.begin(scene, RATES)
+        with pytest.raises(RuntimeError, match=r"item\(\) cannot be called on meta tensors"):
+            model.step(view, BACKGROUND, 3, 0.2)
+        monkeypatch.setattr("leansplat.engines.torch.model._read_back", lambda loss: 0.5 if loss.is_meta else math.nan)
+        statistics = ViewStatistics.zeros(40, device="meta")
+        step = model.step(view, BACKGROUND, 2, 0.2, statistics, TENSOR_NAMES)
+        assert step.loss == 0.5
+        found = [*step.gradients.values(), *(model.attribute(name) for name in TENSOR_NAMES)]
+        found += [*model.render(camera(), BACKGROUND)[:2], engine.render(scene, camera()).image]
+        found += [model.gather_statistics([view], BACKGROUND, 0.2).gradient_sum, statistics.max_radius]
+        model.rebuild(torch.tensor([1, 1, 2]), torch.tensor([False, True, False]))
+        model.clear_moments("means")
+        found += [getattr(model._moments().second, name) for name in TENSOR_NAMES]
+        assert {each.device.type for each in found} == {"meta"}
+
+
 # gsplat's own functions in PyTorch, where it is installed.
 
 

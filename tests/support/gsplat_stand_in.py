@@ -129,15 +129,34 @@ def rasterization(
     return image[None], alpha[None, ..., None], meta
 
 
+def without_values(**named: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """What `rasterization` would give for tensors of the device "meta", with gradients to all of them."""
+    given = {name: values for name, values in named.items() if isinstance(values, Tensor)}
+    assert {values.device.type for values in given.values()} == {"meta"}
+    means = named["means"]
+    centres = means[:, :2] * 1
+    names = ("quats", "scales", "opacities", "colors") if named["covars"] is None else ("covars", "opacities", "colors")
+    drawn = centres.sum() + sum(given[name].sum() for name in names)
+    image = drawn.expand(1, named["height"], named["width"], 3)
+    rows = torch.arange(len(means), device=means.device)
+    meta = {"means2d": centres, "conics": means.detach(), "gaussian_ids": rows}
+    return image, image[..., :1], meta
+
+
 @contextmanager
-def in_place_of_gsplat(packed: bool = True) -> Iterator[None]:
-    """The engine gsplat with the stand-in, on the CPU, as if all that it needs were there."""
+def in_place_of_gsplat(packed: bool = True, device: str = "cpu") -> Iterator[None]:
+    """The engine gsplat with the stand-in, on the CPU, as if all that it needs were there.
+
+    Args:
+        device: "meta" is one where every tensor has a shape and none has values, and `rasterization` draws such.
+    """
     engine: Any = gsplat.ENGINE
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gsplat, "rasterization", lambda: rasterization)
+        drawn = rasterization if device == "cpu" else without_values
+        patch.setattr(gsplat, "rasterization", lambda: drawn)
         patch.setattr(gsplat, "missing", list)
         patch.setattr(engine, "_rasterise", gsplat.GsplatRasteriser(packed))
-        patch.setattr(engine, "_device", torch.device("cpu"))
-        patch.setattr(engine, "_targets", Targets(torch.device("cpu")))
+        patch.setattr(engine, "_device", torch.device(device))
+        patch.setattr(engine, "_targets", Targets(torch.device(device)))
         patch.setattr(engine, "_ready", False)
         yield

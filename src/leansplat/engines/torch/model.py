@@ -268,7 +268,7 @@ class TorchModel:
         loss = photometric_loss(drawn.image, self._targets.photo(view), ssim_weight, self._targets.mask(view))
         leaves = {name: self._leaf(name) for name in TENSOR_NAMES}
         found = torch.autograd.grad(loss, [*leaves.values(), drawn.means], materialize_grads=True)
-        value = float(loss.detach())
+        value = _read_back(loss)
         if not math.isfinite(value):
             return value, {}
         if statistics is not None:
@@ -308,6 +308,11 @@ def _add_view(statistics: ViewStatistics, drawn: Rasterised, by_means: Tensor, c
     statistics.views_seen[drawn.rows] += 1
     statistics.max_radius[drawn.rows] = torch.maximum(statistics.max_radius[drawn.rows], drawn.radii)
     statistics.gradient_sum[drawn.rows] += (by_means * half).norm(dim=1)
+
+
+def _read_back(loss: Tensor) -> float:
+    """The number that a step waits for."""
+    return float(loss.detach())
 
 
 def _copied(scene: Gaussians) -> Gaussians:
