@@ -247,6 +247,38 @@ def test_what_a_card_needs_and_does_not_find_is_said_in_a_sentence(
     assert str(raised.value).count("(pip") + str(raised.value).count("(see") <= 1  # of nothing else
 
 
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ("_C = None", "gsplat finds no CUDA toolkit"),
+        ("raise RuntimeError('Error building extension\\nninja: ...')", "Error building extension"),
+        ("_C = object()", ""),
+    ],
+)
+def test_kernels_that_do_not_load_are_said_and_gsplat_does_not_talk_where_results_go(
+    tmp_path: Path, backend: str, said: str
+) -> None:
+    package = tmp_path / "gsplat" / "cuda"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").write_text("")
+    (package / "_backend.py").write_text(f"print('setting up')\n{backend}\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "import leansplat.engines.torch.gsplat as g; print(g.load_kernels())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout == f"{said}\n"
+    assert "setting up" in told.stderr
+
+
+def test_an_engine_whose_kernels_do_not_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gsplat, "missing", list)
+    monkeypatch.setattr(gsplat, "load_kernels", lambda: "Error building extension")
+    with pytest.raises(InputError, match=r"cannot be compiled or loaded \(Error building extension\); check that"):
+        engines.named("gsplat")
+
+
 @pytest.mark.parametrize("command", ["train", "trim", "compress", "shrink", "eval", "render"])
 def test_a_command_says_so_before_it_reads_anything(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

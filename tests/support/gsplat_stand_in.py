@@ -155,6 +155,7 @@ def in_place_of_gsplat(packed: bool = True, device: str = "cpu") -> Iterator[Non
         drawn = rasterization if device == "cpu" else without_values
         patch.setattr(gsplat, "rasterization", lambda: drawn)
         patch.setattr(gsplat, "missing", list)
+        patch.setattr(gsplat, "load_kernels", str)
         patch.setattr(engine, "_rasterise", gsplat.GsplatRasteriser(packed))
         patch.setattr(engine, "_device", torch.device(device))
         patch.setattr(engine, "_targets", Targets(torch.device(device)))

@@ -8,13 +8,15 @@ trains. What gsplat draws differs from the other engines' pictures in known plac
 - It is compiled with fast mathematics, and its sums over pixels are made by atomic additions, in no certain order: two
   runs do not have the same bits.
 
-gsplat compiles its kernels when it is first called, which takes minutes and needs nvcc. It is imported when this engine
-is asked for, and not before.
+gsplat compiles its kernels the first time, which takes minutes and needs nvcc. It is imported when this engine is asked
+for, and not before.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -127,6 +129,20 @@ def rasterization() -> Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]:
     return called
 
 
+def load_kernels() -> str:
+    """Let gsplat load its kernels, which compiles them the first time.
+
+    Returns:
+        What went wrong, or nothing.
+    """
+    with redirect_stdout(sys.stderr):  # where results go, nobody else is to talk
+        try:
+            from gsplat.cuda._backend import _C
+        except Exception as error:  # of a compiler, or of a library that does not fit
+            return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return "gsplat finds no CUDA toolkit" if _C is None else ""
+
+
 def missing() -> list[str]:
     """What this engine needs and does not find, as parts of a sentence with what to install; nothing is imported."""
     lacks = []
@@ -159,14 +175,22 @@ class GsplatEngine(TorchEngine):
     _ready = False
 
     def check(self) -> None:
-        lacks = [] if self._ready else missing()
-        self._ready = not lacks
+        if self._ready:
+            return
+        lacks = missing()
         if lacks:
             *others, last = lacks
             raise InputError(
                 f"the engine {self.name} (--device cuda) needs {', '.join(others) + ' and ' if others else ''}{last}; "
                 "without --device everything runs on the CPU"
             )
+        failure = load_kernels()
+        if failure:
+            raise InputError(
+                f"gsplat's kernels cannot be compiled or loaded ({failure}); check that the CUDA toolkit is of version "
+                f"{torch.version.cuda} as PyTorch is; without --device everything runs on the CPU"
+            )
+        self._ready = True
 
     def load(self, tensors: Mapping[str, Tensor], facts: Facts, rates: Mapping[str, float]) -> TorchModel:
         # Where there is no card, what one has trained can still be read, and go on with another engine.
