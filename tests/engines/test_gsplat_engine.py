@@ -187,6 +187,8 @@ def test_a_run_goes_on_with_the_other_device_both_ways_even_where_there_is_no_ca
     trim(runs["gsplat"], CAPTURE, config, engine="cpu")
     with pytest.raises(InputError, match="needs a card; without --device"):
         trim(runs["gsplat"], CAPTURE, config, engine="gsplat")
+    with pytest.raises(InputError, match="needs a card; without --device"):  # a run goes on where it began
+        train(CAPTURE, run=runs["gsplat"], resume=True)
 
 
 @pytest.mark.usefixtures("gsplat_stand_in")
@@ -203,9 +205,9 @@ def test_the_effects_of_removal_are_probed_and_rank_as_the_exact_ones(monkeypatc
     assert torch.equal(
         probed.change, engines.named("gsplat").begin(scene, {}).removal_effects(views, BACKGROUND).change
     )
-    monkeypatch.setattr("leansplat.engines.torch.probes.PROBES", 100)
+    monkeypatch.setattr("leansplat.engines.torch.probes.PROBES", 40)
     many = engines.named("gsplat").begin(scene, {}).removal_effects(views, BACKGROUND).change
-    assert relative_error(many, exact.change.double()) < 0.15
+    assert relative_error(many, exact.change.double()) < 0.2
     assert relative_error(many, exact.change.double()) < relative_error(probed.change, exact.change.double())
 
 
