@@ -3,6 +3,18 @@ everywhere. What tests share is in `support` and nowhere else, but for the fixtu
 `conftest.py`. PyTorch gets one thread: the references are small, and the kernels have threads of their own.
 """
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def gsplat_stand_in() -> Iterator[None]:
+    """The engine gsplat without a card; see `support/gsplat_stand_in.py`."""
+    from support.gsplat_stand_in import in_place_of_gsplat
+
+    with in_place_of_gsplat():
+        yield

@@ -38,6 +38,7 @@ CONFIG = TrainingConfig(
 )
 SHORT = TrimmingConfig(keep=0.5, rounds=2, every=4, finetune=4, checkpoint_every=5)
 
+pytestmark = pytest.mark.usefixtures("gsplat_stand_in")
 other_engines = pytest.mark.parametrize("name", [name for name in engines.ENGINES if name != "cpu"])
 
 

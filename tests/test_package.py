@@ -50,7 +50,7 @@ LAYERS = [
     {"viewing"},
     {"report"},
     {"shrinking"},
-    {"demo"},
+    {"demo", "doctor"},
     {"run_report"},
     {"watching"},
     {"paper"},
@@ -58,6 +58,7 @@ LAYERS = [
     {"commands"},
     {"streams"},
     {"cli"},
+    {"__main__"},
 ]
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 

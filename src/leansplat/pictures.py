@@ -56,7 +56,7 @@ def write_png(image: Tensor, path: str | Path, *, overwrite: bool = False) -> No
         InputError: the file exists and `overwrite` is false, or it cannot be written.
     """
     pixels = to_bytes(image) if image.dtype.is_floating_point else image
-    values = pixels.contiguous().numpy()
+    values = pixels.cpu().contiguous().numpy()
     with replacing(path, overwrite=overwrite) as handle:
         Image.fromarray(values if values.dtype == np.uint8 else values.astype(np.uint16)).save(handle, format="PNG")
 
@@ -69,6 +69,7 @@ def render_views(
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
     depth: Depth | None = None,
     overwrite: bool = False,
+    engine: str = "cpu",
     progress: Progress | None = None,
 ) -> list[Path]:
     """Render a scene from some cameras into PNG files in `folder`, which is made if needed.
@@ -79,6 +80,7 @@ def render_views(
             `0001.depth.png` of 16 bits, in `DEPTH_STEPS` a unit, 0 where there is none. What is too deep for 16 bits
             gets their largest number, and a warning.
         overwrite: whether files already there may be replaced; others are left alone.
+        engine: what renders, a name in `leansplat.engines.ENGINES`.
         progress: told after each view.
 
     Returns:
@@ -97,7 +99,7 @@ def render_views(
     if not overwrite:
         _refuse_existing(written)
     warn_if_apart(gaussians.means, gaussians.origin, list(cameras.values()))
-    scene = engines.named("cpu").renderer(gaussians)
+    scene = engines.named(engine).renderer(gaussians)
     empty, deepest = [], 0.0
     for done, name in enumerate(cameras, start=1):
         paths[name].parent.mkdir(parents=True, exist_ok=True)

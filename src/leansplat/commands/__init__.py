@@ -29,6 +29,7 @@ COMMANDS = {
     "info": "Info",
     "convert": "Convert",
     "download": "Download",
+    "doctor": "Doctor",
     "paper": "paper",
 }
 """What makes each command, in the module of its name, in the order `leansplat --help` lists them."""

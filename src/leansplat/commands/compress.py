@@ -15,6 +15,7 @@ from leansplat.commands.captures import load_capture
 from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
     Background,
+    Device,
     Downscale,
     Engine,
     Flag,
@@ -25,6 +26,7 @@ from leansplat.commands.options import (
     Scene,
     Seed,
     Threads,
+    engine_on,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
@@ -87,6 +89,7 @@ class Compress:
     no_lpips: Flag = False
     """Leave LPIPS out of the report, which is much faster."""
     seed: Seed = None
+    device: Device = None
     engine: Engine = None
     overwrite: Overwrite = False
     threads: Threads = None
@@ -101,6 +104,7 @@ class Compress:
         from leansplat.records import works_in, write_record
         from leansplat.runs import hash_file, open_run
 
+        engine = engine_on(self.device, self.engine)
         named = ("drop_unseen", "steps", "seed", "sh_degree")
         changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in named)
         config = CompressionConfig(
@@ -136,7 +140,7 @@ class Compress:
                 config if begun is None or changed else None,
                 folder,
                 codec=codec,
-                engine=self.engine,
+                engine=engine,
                 settings=settings,
                 resume=begun is not None,
                 overwrite=self.overwrite,

@@ -9,7 +9,17 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.captures import load_capture
-from leansplat.commands.options import Background, CaptureFolder, Downscale, Json, Quiet, Scene, Threads
+from leansplat.commands.options import (
+    Background,
+    CaptureFolder,
+    Device,
+    Downscale,
+    Json,
+    Quiet,
+    Scene,
+    Threads,
+    engine_on,
+)
 from leansplat.commands.photo_options import photo_options
 
 if TYPE_CHECKING:
@@ -36,6 +46,7 @@ class Eval:
     ] = "vgg"
     split: Literal["test", "train"] = "test"
     """Photos to measure on: test are those held out, train are those of training."""
+    device: Device = None
     threads: Threads = None
     quiet: Quiet = False
     json: Json = False
@@ -44,13 +55,14 @@ class Eval:
         from leansplat.evaluation import evaluate
         from leansplat.progress_bar import ProgressBar
 
+        engine = engine_on(self.device) or "cpu"
         photos = photo_options(self.scene, self.background, self.downscale, warn=False)
         lpips = None if self.lpips == "none" else self.lpips
         with ProgressBar("eval", quiet=self.quiet) as progress:
             progress.stage("loading the photos")
             capture = load_capture(self.capture, photos.downscale, photos.background)
             progress.stage("")
-            evaluation = evaluate(self.scene, capture, lpips=lpips, split=self.split, progress=progress)
+            evaluation = evaluate(self.scene, capture, lpips=lpips, split=self.split, engine=engine, progress=progress)
         return Answer(_describe(evaluation), evaluation.to_json())
 
 

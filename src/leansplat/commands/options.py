@@ -10,7 +10,8 @@ from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 from tyro.extras import literal_type_from_choices
 
-from leansplat.engines import ENGINES
+from leansplat.engines import DEVICES, ENGINES
+from leansplat.errors import InputError
 
 Scene = Annotated[
     Positional[Path],
@@ -76,11 +77,39 @@ Engine = Annotated[
     str | None,
     arg(
         constructor=literal_type_from_choices(list(ENGINES)),
-        help="Engine that renders and trains. cpu has kernels of its own; torch is plain PyTorch, which is much "
-        "slower, for checks and for other rasterisers.",
-        help_behavior_hint="(default: cpu, or the engine that the resumed run began with)",
+        help="Engine that renders and trains. cpu has kernels of its own; gsplat is what --device cuda takes; torch is "
+        "plain PyTorch, which is much slower, for checks.",
+        help_behavior_hint="(default: that of --device, or the engine that the resumed run began with)",
     ),
 ]
+
+Device = Annotated[
+    str | None,
+    arg(
+        constructor=literal_type_from_choices(list(DEVICES)),
+        help="Device to work on. cuda is an NVIDIA card, through gsplat (pip install 'leansplat[cuda]').",
+        help_behavior_hint="(default: cpu)",
+    ),
+]
+
+
+def engine_on(device: str | None, engine: str | None = None) -> str | None:
+    """The engine that `--device` and `--engine` ask for; None where neither does.
+
+    Raises:
+        InputError: they contradict each other, or the engine cannot work here, which is said before anything is read.
+    """
+    if device is not None:
+        its = DEVICES[device]
+        if engine not in (None, its) and not (device == "cpu" and engine == "torch"):
+            raise InputError(f"--device {device} is the engine {its}, and --engine {engine} another; give one of them")
+        engine = engine or its
+    if engine not in (None, "cpu"):
+        from leansplat.engines import named
+
+        named(engine)
+    return engine
+
 
 Json = Annotated[bool, arg(help="Print one JSON object on standard output instead of text.", help_behavior_hint="")]
 

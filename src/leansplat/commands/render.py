@@ -10,7 +10,18 @@ from tyro.conf import arg
 
 from leansplat.commands.answer import Answer
 from leansplat.commands.captures import load_capture
-from leansplat.commands.options import Background, Count, Downscale, Json, Overwrite, Quiet, Scene, Threads
+from leansplat.commands.options import (
+    Background,
+    Count,
+    Device,
+    Downscale,
+    Json,
+    Overwrite,
+    Quiet,
+    Scene,
+    Threads,
+    engine_on,
+)
 from leansplat.commands.photo_options import photo_options
 from leansplat.errors import InputError
 
@@ -50,6 +61,7 @@ class Render:
         ),
     ] = None
     overwrite: Overwrite = False
+    device: Device = None
     threads: Threads = None
     quiet: Quiet = False
     json: Json = False
@@ -61,6 +73,7 @@ class Render:
         from leansplat.pictures import render_views
         from leansplat.progress_bar import ProgressBar
 
+        engine = engine_on(self.device) or "cpu"
         file = self.cameras
         if (self.capture, self.cameras, self.orbit) == (None, None, None) and (self.scene / "cameras.json").is_file():
             file = self.scene / "cameras.json"
@@ -89,6 +102,7 @@ class Render:
                 background=photos.background,
                 depth=self.depth,
                 overwrite=self.overwrite,
+                engine=engine,
                 progress=progress,
             )
         return Answer(f"{len(cameras)} views in {self.output}", {"files": [str(path) for path in paths]})

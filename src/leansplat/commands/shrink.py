@@ -14,6 +14,7 @@ from leansplat.commands.closing import closing, scene_in_words
 from leansplat.commands.options import (
     Background,
     Count,
+    Device,
     Downscale,
     Engine,
     Flag,
@@ -26,6 +27,7 @@ from leansplat.commands.options import (
     Share,
     Threads,
     Watch,
+    engine_on,
 )
 from leansplat.commands.watch import seen
 from leansplat.errors import InputError
@@ -114,6 +116,7 @@ class Shrink:
     """Run folder to keep checkpoints in, so that --resume can continue after an interruption."""
     resume: Resume = False
     seed: Seed = None
+    device: Device = None
     engine: Engine = None
     overwrite: Overwrite = False
     view: Watch = False
@@ -134,6 +137,7 @@ class Shrink:
             shrink_ladder,
         )
 
+        engine = engine_on(self.device, self.engine)
         named: dict[str, Any] = {
             "size": None if self.size is None else parse_bytes(self.size),
             "count": self.count,
@@ -163,7 +167,7 @@ class Shrink:
                 "only": self.only,
                 "floaters": self.floaters,
                 "show_cameras": self.show_cameras,
-                "engine": self.engine or "cpu",
+                "engine": engine or "cpu",
                 "resume": self.resume,
                 "overwrite": self.overwrite,
                 "progress": progress,

@@ -16,6 +16,7 @@ from leansplat.commands.captures import load_capture
 from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
     CaptureFolder,
+    Device,
     Engine,
     Flag,
     Json,
@@ -25,6 +26,7 @@ from leansplat.commands.options import (
     Seed,
     Threads,
     Watch,
+    engine_on,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
@@ -94,6 +96,7 @@ class Train:
     seed: Seed = None
     antialiased: Flag = False
     """Train with opacity compensation, for scenes that are looked at from much closer or farther than the photos."""
+    device: Device = None
     engine: Engine = None
     run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
     """Where OUT is a file: folder for what --resume goes on from."""
@@ -104,7 +107,12 @@ class Train:
     quiet: Quiet = False
     json: Json = False
 
+    @property
+    def _engine(self) -> str | None:
+        return engine_on(self.device, self.engine)
+
     def run(self) -> Answer:
+        engine_on(self.device, self.engine)
         if self.recipe == "3dgs" and self.count is not None:
             raise InputError("--recipe 3dgs trains to no --count; leave one of them out, or trim the scene afterwards")
         if self.minutes is not None and self.iterations is not None:
@@ -156,7 +164,7 @@ class Train:
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
                 run=kept,
-                engine=self.engine,
+                engine=self._engine,
                 settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
                 overwrite=self.overwrite,
@@ -208,7 +216,7 @@ class Train:
                 capture,
                 config,
                 self.output,
-                engine=self.engine,
+                engine=self._engine,
                 settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
                 overwrite=self.overwrite,
@@ -251,7 +259,7 @@ class Train:
                 )
             left = self._minutes_left(capture, began)
             if left is not None:
-                steps, deadline = lean_within(60 * left, capture, count, engine=self.engine or "cpu")
+                steps, deadline = lean_within(60 * left, capture, count, engine=self._engine or "cpu")
             config = lean(count, LEAN_STEPS if steps is None else steps, points=capture.has_points)
         else:
             config = TrainingConfig()

@@ -15,6 +15,7 @@ from leansplat.commands.options import (
     Background,
     CaptureFolder,
     Count,
+    Device,
     Downscale,
     Engine,
     Flag,
@@ -28,6 +29,7 @@ from leansplat.commands.options import (
     Share,
     Threads,
     Watch,
+    engine_on,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
@@ -165,6 +167,7 @@ class Trim:
     downscale: Downscale = None
     background: Background = None
     seed: Seed = None
+    device: Device = None
     engine: Engine = None
     resume: Resume = False
     overwrite: Overwrite = False
@@ -178,6 +181,7 @@ class Trim:
         from leansplat.progress_bar import ProgressBar
         from leansplat.pruning import TrimmingConfig, trim
 
+        engine = engine_on(self.device, self.engine)
         given = {entry.name: getattr(self, entry.name) for entry in fields(TrimmingConfig) if hasattr(self, entry.name)}
         changed = any(given[entry.name] != entry.default for entry in fields(self) if entry.name in given)
         given["seed"] = self.seed or 0
@@ -195,7 +199,7 @@ class Trim:
                 capture,
                 config,
                 self.output,
-                engine=self.engine,
+                engine=engine,
                 settings={"capture": str(self.capture), **photos.to_json()},
                 resume=begun is not None,
                 overwrite=self.overwrite,

@@ -16,12 +16,27 @@ if TYPE_CHECKING:
 ENGINES = {
     "cpu": "leansplat.engines.cpu.engine",
     "torch": "leansplat.engines.torch.engine",
+    "gsplat": "leansplat.engines.torch.gsplat",
 }
 """Modules of the engines by the engines' names."""
 
+DEVICES = {"cpu": "cpu", "cuda": "gsplat"}
+"""The engine that works on each kind of device, in the words of `--device`."""
+
 
 def named(name: str) -> Engine:
-    """The engine of a name in `ENGINES`.
+    """The engine of a name in `ENGINES`, ready to work here.
+
+    Raises:
+        InputError: there is none of that name, or something that it needs is not there.
+    """
+    found = known(name)
+    found.check()
+    return found
+
+
+def known(name: str) -> Engine:
+    """The engine of a name in `ENGINES`, which reads what it has written even where it cannot work.
 
     Raises:
         InputError: there is none of that name.

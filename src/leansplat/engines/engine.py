@@ -200,6 +200,13 @@ class Engine(Protocol):
     def name(self) -> str:
         """What it is called in `ENGINES`, and in the settings of runs."""
 
+    def check(self) -> None:
+        """Make sure that it can work here.
+
+        Raises:
+            InputError: something that it needs is not there; the sentence says what, and what to install.
+        """
+
     def begin(self, gaussians: Gaussians, rates: Mapping[str, float], moments: Moments | None = None) -> Model:
         """A model of a copy of a scene.
 
@@ -212,7 +219,10 @@ class Engine(Protocol):
         """Type, in the words of safetensors, and shape of each of `Model.tensors`, before any of them is read."""
 
     def load(self, tensors: Mapping[str, Tensor], facts: Facts, rates: Mapping[str, float]) -> Model:
-        """The model whose `tensors` and `facts` these are; it may take over the memory of tensors of its `layout`."""
+        """The model whose `tensors` and `facts` these are; it may take over the memory of tensors of its `layout`.
+
+        Where this engine cannot work, the model may be one of another engine, which `Model.engine` names.
+        """
 
     def renderer(self, gaussians: Gaussians) -> Renderer:
         """A scene made ready to be rendered many times."""

@@ -35,3 +35,8 @@ class RemovalEffects:
     def error_change(self) -> Tensor:
         """(N,) sum of (C + dC - E)^2 - (C - E)^2: how much the squared error grows; below 0 where removal helps."""
         return self.change + self.slope
+
+    @property
+    def drawn(self) -> Tensor:
+        """(N,) bool, whether it is drawn in any pixel."""
+        return self.visibility > 0

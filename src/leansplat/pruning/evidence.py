@@ -67,7 +67,7 @@ class Evidence:
         statistics spares that pass: there a view sees what it draws in any pixel.
         """
         if self.gathered is None and "statistics" not in vars(self) and "removal" in vars(self):
-            return self.removal.visibility > 0
+            return self.removal.drawn
         return self.statistics.views_seen > 0
 
     @cached_property

@@ -157,7 +157,7 @@ def _check_tensors(file: Any, facts: Facts, engine: str, config: TrainingConfig)
     """Types and shapes from the header alone, so that nothing large is allocated for a file that does not fit."""
     count = facts.count
     expected: dict[str, tuple[str, Sequence[int] | None]] = {
-        **engines.named(engine).layout(facts),
+        **engines.known(engine).layout(facts),
         "views_seen": ("I32", [count]),
         "max_radius": ("F32", [count]),
         "gradient_sum": ("F32", [count]),
@@ -187,7 +187,7 @@ def _state(
     generator.set_state(tensors["generator"])
     if bool((tensors["view_queue"] < 0).any()):
         raise ValueError("a queued view is negative")
-    model = engines.named(counters["engine"]).load(tensors, facts, schedule.rates(config))
+    model = engines.known(counters["engine"]).load(tensors, facts, schedule.rates(config))
     statistics = ViewStatistics(tensors["views_seen"], tensors["max_radius"], tensors["gradient_sum"])
     return TrainingState(
         model=model,

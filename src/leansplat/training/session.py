@@ -153,7 +153,7 @@ def open_session(
 
     Raises:
         InputError: the scene cannot be used, or lies in the folder that the run would replace, or what has no default
-            is not given.
+            is not given, or the engine cannot work here.
         CaptureError: the capture has no training views.
         RunError: the folder is in use, or does not fit what is to be resumed.
     """
@@ -173,6 +173,7 @@ def open_session(
             return session
         return _with_run(session, command, folder, {**how, **(settings or {})}, overwrite=overwrite)
     run = before(begun)
+    engines.named(_engine_of(run, engine))  # says what it lacks here
     asked = {name: part.asked for name, part in parts.items() if part.asked is not None}
     _check_resumable(run, command, asked, capture)
     if scene is not None and not isinstance(scene, Gaussians):

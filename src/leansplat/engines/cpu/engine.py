@@ -26,6 +26,9 @@ class CpuEngine:
 
     name = "cpu"
 
+    def check(self) -> None:
+        pass
+
     def begin(self, gaussians: Gaussians, rates: Mapping[str, float], moments: Moments | None = None) -> CpuModel:
         packed = pack(gaussians.detach())
         if moments is None:

@@ -13,9 +13,11 @@ from leansplat.cameras import Camera
 from leansplat.engines.engine import BLACK, Background, Depth, Engine, Facts, Moments, Rendering
 from leansplat.engines.sensitivity import Sensitivity
 from leansplat.engines.shared import SharedGaussians
+from leansplat.engines.torch.memory import memory_of
 from leansplat.engines.torch.model import TorchModel, TorchRenderer, rendering
 from leansplat.engines.torch.projection import rotation_matrices
 from leansplat.engines.torch.rasterizer import Rasteriser, rasterise
+from leansplat.engines.torch.targets import Targets
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.progress import Progress
 
@@ -30,12 +32,21 @@ class TorchEngine:
         name: what it is called.
         rasterise: what draws.
         device: where the tensors are.
+        probing: whether the effects of removal are estimated through the rasteriser, where they would take too long to
+            be summed exactly.
     """
 
-    def __init__(self, name: str, rasterise: Rasteriser, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, name: str, rasterise: Rasteriser, device: torch.device | str = "cpu", *, probing: bool = False
+    ) -> None:
         self.name = name
         self._rasterise = rasterise
         self._device = torch.device(device)
+        self._targets = Targets(self._device)
+        self._probing = probing
+
+    def check(self) -> None:
+        pass
 
     def begin(self, gaussians: Gaussians, rates: Mapping[str, float], moments: Moments | None = None) -> TorchModel:
         scene = self._own(gaussians)
@@ -43,7 +54,7 @@ class TorchEngine:
             held = Moments(_zeros_like(scene), _zeros_like(scene), 0)
         else:
             held = Moments(self._own(moments.first), self._own(moments.second), moments.steps)
-        return TorchModel(self.name, self._rasterise, scene, held, rates)
+        return TorchModel(self.name, self._rasterise, scene, held, rates, self._targets, probing=self._probing)
 
     def layout(self, facts: Facts) -> Mapping[str, tuple[str, Sequence[int]]]:
         count, coefficients = facts.count, (facts.sh_degree + 1) ** 2
@@ -64,7 +75,7 @@ class TorchEngine:
             return Gaussians(**found, antialiased=facts.antialiased, origin=facts.origin)
 
         moments = Moments(part("first_moment."), part("second_moment."), facts.steps)
-        return TorchModel(self.name, self._rasterise, part(""), moments, rates)
+        return TorchModel(self.name, self._rasterise, part(""), moments, rates, self._targets, probing=self._probing)
 
     def renderer(self, gaussians: Gaussians) -> TorchRenderer:
         return TorchRenderer(self._own(gaussians), self._rasterise)
@@ -79,7 +90,8 @@ class TorchEngine:
         depth: Depth | None = None,
     ) -> Rendering:
         gaussians = (scene.copied() if isinstance(scene, SharedGaussians) else scene).to(self._device)
-        return rendering(self._rasterise, gaussians, camera, background, sh_degree, depth)
+        with memory_of(len(gaussians), camera, trained=True):
+            return rendering(self._rasterise, gaussians, camera, background, sh_degree, depth)
 
     def sensitivity(
         self,
@@ -102,12 +114,13 @@ class TorchEngine:
         of_colors, of_entries, pixels = torch.zeros_like(colors), torch.zeros_like(entries), 0
         for done, (camera, mask) in enumerate(zip(cameras, masks, strict=True), start=1):
             view = camera.relative_to(scene.origin)
-            image = self._rasterise(scene, view, behind, scene.sh_degree, covariances).image
-            counted = torch.ones_like(image[..., 0]) if mask is None else mask.to(image)
-            total = (image * counted[..., None]).sum()
-            by_colors, by_entries = torch.autograd.grad(
-                total, [colors, entries], retain_graph=True, materialize_grads=True
-            )
+            with memory_of(len(scene), camera, trained=True):
+                image = self._rasterise(scene, view, behind, scene.sh_degree, covariances).image
+                counted = torch.ones_like(image[..., 0]) if mask is None else mask.to(image)
+                total = (image * counted[..., None]).sum()
+                by_colors, by_entries = torch.autograd.grad(
+                    total, [colors, entries], retain_graph=True, materialize_grads=True
+                )
             of_colors += by_colors.abs()
             of_entries += by_entries.abs()
             pixels += int(counted.count_nonzero())

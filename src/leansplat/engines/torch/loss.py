@@ -31,10 +31,12 @@ def photometric_loss(image: Tensor, photo: Tensor, ssim_weight: float, mask: Ten
 def _ssim(x: Tensor, y: Tensor) -> Tensor:
     """SSIM at every pixel of planes (3, 1, H, W), with zeros outside of them (Wang et al. 2004, Eq. 13)."""
     line = torch.from_numpy(WINDOW).to(x)
-    window = (line[:, None] * line)[None, None]
+    across, down, half = line[None, None, None], line[None, None, :, None], len(line) // 2
 
     def mean(values: Tensor) -> Tensor:
-        return torch.nn.functional.conv2d(values, window, padding=len(line) // 2)
+        return torch.nn.functional.conv2d(
+            torch.nn.functional.conv2d(values, across, padding=(0, half)), down, padding=(half, 0)
+        )
 
     mean_x, mean_y = mean(x), mean(y)
     variance_x, variance_y = mean(x * x) - mean_x.square(), mean(y * y) - mean_y.square()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -19,8 +19,13 @@ from leansplat.engines.statistics import ViewStatistics
 from leansplat.engines.torch.depth import depth_image
 from leansplat.engines.torch.effects import add_blending_weights, add_removal_effects
 from leansplat.engines.torch.loss import photometric_loss
+from leansplat.engines.torch.memory import memory_of
+from leansplat.engines.torch.probes import ProbedEffects, add_probed
 from leansplat.engines.torch.rasterizer import Rasterised, Rasteriser
+from leansplat.engines.torch.targets import Targets
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
+
+Result = TypeVar("Result")
 
 _FIRST, _SECOND = "exp_avg", "exp_avg_sq"
 
@@ -45,7 +50,7 @@ class TorchRenderer:
         sh_degree: int | None = None,
         depth: Depth | None = None,
     ) -> Rendering:
-        with torch.no_grad():
+        with torch.no_grad(), memory_of(len(self.scene), camera):
             return rendering(self.rasterise, self.scene, camera, background, sh_degree, depth)
 
 
@@ -57,13 +62,25 @@ class TorchModel:
         rasterise: what draws the scene.
         moments: of the scene, on its device.
         rates: learning rates by attribute; those missing are 0.
+        targets: photos and masks on its device.
+        probing: whether the effects of removal are estimated through the rasteriser (`ProbedEffects`).
     """
 
     def __init__(
-        self, engine: str, rasterise: Rasteriser, scene: Gaussians, moments: Moments, rates: Mapping[str, float]
+        self,
+        engine: str,
+        rasterise: Rasteriser,
+        scene: Gaussians,
+        moments: Moments,
+        rates: Mapping[str, float],
+        targets: Targets,
+        *,
+        probing: bool = False,
     ) -> None:
         self.engine = engine
         self._rasterise = rasterise
+        self._targets = targets
+        self._probing = probing
         self._hold(scene, moments, {name: rates.get(name, 0.0) for name in TENSOR_NAMES})
 
     def _hold(self, scene: Gaussians, moments: Moments, rates: Mapping[str, float]) -> None:
@@ -138,37 +155,72 @@ class TorchModel:
         statistics: ViewStatistics | None = None,
         gradients_of: Sequence[str] = (),
     ) -> Step:
-        loss, gradients = self._gradients(view, background, sh_degree, ssim_weight, statistics)
-        if not math.isfinite(loss):
-            return Step(loss, {})
-        for name, gradient in gradients.items():
-            self._leaf(name).grad = gradient
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        with memory_of(len(self), view.camera, trained=True):
+            loss, gradients = self._gradients(view, background, sh_degree, ssim_weight, statistics)
+            if not math.isfinite(loss):
+                return Step(loss, {})
+            for name, gradient in gradients.items():
+                self._leaf(name).grad = gradient
+            self._optimizer.step()
+            self._optimizer.zero_grad()
         self._steps += 1
         return Step(loss, {name: gradients[name] for name in gradients_of})
 
     def gather_statistics(self, views: Sequence[View], background: Background, ssim_weight: float) -> ViewStatistics:
         statistics = ViewStatistics.zeros(len(self), device=self.device)
         for view in views:
-            self._gradients(view, background, self._scene.sh_degree, ssim_weight, statistics)
+            with memory_of(len(self), view.camera, trained=True):
+                self._gradients(view, background, self._scene.sh_degree, ssim_weight, statistics)
         return statistics
 
     def blending_weights(self, views: Sequence[View]) -> tuple[Tensor, Tensor]:
         total, largest = (torch.zeros(len(self), device=self.device) for _ in range(2))
         for view in views:
             camera = view.camera.relative_to(self._scene.origin)
-            add_blending_weights(self._scene, camera, self._mask(view), total, largest)
+            with memory_of(len(self), camera):
+                add_blending_weights(self._scene, camera, self._targets.mask(view), total, largest)
         return total, largest
 
     def removal_effects(self, views: Sequence[View], background: Background) -> RemovalEffects:
+        if not self._probing:
+            return self._summed_effects(views, background)
+        scene, steps = self._scene, self._steps
+
+        def unchanged(work: Callable[[Sequence[View], Background], Result]) -> Callable[[], Result]:
+            def worked() -> Result:
+                if self._scene is not scene or self._steps != steps:
+                    raise RuntimeError("effects of removal are read after the scene has changed")
+                return work(views, background)
+
+            return worked
+
+        return ProbedEffects(unchanged(self._probed_effects), unchanged(self._summed_effects))
+
+    def _probed_effects(self, views: Sequence[View], background: Background) -> tuple[Tensor, Tensor]:
+        change, slope = (torch.zeros(len(self), device=self.device) for _ in range(2))
+        behind = torch.tensor(background, dtype=torch.float32, device=self.device)
+        for number, view in enumerate(views):
+            camera, photo, mask = (
+                view.camera.relative_to(self._scene.origin),
+                self._photo(view),
+                self._targets.mask(view),
+            )
+            with memory_of(len(self), camera):
+                add_probed(self._rasterise, self._scene, camera, photo, behind, mask, number, change, slope)
+        return change, slope
+
+    def _photo(self, view: View) -> Tensor:
+        """(H, W, 3) float32 in [0, 1], on the device."""
+        photo = self._targets.photo(view).to(torch.float32)
+        return photo / 255 if view.photo.dtype == torch.uint8 else photo
+
+    def _summed_effects(self, views: Sequence[View], background: Background) -> RemovalEffects:
         effects = RemovalEffects(*(torch.zeros(len(self), device=self.device) for _ in range(4)))
         behind = torch.tensor(background, dtype=torch.float32, device=self.device)
         for view in views:
             camera = view.camera.relative_to(self._scene.origin)
-            photo = view.photo.to(self.device, torch.float32)
-            photo = photo / 255 if view.photo.dtype == torch.uint8 else photo
-            add_removal_effects(self._scene, camera, photo, behind, self._mask(view), effects)
+            with memory_of(len(self), camera):
+                add_removal_effects(self._scene, camera, self._photo(view), behind, self._targets.mask(view), effects)
         return effects
 
     def render(
@@ -208,20 +260,20 @@ class TorchModel:
         ssim_weight: float,
         statistics: ViewStatistics | None,
     ) -> tuple[float, dict[str, Tensor]]:
-        """The loss of a view, and its gradient by every attribute; `statistics` get the view where it is finite."""
+        """The loss of a view, and its gradient by every attribute; `statistics` get the view where it is finite.
+
+        The loss is the one number that comes back from the device, when the backward pass is under way.
+        """
         drawn = draw(self._rasterise, self._scene, view.camera, background, sh_degree)
-        loss = photometric_loss(drawn.image, view.photo, ssim_weight, self._mask(view))
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            return value, {}
+        loss = photometric_loss(drawn.image, self._targets.photo(view), ssim_weight, self._targets.mask(view))
         leaves = {name: self._leaf(name) for name in TENSOR_NAMES}
         found = torch.autograd.grad(loss, [*leaves.values(), drawn.means], materialize_grads=True)
+        value = _read_back(loss)
+        if not math.isfinite(value):
+            return value, {}
         if statistics is not None:
             _add_view(statistics, drawn, found[-1], view.camera)
         return value, dict(zip(leaves, found[:-1], strict=True))
-
-    def _mask(self, view: View) -> Tensor | None:
-        return None if view.mask is None else view.mask.to(self.device)
 
 
 def rendering(
@@ -250,11 +302,17 @@ def draw(rasterise: Rasteriser, scene: Gaussians, camera: Camera, background: Ba
 
 
 def _add_view(statistics: ViewStatistics, drawn: Rasterised, by_means: Tensor, camera: Camera) -> None:
-    """Add a view to statistics; `by_means` (M, 2) is the gradient of the loss by `drawn.means`."""
+    """Add a view to statistics; `by_means` is the gradient of the loss by `drawn.means`."""
+    by_means = by_means if drawn.places is None else by_means.reshape(-1, 2)[drawn.places]
     half = torch.tensor([0.5 * camera.width, 0.5 * camera.height]).to(by_means)
     statistics.views_seen[drawn.rows] += 1
     statistics.max_radius[drawn.rows] = torch.maximum(statistics.max_radius[drawn.rows], drawn.radii)
     statistics.gradient_sum[drawn.rows] += (by_means * half).norm(dim=1)
+
+
+def _read_back(loss: Tensor) -> float:
+    """The number that a step waits for."""
+    return float(loss.detach())
 
 
 def _copied(scene: Gaussians) -> Gaussians:

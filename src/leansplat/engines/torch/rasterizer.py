@@ -26,6 +26,8 @@ class Rasterised(NamedTuple):
         rows: (M,) int64, the Gaussians that reach the image; each once.
         means: (M, 2) their centres on the image in pixels, on the way from the scene to the image in autograd's graph.
         radii: (M,) their extents in pixels: three standard deviations of the long axis, rounded up.
+        places: (M,) int64, where there are other centres too among `means`: then it is (..., 2), and these are the
+            lines of theirs.
     """
 
     image: Tensor
@@ -33,6 +35,7 @@ class Rasterised(NamedTuple):
     rows: Tensor
     means: Tensor
     radii: Tensor
+    places: Tensor | None = None
 
 
 class Rasteriser(Protocol):
@@ -68,19 +71,19 @@ def rasterise(
     """See `Rasteriser`. It goes through the image in tiles and keeps nothing of one for the backward pass, which
     computes it again: memory is for the pairs of Gaussians and pixels of one tile."""
     projection = project(gaussians, camera, sh_degree, visible(gaussians, camera, sh_degree), covariances)
+    image, alpha = picture(projection, camera, background)
+    return Rasterised(image, alpha, projection.rows, projection.means, projection.radii().detach())
+
+
+def picture(projection: Projection, camera: Camera, background: Tensor) -> tuple[Tensor, Tensor]:
+    """(H, W, 3) image and (H, W) alpha of projected Gaussians."""
     lines: dict[int, list[Tensor]] = {}
     for tile in tiles(projection, camera):
         drawn: Tensor = checkpoint(_draw, projection[tile.chosen], tile.pixels, background, use_reentrant=False)
         height = tile.lines.stop - tile.lines.start
         lines.setdefault(tile.lines.start, []).append(drawn.reshape(height, -1, 4))
-    picture = torch.cat([torch.cat(line, dim=1) for line in lines.values()])
-    return Rasterised(
-        image=picture[..., :3],
-        alpha=1 - picture[..., 3],
-        rows=projection.rows,
-        means=projection.means,
-        radii=projection.radii().detach(),
-    )
+    whole = torch.cat([torch.cat(line, dim=1) for line in lines.values()])
+    return whole[..., :3], 1 - whole[..., 3]
 
 
 def _draw(projection: Projection, pixels: Tensor, background: Tensor) -> Tensor:
