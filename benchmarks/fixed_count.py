@@ -101,8 +101,8 @@ def times(lean: Rows) -> str:
         ]
         found.append(f"{steps:,} steps to {percent} %: {', '.join(pairs)}.")
     return (
-        "Processor time of the longer lean trainings, beside the published recipe's 10,000 steps without the trimming,\n"
-        "where both were measured (benchmarks/schedules.py), on different days:\n\n- " + "\n- ".join(found)
+        "Processor time of the longer lean trainings, beside the published recipe's 10,000 steps without the\n"
+        "trimming, where both were measured (benchmarks/schedules.py), on different days:\n\n- " + "\n- ".join(found)
     )
 
 
