@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from support.photographed_scenes import photographed_table, ring
+import torch
+from support.photographed_scenes import harmonics_of, photographed_table, ring
 
+from leansplat.gaussians import Gaussians
+from leansplat.viewpoints import MadeUpViews, made_up_views, search
 from leansplat.viewpoints.candidates import Candidate
 from leansplat.viewpoints.panorama import Surroundings, Surveyor
 from leansplat.viewpoints.refinement import evidence, facing, refined
@@ -64,3 +69,41 @@ def test_cameras_ahead_see_what_is_around(surveyor: Surveyor) -> None:
     assert met.any()
     seen = np.isfinite(around.distance)
     assert np.median(ahead.distance[met]) == pytest.approx(np.median(around.distance[seen]), rel=0.25)
+
+
+def photographed_room(places: np.ndarray) -> Gaussians:
+    """The inside of a box, as if photographed from `places` (P, 3)."""
+    table = photographed_table(places, 6000)
+    random = np.random.default_rng(3)
+    walls = random.uniform(-4, 4, (len(table), 3))
+    axis = random.integers(3, size=len(walls))
+    walls[np.arange(len(walls)), axis] = np.sign(walls[np.arange(len(walls)), axis]) * 4
+    coefficients = np.zeros((len(walls), 15, 3))
+    for place in places:
+        offsets = walls - place
+        values = harmonics_of(offsets / np.linalg.norm(offsets, axis=1, keepdims=True))
+        coefficients += 0.03 * values[:, :, None] * random.normal(size=(len(walls), 1, 3))
+    return replace(
+        table,
+        means=torch.from_numpy(walls).float(),
+        scales=torch.full((len(walls), 3), -2.0),
+        shN=torch.from_numpy(coefficients).float(),
+    )
+
+
+def likelihood_of(found: MadeUpViews, scene: Gaussians) -> float:
+    surveyor = Surveyor(scene, trained_directions(scene.arrays()))
+    forward = [camera.world_to_camera[2, :3].numpy() for camera in found.cameras.values()]
+    places = [camera.position.numpy() for camera in found.cameras.values()]
+    each = [evidence(surveyor.ahead(*pose)) for pose in zip(places, map(facing, forward), strict=True)]
+    return float(np.mean(each))
+
+
+def test_the_search_refines_the_views_of_a_place_and_leaves_those_of_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, table = photographed_room(ring(12, radius=1.5, height=0.5)), SCENE[::4]
+    refined_room, refined_table = (made_up_views(scene, 8, size=32) for scene in (room, table))
+    monkeypatch.setattr(search, "refined", lambda view, *_: view)
+    plain_room, plain_table = (made_up_views(scene, 8, size=32) for scene in (room, table))
+    assert (refined_room.kind, refined_table.kind) == ("place", "object")
+    assert likelihood_of(refined_room, room) > likelihood_of(plain_room, room) + 0.1
+    assert likelihood_of(refined_table, table) == likelihood_of(plain_table, table)
