@@ -64,6 +64,15 @@ Resume = Annotated[
 
 Seed = Annotated[int | None, arg(metavar="N", help="Seed of everything random.", help_behavior_hint="(default: 0)")]
 
+Batch = Annotated[
+    int | None,
+    arg(
+        metavar="B",
+        help="Views of a training step, with learning rates that follow. All numbers of steps count views.",
+        help_behavior_hint="(default: 1)",
+    ),
+]
+
 Threads = Annotated[
     int | None,
     arg(

@@ -13,6 +13,7 @@ from leansplat.commands.answer import Answer, megabytes, table
 from leansplat.commands.closing import closing, scene_in_words
 from leansplat.commands.options import (
     Background,
+    Batch,
     Count,
     Device,
     Downscale,
@@ -115,6 +116,7 @@ class Shrink:
     run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
     """Run folder to keep checkpoints in, so that --resume can continue after an interruption."""
     resume: Resume = False
+    batch: Batch = None
     seed: Seed = None
     device: Device = None
     engine: Engine = None
@@ -154,6 +156,7 @@ class Shrink:
             minutes=self.minutes,
             view_size=self.view_size,
             views=self.views,
+            batch=1 if self.batch is None else self.batch,
             seed=self.seed or 0,
         )
         with seen(self.view, self.run_folder) as kept, ProgressBar("shrink", quiet=self.quiet) as progress:

@@ -13,6 +13,7 @@ from leansplat.commands.captures import load_capture
 from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
     Background,
+    Batch,
     CaptureFolder,
     Count,
     Device,
@@ -166,6 +167,7 @@ class Trim:
     ] = "opacity"
     downscale: Downscale = None
     background: Background = None
+    batch: Batch = None
     seed: Seed = None
     device: Device = None
     engine: Engine = None
@@ -187,6 +189,7 @@ class Trim:
         given["seed"] = self.seed or 0
         with alone_in(self.output), seen(self.view, self.output), ProgressBar("trim", quiet=self.quiet) as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
+            given["batch"] = 1 if self.batch is None else self.batch
             config = TrimmingConfig(**given) if begun is None or changed else None
             known = self.scene if begun is None else self.output
             photos = photo_options(known, self.background, self.downscale, warn=False)

@@ -69,7 +69,8 @@ def run_steps(
     """Call `one_step` until `state` is `total` steps past step `first`.
 
     Args:
-        one_step: takes `state` one step on, does what is due after it, and returns the loss.
+        one_step: takes `state` one step on, or as many as the views of a batch, does what is due after it, and returns
+            the loss.
         of: steps that there will be in all, where these are only the first `total` of them.
         run: gets the log and the checkpoints; None for neither.
         save: writes a checkpoint of `state` to a file.
@@ -91,25 +92,26 @@ def run_steps(
     to_measure = frozenset() if run is None or quality is None else steps_to_measure(whole)
     with nullcontext() if live is None else closing(live):
         while state.step < first + total:
+            before = state.step - first
             with share.step():
                 losses.append(one_step())
             done = state.step - first
-            last = done == total
+            last = done >= total
             state.seconds = time.perf_counter() - started
             now = {"loss": losses[-1], "gaussians": state.count}
             stopped = live is not None and live.tell(
                 state.step, done, whole, {**now, "seconds": round(state.seconds, 3), **known}
             )
-            checkpoint_due = done % checkpoint_every == 0 or last or stopped
-            if progress is not None and (done % _REPORT_EVERY == 0 or last):
+            checkpoint_due = passed(before, done, checkpoint_every) or last or stopped
+            if progress is not None and (passed(before, done, _REPORT_EVERY) or last):
                 progress(done, whole, {**now, **known})
-            if done % _LOG_EVERY == 0 or checkpoint_due:
+            if passed(before, done, _LOG_EVERY) or checkpoint_due:
                 if run is not None:
                     mean = sum(losses) / len(losses)
                     values = {"loss": mean, "gaussians": state.count, "seconds": round(state.seconds, 3)}
                     run.log("progress", state.step, **values)
                 losses.clear()
-            if run is not None and quality is not None and done in to_measure:
+            if run is not None and quality is not None and not to_measure.isdisjoint(range(before + 1, done + 1)):
                 measured = quality()
                 run.log("held_out", state.step, **measured, seconds=round(state.seconds, 3))
                 known = {} if measured.get("psnr") is None else {"psnr": measured["psnr"]}
@@ -124,6 +126,11 @@ def run_steps(
                     f"stopped after step {done:,} of {whole:,}, as a watcher wanted; there is a checkpoint of it in "
                     f"{run.folder}, and --resume goes on from there"
                 )
+
+
+def passed(before: int, done: int, every: int) -> bool:
+    """Whether a multiple of `every` lies after step `before` and not after step `done`."""
+    return done // every > before // every
 
 
 def steps_to_measure(total: int) -> frozenset[int]:
