@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds", "configs", "progress", "activation", "invocation"},
+    {"locks", "seeds", "configs", "progress", "activation", "invocation", "distributed"},
     {"arrays"},
     {"gaussians"},
     {"cameras"},
@@ -37,6 +37,7 @@ LAYERS = [
     {"captures"},
     {"metrics"},
     {"engines"},
+    {"processes"},
     {"scoring"},
     {"rendering"},
     {"runs"},

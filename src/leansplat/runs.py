@@ -35,6 +35,7 @@ from torch import Tensor
 from leansplat import formats
 from leansplat.captures.capture import Capture
 from leansplat.configs import Settings
+from leansplat.distributed.photos import present
 from leansplat.errors import InputError, RunError
 from leansplat.files import clear_abandoned, replacing, write_json
 from leansplat.gaussians import Gaussians
@@ -353,7 +354,7 @@ def hash_capture(capture: Capture) -> str:
         for view in views:
             camera = view.camera
             digest.update(f"{split} {view.name!r} {camera.width}x{camera.height}\n".encode())
-            _digest_tensors(digest, [camera.world_to_camera, camera.K, view.photo])
+            _digest_tensors(digest, [camera.world_to_camera, camera.K, present(view.photo)])
             if view.mask is not None:
                 _digest_tensors(digest, [view.mask])
     digest.update(repr(tuple(map(float, capture.background))).encode())

@@ -7,7 +7,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
 
@@ -27,6 +27,7 @@ from leansplat.commands.options import (
     Seed,
     Threads,
     Watch,
+    batch_size,
     engine_on,
 )
 from leansplat.commands.photo_options import photo_options
@@ -100,7 +101,9 @@ class Train:
     """Train with opacity compensation, for scenes that are looked at from much closer or farther than the photos."""
     device: Device = None
     engine: Engine = None
-    run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
+    run_folder: Annotated[
+        Path | None, arg(name="run", aliases=["--run-folder"], metavar="RUN", help_behavior_hint="")
+    ] = None
     """Where OUT is a file: folder for what --resume goes on from."""
     resume: Resume = False
     overwrite: Overwrite = False
@@ -112,6 +115,9 @@ class Train:
     @property
     def _engine(self) -> str | None:
         return engine_on(self.device, self.engine)
+
+    shared: ClassVar[bool] = True
+    """Several processes that torchrun starts share the work."""
 
     def run(self) -> Answer:
         engine_on(self.device, self.engine)
@@ -163,7 +169,7 @@ class Train:
                 size=size,
                 iterations=self.iterations,
                 minutes=self._minutes_left(capture, began),
-                batch=self.batch,
+                batch=batch_size(self.batch) if begun is None else self.batch,
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
                 run=kept,
@@ -252,7 +258,7 @@ class Train:
         do not."""
         from leansplat.training import LEAN_STEPS, TrainingConfig, count_for, lean, lean_within
 
-        steps, batch, deadline = self.iterations, 1 if self.batch is None else self.batch, None
+        steps, batch, deadline = self.iterations, batch_size(self.batch), None
         if self.recipe == "lean" or self.count is not None or self.minutes is not None:
             count = count_for(capture) if self.count is None else self.count
             if self.count is None:

@@ -14,15 +14,17 @@ from functools import lru_cache
 
 import numpy as np
 
+from leansplat.distributed.environment import check_shared
 from leansplat.errors import InputError
 
 
 def check_batch(batch: int, views: int) -> None:
-    """Refuse a batch that a capture has too few training views for.
+    """Refuse a batch that a capture has too few training views for, or that cannot be shared.
 
     Raises:
-        InputError: a slot would be left without any.
+        InputError: a slot would be left without any, or processes cannot share it evenly.
     """
+    check_shared(batch)
     if batch > views:
         raise InputError(
             f"a batch of {batch} views was asked for, but the capture has {views} to train on; give {views} or less"

@@ -18,6 +18,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from leansplat.captures.capture import View
+from leansplat.distributed.channel import Channel, LostError
+from leansplat.distributed.joining import leading
 from leansplat.engines.engine import Background, Renderer
 from leansplat.errors import StoppedError
 from leansplat.live import Live, Shown
@@ -82,19 +84,27 @@ def run_steps(
 
     Raises:
         StoppedError: one of them wanted it to stop. There is a checkpoint of the last step.
+        LostError: of several processes one is gone. There is a checkpoint of the last whole step, if it is known.
     """
     live = None if run is None or shown is None else Live(run.folder, shown)
     started = time.perf_counter() - state.seconds
     losses: list[float] = []
-    share = FairShare()
+    share, others = FairShare(), leading()
     known: dict[str, float] = {}
     whole = total if of is None else of
     to_measure = frozenset() if run is None or quality is None else steps_to_measure(whole)
-    with nullcontext() if live is None else closing(live):
+    later = nullcontext() if others is None else others.told_to_end_later()
+    with nullcontext() if live is None else closing(live), later:
         while state.step < first + total:
             before = state.step - first
-            with share.step():
-                losses.append(one_step())
+            try:
+                if others is None:
+                    with share.step():
+                        losses.append(one_step())
+                else:  # who waits for others does not lack the processor
+                    losses.append(_step_with(others, one_step))
+            except LostError as lost:
+                raise _with_checkpoint(lost, run, state, save) from lost
             done = state.step - first
             last = done >= total
             state.seconds = time.perf_counter() - started
@@ -126,6 +136,30 @@ def run_steps(
                     f"stopped after step {done:,} of {whole:,}, as a watcher wanted; there is a checkpoint of it in "
                     f"{run.folder}, and --resume goes on from there"
                 )
+
+
+def _step_with(others: Channel, one_step: Callable[[], float]) -> float:
+    """A step of several processes, which begins if all are there."""
+    try:
+        others.check()
+    except LostError as lost:
+        lost.untouched = True
+        raise
+    return one_step()
+
+
+def _with_checkpoint(lost: LostError, run: Run | None, state: LoopState, save: Callable[[Path], None]) -> LostError:
+    """What there is to say when a process is gone: a checkpoint is written first, if the state is a whole one."""
+    if run is None:
+        return lost.saying("start again")
+    if lost.untouched:
+        save(run.checkpoint_path(state.step))
+        run.drop_old_checkpoints()
+        run.log("lost", state.step, gaussians=state.count, reason=str(lost))
+    steps = run.checkpoints()
+    if not steps:
+        return lost.saying(f"{run.folder} has no checkpoint yet, so --resume begins again")
+    return lost.saying(f"there is a checkpoint of step {steps[-1]:,} in {run.folder}, and --resume goes on from there")
 
 
 def passed(before: int, done: int, every: int) -> bool:

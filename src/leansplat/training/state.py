@@ -15,6 +15,7 @@ from torch import Tensor
 
 from leansplat import engines
 from leansplat.captures.capture import View
+from leansplat.distributed.channel import LostError
 from leansplat.engines.engine import Model
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import RunError
@@ -180,16 +181,21 @@ def training_step(
         RunError: the loss is not finite; the parameters are as they were.
     """
     views = (view,) if isinstance(view, View) else view
+    before = state.step
     state.step += len(views)
     state.views = len(views)
     model = state.model
     model.set_rate("means", position_factor * schedule.position_rate(config, state.step, state.extent))
     degree = min(schedule.sh_degree(config, state.step), model.facts.sh_degree)
     wanted = tuple(dict.fromkeys(name for each in config.strategies for name in each.gradients))
-    if len(views) == 1:
-        loss, gradients = model.step(views[0], background, degree, config.ssim_weight, statistics, wanted)
-    else:
-        loss, gradients = model.step_batch(views, background, degree, config.ssim_weight, statistics, wanted)
+    try:
+        if len(views) == 1:
+            loss, gradients = model.step(views[0], background, degree, config.ssim_weight, statistics, wanted)
+        else:
+            loss, gradients = model.step_batch(views, background, degree, config.ssim_weight, statistics, wanted)
+    except LostError as lost:
+        state.step, lost.untouched = before, True
+        raise
     if not math.isfinite(loss):
         shown = f"view {views[0].name}" if len(views) == 1 else f"one of {', '.join(each.name for each in views)}"
         raise RunError(

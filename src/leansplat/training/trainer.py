@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from leansplat.captures.capture import Capture
+from leansplat.distributed.channel import LostError
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.live import Shown
@@ -194,14 +195,19 @@ def _scheduled_step(
     else:
         indices = views_of_batch(seed, before // config.batch, config.batch, number)[: config.iterations - before]
     views = [photos.view(index, before + 1) for index in indices]
-    background = capture.background
+    background, drawn = capture.background, state.generator.get_state() if config.random_background else None
     if config.random_background:
         red, green, blue = torch.rand(3, generator=state.generator).tolist()
         background = (red, green, blue)
     steps = range(before + 1, before + len(views) + 1)
     wanted = any(each.wants_statistics(step) for each in config.strategies for step in steps)
     seen = views[0] if config.batch == 1 else views
-    loss = training_step(state, seen, config, background, statistics=state.statistics if wanted else None)
+    try:
+        loss = training_step(state, seen, config, background, statistics=state.statistics if wanted else None)
+    except LostError:
+        if drawn is not None:
+            state.generator.set_state(drawn)
+        raise
     after = AfterStep(state, capture, config.iterations, run)
     for step in steps:
         state.step = step
