@@ -1,6 +1,7 @@
 """`Run`: a folder that holds all there is to know about one training or trimming, in plain files.
 
-    config.json                     command, settings, seed, package versions, threads, hashes of the inputs
+    config.json                     command, settings, seed, package versions, threads, hashes of the inputs, processes
+                                    where there were several
     log.jsonl                       a line of JSON for every event, in order
     checkpoints/step_N.safetensors  the last two states to resume from
     scene.ply                       the result
@@ -35,6 +36,7 @@ from torch import Tensor
 from leansplat import formats
 from leansplat.captures.capture import Capture
 from leansplat.configs import Settings
+from leansplat.distributed.environment import place
 from leansplat.distributed.photos import present
 from leansplat.errors import InputError, RunError
 from leansplat.files import clear_abandoned, replacing, write_json
@@ -225,6 +227,7 @@ def create_run(
             "settings": dict(settings),
             "seed": seed,
             "threads": thread_count(),
+            **({} if (here := place()) is None else {"processes": here.count}),
             "versions": package_versions(),
             "inputs": dict(inputs),
             **invocation(),

@@ -108,7 +108,7 @@ def test_a_lost_process_ends_all_with_one_sentence_and_one_process_goes_on(
     (step,) = open_run(run).checkpoints()
     assert f"there is a checkpoint of step {step} in {run}, and --resume goes on from there" in sentences[1]
     config = json.loads((run / "config.json").read_text())
-    assert config["settings"]["training"]["batch"] == 2
+    assert config["settings"]["training"]["batch"] == config["processes"] == 2
     assert main(["train", str(folder), "-o", str(run), "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["gaussians"] == 80
     assert [event["event"] for event in open_run(run).events()][-1] == "finished"

@@ -29,6 +29,7 @@ from leansplat.captures.masks import check_masks, hidden_in_photo, hidden_in_vie
 from leansplat.captures.memory import available_memory
 from leansplat.captures.photo_choice import Choice, choose
 from leansplat.captures.photo_header import FORMATS, UNREADABLE, has_alpha
+from leansplat.distributed.environment import place
 from leansplat.errors import CaptureError
 
 _WORKERS = 8
@@ -187,7 +188,8 @@ def _check_memory(plans: Sequence[_Plan], downscale: int, max_memory: int | None
         available = available_memory()
         if available is None:
             return
-        max_memory = int(_MEMORY_FRACTION * available)
+        here = place()
+        max_memory = int(_MEMORY_FRACTION * available) // (1 if here is None else here.local_count)
     if needed <= max_memory:
         return
     enough = math.ceil(downscale * math.sqrt(needed / max(max_memory, 1)))
