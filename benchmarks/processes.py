@@ -5,8 +5,8 @@
 quality    the lean recipe to 15,000 Gaussians on fox (photos of 135x240) in 2,000 views, one a step and several
 same       that scene fine-tuned for 48 views with none removed, by one process and by two and four: how far parameters
            are apart, in units of how far they went
-pace       the same for 240 views: seconds a view, of one process with all threads and of several that share them, side
-           by side; and bytes a step that a process adds up with others
+pace       the same for 240 views: seconds and processor seconds a view, of one process with all threads and of several
+           that share them, side by side; and bytes a step that a process adds up with others
 limits     computed, not measured: what that many bytes take on a ring of machines. With G bytes of sums, K machines and
            a network of W bytes a second, adding up takes 2 (K - 1) / K * G / W seconds, and a machine that renders n
            views of t seconds each in a step is busy for n t of n t + that; no overlap of the two, no latency, and no
@@ -84,17 +84,29 @@ def tuned(scene: Path, data: Path, batch: int, views: int, output: Path) -> dict
     config = TrimmingConfig(keep=1.0, criterion="opacity", rounds=1, every=views - 1, finetune=1, batch=batch)
     start = formats.read(scene)
     trim(start, capture, replace(config, every=batch, finetune=batch))  # compiles, fills caches, hands photos out
-    summed = 0 if channel is None else channel.bytes_summed
+    summed, used = 0 if channel is None else channel.bytes_summed, processor_seconds(shared=channel is not None)
     result = trim(start, capture, config)
+    used = processor_seconds(shared=channel is not None) - used
     formats.write(result.gaussians, output, overwrite=True)
     steps = -(-views // batch)
     return {
         "batch": batch,
         "threads": thread_count(),
         "seconds_a_view": result.seconds / views,
+        "processor_seconds_a_view": used / views,
         "gaussians": len(result.gaussians),
         "bytes_summed_a_step": 0 if channel is None else (channel.bytes_summed - summed) // steps,
     }
+
+
+def processor_seconds(*, shared: bool) -> float:
+    """Of this process, and of those that torchrun started with it, as Linux counts them."""
+    if not shared:
+        return time.process_time()
+    launcher = os.getppid()
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    fields = [Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split() for child in children]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def in_processes(count: int, work: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +195,7 @@ def main() -> None:
         for each in found["pace"]:
             print(
                 f"{each['processes']} processes, batch {each['batch']}: {1000 * each['seconds_a_view']:.1f} ms a view, "
+                f"{1000 * each['processor_seconds_a_view']:.1f} of the processor, "
                 f"{each['bytes_summed_a_step'] / 1e6:.2f} MB added up a step"
             )
     found["limits"] = limits(found["pace"])

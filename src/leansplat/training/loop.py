@@ -126,7 +126,11 @@ def run_steps(
                 run.log("held_out", state.step, **measured, seconds=round(state.seconds, 3))
                 known = {} if measured.get("psnr") is None else {"psnr": measured["psnr"]}
             if run is not None and checkpoint_due:
-                save(run.checkpoint_path(state.step))
+                try:
+                    save(run.checkpoint_path(state.step))
+                except LostError as lost:
+                    lost.untouched = True
+                    raise _with_checkpoint(lost, run, state, save) from lost
                 run.drop_old_checkpoints()
             if after_step is not None:
                 after_step(state)

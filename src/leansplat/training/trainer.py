@@ -194,19 +194,20 @@ def _scheduled_step(
         indices = [state.next_view(number)]
     else:
         indices = views_of_batch(seed, before // config.batch, config.batch, number)[: config.iterations - before]
-    views = [photos.view(index, before + 1) for index in indices]
     background, drawn = capture.background, state.generator.get_state() if config.random_background else None
     if config.random_background:
         red, green, blue = torch.rand(3, generator=state.generator).tolist()
         background = (red, green, blue)
-    steps = range(before + 1, before + len(views) + 1)
+    steps = range(before + 1, before + len(indices) + 1)
     wanted = any(each.wants_statistics(step) for each in config.strategies for step in steps)
-    seen = views[0] if config.batch == 1 else views
     try:
+        views = [photos.view(index, before + 1) for index in indices]
+        seen = views[0] if config.batch == 1 else views
         loss = training_step(state, seen, config, background, statistics=state.statistics if wanted else None)
-    except LostError:
+    except LostError as lost:
         if drawn is not None:
             state.generator.set_state(drawn)
+        lost.untouched = True
         raise
     after = AfterStep(state, capture, config.iterations, run)
     for step in steps:
