@@ -10,9 +10,11 @@ pace       the same for 240 views: seconds and processor seconds a view, of one 
 limits     computed, not measured: what that many bytes take on a ring of machines. With G bytes of sums, K machines and
            a network of W bytes a second, adding up takes 2 (K - 1) / K * G / W seconds, and a machine that renders n
            views of t seconds each in a step is busy for n t of n t + that; no overlap of the two, no latency, and no
-           time for what process 0 does alone.
+           time for what process 0 does alone. t is the processor time of a view in one process over its threads.
 
-It prints tables and writes benchmarks/results/processes.json.
+It prints tables and writes benchmarks/results/processes.json; without --data it computes the limits of what is there
+anew. Where other programs want the processor, times on the clock say little, since several processes get more of it
+than one: compare processor times.
 """
 
 from __future__ import annotations
@@ -151,13 +153,14 @@ def apart(first: Path, second: Path, start: Path) -> dict[str, float]:
 def limits(pace: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the network allows, from the pace of one process alone and the bytes of a step."""
     alone = next(each for each in pace if each["processes"] == 1 and each["batch"] > 1)
+    view = alone["processor_seconds_a_view"] / alone["threads"]
     summed = next(each for each in pace if each["processes"] > 1)
     found = []
     for network, speed in NETWORKS.items():
         for machines in MACHINES:
             sending = 2 * (machines - 1) / machines * summed["bytes_summed_a_step"] / speed
             for views in (1, 4):
-                busy = views * alone["seconds_a_view"] / (views * alone["seconds_a_view"] + sending)
+                busy = views * view / (views * view + sending)
                 each = {"network": network, "machines": machines, "views_a_machine": views}
                 found.append({**each, "sending_seconds": sending, "times_one_machine": machines * busy})
     return found
@@ -170,6 +173,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.work is not None:
         work_on(json.loads(options.work))
+        return
+    if options.data is None:
+        finish(json.loads(RESULT.read_text()))
         return
     found: dict[str, Any] = {"command": COMMAND, "cores": os.cpu_count(), "capture": "fox", "views": VIEWS}
     with TemporaryDirectory() as folder:
@@ -198,6 +204,11 @@ def main() -> None:
                 f"{1000 * each['processor_seconds_a_view']:.1f} of the processor, "
                 f"{each['bytes_summed_a_step'] / 1e6:.2f} MB added up a step"
             )
+    finish(found)
+
+
+def finish(found: dict[str, Any]) -> None:
+    """Add the limits, print them, and write everything."""
     found["limits"] = limits(found["pace"])
     for each in found["limits"]:
         print(
