@@ -2,6 +2,8 @@
 
 import sys
 
+from leansplat.batch.lifeline import hold_lifeline
 from leansplat.cli import main
 
+hold_lifeline()
 sys.exit(main())
