@@ -28,6 +28,7 @@ LAYERS = [
     {"gaussians"},
     {"cameras"},
     {"files", "camera_paths", "ordering", "strays", "origin"},
+    {"storage"},
     {"summary"},
     {"datasets"},
     {"simd"},

@@ -2,29 +2,44 @@
 
 `addresses` says what an address is; `connection` reaches what is behind one, waits for storage that is away for a
 while, and makes one sentence of what cannot be; `fetching` brings files here and `cache` keeps what several pieces of
-work need; `publishing` puts the outputs of a piece of work back, whole and only once; `mirror` keeps the state of a run
-there, so that another machine can go on with it. fsspec moves the bytes.
+work need; `putting` writes
+single files and `publishing` the outputs of a piece of work, whole and only once; `mirror` keeps the state of a run, so
+that another machine can go on with it. fsspec moves the bytes.
 """
 
 from leansplat.storage.addresses import is_address, joined, last_name, local_path, parent
 from leansplat.storage.cache import Cache
-from leansplat.storage.connection import reach
-from leansplat.storage.fetching import fetch, files_under
+from leansplat.storage.connection import AwayError, reach
+from leansplat.storage.fetching import Listed, fetch, files_under, identity, listed_file
 from leansplat.storage.mirror import Mirror
-from leansplat.storage.publishing import Published, publish, published
+from leansplat.storage.publishing import FOLDER, Published, TakenError, publish, published, withdraw
+from leansplat.storage.putting import put_bytes, put_file, remove
+from leansplat.storage.scratch import scratch_folder, scratch_root
 
 __all__ = [
+    "AwayError",
     "Cache",
+    "FOLDER",
+    "Listed",
     "Mirror",
     "Published",
+    "TakenError",
     "fetch",
     "files_under",
+    "identity",
     "is_address",
     "joined",
     "last_name",
+    "listed_file",
     "local_path",
     "parent",
     "publish",
     "published",
+    "put_bytes",
+    "put_file",
     "reach",
+    "remove",
+    "scratch_folder",
+    "scratch_root",
+    "withdraw",
 ]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from leansplat.errors import RunError
 from leansplat.locks import alone_in
-from leansplat.storage.fetching import fetch, files_under, identity
+from leansplat.storage.fetching import Listed, fetch, files_under, identity
 from leansplat.storage.scratch import scratch_root
 
 LIMIT = 20_000_000_000
@@ -35,13 +36,13 @@ class Cache:
         self._folder = scratch_root() / "cache" if folder is None else folder
         self._limit = limit
 
-    def bring(self, address: str, target: Path) -> Path:
+    def bring(self, address: str, target: Path, listed: Sequence[Listed] | None = None) -> Path:
         """`fetch`, unless what is at the address has been fetched here already. What is there must not be changed.
 
         Raises:
             InputError, AwayError: as `fetch` does.
         """
-        listed = files_under(address)
+        listed = files_under(address) if listed is None else listed
         size = sum(entry.bytes for entry in listed)
         self._folder.mkdir(parents=True, exist_ok=True)
         if size > self._room():
@@ -76,9 +77,11 @@ class Cache:
             if needed is not None and total + needed <= self._room():
                 return
             with suppress(RunError), alone_in(place):
-                shutil.rmtree(place / _CONTENT, ignore_errors=True)
-                (place / _CONTENT).unlink(missing_ok=True)
+                content = place / _CONTENT
+                shutil.rmtree(content) if content.is_dir() else content.unlink(missing_ok=True)
                 total -= size
+            with suppress(OSError):  # somebody waits for it
+                place.rmdir()
 
 
 def _bytes(place: Path) -> int:

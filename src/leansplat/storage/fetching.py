@@ -71,6 +71,23 @@ def files_under(address: str, *, hidden: bool = False) -> list[Listed]:
     return listed
 
 
+def listed_file(address: str) -> Listed | None:
+    """What the storage says of a single file, None where there is none.
+
+    Raises:
+        InputError: it may not be looked at.
+        AwayError: the storage could not be reached.
+    """
+    address = checked(address)
+    try:
+        entry = reach(address, lambda files, path: files.info(path))
+    except FileNotFoundError:
+        return None
+    if entry["type"] != "file":
+        return None
+    return Listed(address, last_name(address), int(entry["size"] or 0), _version(entry))
+
+
 def fetch(address: str, target: Path, listed: Iterable[Listed] | None = None) -> Path:
     """Bring what is at an address here.
 

@@ -87,13 +87,18 @@ class Mirror:
 
     def __exit__(self, *_: object) -> None:
         """Keep what is there now, too, and stop looking."""
+        self.stop()
+        self._keep()
+
+    def stop(self) -> None:
+        """Look no more, and leave what is kept as it is."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        self._keep()
 
     def remove(self) -> None:
-        """Delete what is kept, once it is not needed any more."""
+        """Delete what is kept, once it is not needed any more; the next snapshot would be the first again."""
+        self._number, self._kept = 0, {}
         remove(self._address)
 
     def snapshot(self) -> bool:

@@ -7,9 +7,10 @@ its own back. What the note lists is then copied to where it belongs, which anyo
 
     out/garden.sog                       an output
     out/.published/garden.sog.json       the note, which stays
-    out/.published/garden.sog.1f0c…/0    staged, until it has been copied
+    out/.published/garden.sog/1f0c…/0    staged, until it has been copied
 
-Where storage knows renaming (`file://`), staged files are moved instead.
+Where storage knows renaming (`file://`), staged files are moved instead. What somebody who was killed has staged goes
+when the next one has published.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def publish(
     if before is not None:
         return _same(output, before, work)
     _refuse_others(list(files))
-    stage = joined(parent(note), f"{last_name(output)}.{token}")
+    stage = joined(_stages(output), token)
     staged = {address: joined(stage, str(number)) for number, address in enumerate(files)}
     mine = Published(
         work, {address: path.stat().st_size for address, path in files.items()}, dict(values or {}), staged, token
@@ -93,6 +94,10 @@ def publish(
     try:
         _each(list(files), lambda address: put_file(files[address], staged[address]))
         winner = _decide(note, mine)
+    except FileNotFoundError:  # whoever was faster has cleared what others staged
+        winner = _read(note)
+        if winner is None:
+            raise
     except BaseException:
         with suppress(Exception):
             remove(stage)
@@ -100,7 +105,7 @@ def publish(
     if winner._token != token:
         remove(stage)
         return _same(output, winner, work)
-    _finish(note, mine)
+    _finish(output, mine)
     return mine
 
 
@@ -110,10 +115,9 @@ def published(output: str) -> Published | None:
     Raises:
         InputError: the note is damaged.
     """
-    note = note_of(output)
-    found = _read(note)
+    found = _read(note_of(output))
     if found is not None:
-        _finish(note, found)
+        _finish(output, found)
     return found
 
 
@@ -180,17 +184,21 @@ def _refuse_others(addresses: Sequence[str]) -> None:
             raise InputError(f"{address} already exists; choose another name, or delete it")
 
 
-def _finish(note: str, found: Published) -> None:
+def _stages(output: str) -> str:
+    """The folder in which everyone has a folder to stage in."""
+    return joined(parent(output), FOLDER, last_name(output))
+
+
+def _finish(output: str, found: Published) -> None:
     """Copy what is still staged to where it belongs."""
-    stages = {parent(staged) for staged in found._staged.values()}
-    if not any(reach(stage, lambda files, path: files.exists(path)) for stage in stages):
-        return
-    _each(list(found.files), lambda address: _unstage(found._staged[address], address, found.files[address], note))
-    for stage in stages:
-        remove(stage)
+    stages = _stages(output)
+    if reach(stages, lambda files, path: files.exists(path)):
+        _each(list(found.files), lambda address: _unstage(output, found, address))
+        remove(stages)
 
 
-def _unstage(staged: str, address: str, size: int, note: str) -> None:
+def _unstage(output: str, found: Published, address: str) -> None:
+    staged, size = found._staged[address], found.files[address]
     source, target = local_path(staged), local_path(address)
 
     def act(files: AbstractFileSystem, path: str) -> bool:
@@ -205,7 +213,7 @@ def _unstage(staged: str, address: str, size: int, note: str) -> None:
             return bool(files.exists(path) and files.size(path) == size)
 
     if not reach(address, act):
-        raise InputError(f"{note} lists {address}, which has gone; delete that note to make it again")
+        raise InputError(f"{note_of(output)} lists {address}, which has gone; delete that note to make it again")
 
 
 def _each(addresses: Sequence[str], act: Callable[[str], None]) -> None:
