@@ -1,4 +1,4 @@
-"""`listing_of`: what has to be fetched for an input that lies at an address, so that a command finds it as it would here.
+"""`listing_of`: what has to be fetched for an input at an address, so that a command finds it as it would here.
 
 A scene file is looked at together with what lies beside it: cameras, what it was trained with, the images of a
 meta.json. Here a command looks for those by itself; at an address somebody has to know their names beforehand.
@@ -43,8 +43,6 @@ def listing_of(address: str) -> tuple[str, list[Listed], str]:
     return _with_those_that_exist(folder, name, scene, beside)
 
 
-def _with_those_that_exist(
-    folder: str, name: str, scene: Listed, others: list[str]
-) -> tuple[str, list[Listed], str]:
+def _with_those_that_exist(folder: str, name: str, scene: Listed, others: list[str]) -> tuple[str, list[Listed], str]:
     found = [(other, listed_file(joined(folder, other))) for other in others if other != name]
     return folder, [replace(scene, name=name), *(replace(file, name=other) for other, file in found if file)], name

@@ -148,7 +148,7 @@ class StoredPlaces:
         address = place.address
         if place.use == RUN:
             address = joined(parent(address), FOLDER, f"{last_name(address)}.run")
-        mirror = Mirror(target, address)
+        mirror = Mirror(target, address, work=self._work)
         if self._task.resume:
             mirror.restore()
         else:
@@ -176,7 +176,9 @@ class StoredPlaces:
     def _identity(self, inputs: Mapping[Place, list[Listed]]) -> str:
         """A name for what is done: the command, and the content of what it reads, as far as the storage tells of it."""
         words = [
-            [word.use, word.address, identity(inputs[word]) if word in inputs else ""] if isinstance(word, Place) else word
+            [word.use, word.address, identity(inputs[word]) if word in inputs else ""]
+            if isinstance(word, Place)
+            else word
             for word in self._task.command
         ]
         return sha256(json.dumps(words).encode()).hexdigest()[:32]

@@ -17,9 +17,9 @@ from leansplat.storage.putting import put_bytes, put_file, remove
 from leansplat.storage.scratch import scratch_folder, scratch_root
 
 __all__ = [
+    "FOLDER",
     "AwayError",
     "Cache",
-    "FOLDER",
     "Listed",
     "Mirror",
     "Published",

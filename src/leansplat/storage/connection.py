@@ -1,4 +1,4 @@
-"""`reach`: does something with a place in storage, again while it cannot be reached, and says in a sentence what is wrong.
+"""`reach`: does something with a place in storage, again while that is away, and says in a sentence what is wrong.
 
 Whether to try again is decided by the kind of error alone: a server that is away, slow or busy may come back, while a
 missing bucket or a missing right will not. So whatever is done through `reach` must be such that it can be done twice.
@@ -78,13 +78,11 @@ def filesystem(address: str) -> tuple[AbstractFileSystem, str]:
     return found, str(path)
 
 
-def reach(
-    address: str, act: Callable[[AbstractFileSystem, str], Result], *, patience: float | None = None
-) -> Result:
+def reach(address: str, act: Callable[[AbstractFileSystem, str], Result], *, patience: float | None = None) -> Result:
     """What `act` returns for the file system and the path of an address, tried again while that cannot be reached.
 
-    Waits grow from a fifth of a second to ten seconds, each by chance up to a quarter longer, so that a thousand workers
-    do not all come back at once.
+    Waits grow from a fifth of a second to ten seconds, each by chance up to a quarter longer, so that a thousand
+    workers do not all come back at once.
 
     Args:
         act: must do no harm when done twice. What it raises of its own, `FileExistsError` and `FileNotFoundError`

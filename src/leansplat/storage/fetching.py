@@ -148,7 +148,9 @@ def _fetch_file(entry: Listed, target: Path) -> None:
                 return
     finally:
         temporary.unlink(missing_ok=True)
-    raise AwayError(f"{entry.address} should have {entry.bytes:,} bytes and came with others, {_TRIES} times; start again")
+    raise AwayError(
+        f"{entry.address} should have {entry.bytes:,} bytes and came with others, {_TRIES} times; start again"
+    )
 
 
 def _check_space(address: str, folder: Path, needed: int) -> None:

@@ -43,6 +43,7 @@ class Mirror:
     Args:
         folder: the run folder; it need not be there yet.
         address: the folder in storage, which has nothing else in it.
+        work: what the run is of, in a word that is the same whenever the same is done; nothing else is gone on with.
         every: seconds between two looks.
 
     Example:
@@ -52,8 +53,8 @@ class Mirror:
         ...     leansplat.train(capture, run="runs/garden", resume=True)
     """
 
-    def __init__(self, folder: Path, address: str, *, every: float = EVERY) -> None:
-        self._folder, self._address, self._every = folder, checked(address), every
+    def __init__(self, folder: Path, address: str, *, work: str = "", every: float = EVERY) -> None:
+        self._folder, self._address, self._work, self._every = folder, checked(address), work, every
         self._number = 0
         self._kept: dict[str, dict[str, Any]] = {}
         self._stop = threading.Event()
@@ -62,6 +63,8 @@ class Mirror:
 
     def restore(self) -> bool:
         """Bring the newest snapshot here, into a folder that is not there or empty; False where there is none.
+
+        One of other work is deleted.
 
         Raises:
             InputError: what is kept is damaged.
@@ -72,12 +75,13 @@ class Mirror:
             if found is None:
                 return False
             try:
-                self._bring(found)
+                if self._bring(found):
+                    return True
+                self.remove()
+                return False
             except InputError:
                 if self._newest() == found:
                     raise
-                continue
-            return True
         raise InputError(f"{self._address} changes all the time; something else works on the same")
 
     def __enter__(self) -> Mirror:
@@ -125,7 +129,7 @@ class Mirror:
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             for quietly in (False, True):
                 chosen = [(name, place) for name, place in new if (name in quiet) == quietly]
-                sizes = list(pool.map(lambda pair: self._put(*pair, now[pair[0]]), chosen))
+                sizes = list(pool.map(lambda pair: self._put(pair[0], pair[1], now[pair[0]]), chosen))
                 for (name, place), size in zip(chosen, sizes, strict=True):
                     kept[name] = {"object": place, "bytes": size, "stamp": now[name]}
         self._write_list(kept)
@@ -172,7 +176,7 @@ class Mirror:
 
     def _write_list(self, kept: dict[str, dict[str, Any]]) -> None:
         number = self._number + 1
-        create(self._list(number), json.dumps({"files": kept}, indent=1).encode())
+        create(self._list(number), json.dumps({"work": self._work, "files": kept}, indent=1).encode())
         before, self._kept, self._number = self._kept, kept, number
         if number > 1:
             used = {entry["object"] for entry in kept.values()}
@@ -195,10 +199,13 @@ class Mirror:
         numbers = [int(found[1]) for found in map(_LIST.fullmatch, names) if found]
         return max(numbers, default=None)
 
-    def _bring(self, number: int) -> None:
+    def _bring(self, number: int) -> bool:
+        """Bring a snapshot here, unless it is of other work."""
         place = self._list(number)
         try:
             content = json.loads(reach(place, lambda files, path: files.cat_file(path)))
+            if content["work"] != self._work:
+                return False
             entries = {str(name): dict(entry) for name, entry in content["files"].items()}
             listed = [
                 Listed(joined(self._address, str(entry["object"])), name, int(entry["bytes"]), "")
@@ -212,4 +219,4 @@ class Mirror:
         now = self._look()
         self._number = number
         self._kept = {name: {**entry, "stamp": now[name]} for name, entry in entries.items()}
-
+        return True

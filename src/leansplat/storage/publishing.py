@@ -1,9 +1,9 @@
 """`publish`: the outputs of a piece of work put back whole and only once, however many tried.
 
-Storage can write one object as a whole, and can refuse to when there is one already, but it knows no renaming and no two
-objects at once. So outputs are first put beside each other under a name that nobody else has; then a note that lists
-them is written, create-only. That one write decides: whoever finds a note of somebody else has come too late, and takes
-its own back. What the note lists is then copied to where it belongs, which anyone who finds the note can finish.
+Storage can write one object as a whole, and can refuse to when there is one already, but it knows no renaming and no
+two objects at once. So outputs are first put beside each other under a name that nobody else has; then a note that
+lists them is written, create-only. That one write decides: whoever finds a note of somebody else has come too late, and
+takes its own back. What the note lists is then copied to where it belongs, which anyone who finds the note can finish.
 
     out/garden.sog                       an output
     out/.published/garden.sog.json       the note, which stays
@@ -65,9 +65,7 @@ def note_of(output: str) -> str:
     return joined(parent(output), FOLDER, f"{last_name(output)}.json")
 
 
-def publish(
-    output: str, files: Mapping[str, Path], *, work: str, values: Mapping[str, Any] | None = None
-) -> Published:
+def publish(output: str, files: Mapping[str, Path], *, work: str, values: Mapping[str, Any] | None = None) -> Published:
     """Put files where they belong, all of them or none.
 
     Args:
@@ -95,9 +93,10 @@ def publish(
         _each(list(files), lambda address: put_file(files[address], staged[address]))
         winner = _decide(note, mine)
     except FileNotFoundError:  # whoever was faster has cleared what others staged
-        winner = _read(note)
-        if winner is None:
+        faster = _read(note)
+        if faster is None:
             raise
+        winner = faster
     except BaseException:
         with suppress(Exception):
             remove(stage)
