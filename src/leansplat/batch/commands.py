@@ -13,7 +13,13 @@ from typing import Any, Literal
 from leansplat.batch.tasks import CHECKPOINTS, INPUT, OUTPUT, RUN, Place
 from leansplat.errors import InputError
 
-_OWN = {"run_folder": "run", "resume": "resume", "overwrite": "overwrite", "view": "view", "show_cameras": "show-cameras"}
+_OWN = {
+    "run_folder": "run",
+    "resume": "resume",
+    "overwrite": "overwrite",
+    "view": "view",
+    "show_cameras": "show-cameras",
+}
 """Options that the batch decides for each scene or that make no sense for many, by the name of their field."""
 
 _READ = ("--capture", "--cameras")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol
 
-from leansplat.batch.tasks import Outcome, Task
+from leansplat.batch.tasks import Cost, Outcome, Task
 
 
 class Executor(Protocol):
@@ -48,13 +48,21 @@ class Executor(Protocol):
         ...
 
 
-def executor_for(*, workers: int, threads: int) -> Executor:
+def executor_for(*, workers: int, cost: Cost, ray: str | None = None) -> Executor:
     """The executor that the options of a command ask for: the one function that a further kind of it is added to.
 
     Args:
         workers: tasks at once, in processes of this machine.
-        threads: of each task, for what it tells; a task's own cost says what it gets.
+        cost: what a task takes usually, for what it tells; a task's own cost says what it gets.
+        ray: address of a Ray cluster to work on instead; empty for the one that is found by itself.
+
+    Raises:
+        InputError: there is no such cluster.
     """
+    if ray is not None:
+        from leansplat.batch.ray_executor import RayExecutor
+
+        return RayExecutor(ray, cost)
     from leansplat.batch.local import LocalExecutor
 
-    return LocalExecutor(workers, threads)
+    return LocalExecutor(workers, cost.threads)

@@ -7,10 +7,10 @@ single files and `publishing` the outputs of a piece of work, whole and only onc
 that another machine can go on with it. fsspec moves the bytes.
 """
 
-from leansplat.storage.addresses import is_address, joined, last_name, local_path, parent
+from leansplat.storage.addresses import checked, is_address, joined, last_name, local_path, parent
 from leansplat.storage.cache import Cache
 from leansplat.storage.connection import AwayError, reach
-from leansplat.storage.fetching import Listed, fetch, files_under, identity, listed_file
+from leansplat.storage.fetching import Listed, NothingThereError, fetch, files_under, identity, listed_file
 from leansplat.storage.mirror import Mirror
 from leansplat.storage.publishing import FOLDER, Published, TakenError, publish, published, withdraw
 from leansplat.storage.putting import put_bytes, put_file, remove
@@ -22,8 +22,10 @@ __all__ = [
     "Cache",
     "Listed",
     "Mirror",
+    "NothingThereError",
     "Published",
     "TakenError",
+    "checked",
     "fetch",
     "files_under",
     "identity",

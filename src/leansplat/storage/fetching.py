@@ -27,6 +27,10 @@ _TRIES = 3
 """How often a file is fetched whose size comes out wrong, before it is given up."""
 
 
+class NothingThereError(InputError):
+    """There is neither a file nor a folder at an address."""
+
+
 @dataclass(frozen=True)
 class Listed:
     """A file in storage.
@@ -51,7 +55,8 @@ def files_under(address: str, *, hidden: bool = False) -> list[Listed]:
         hidden: whether files in folders whose name begins with a dot count.
 
     Raises:
-        InputError: nothing is there, or what is there cannot be looked at.
+        NothingThereError: nothing is there.
+        InputError: it cannot be looked at.
         AwayError: the storage could not be reached.
     """
     address = checked(address)
@@ -67,7 +72,7 @@ def files_under(address: str, *, hidden: bool = False) -> list[Listed]:
         whole = joined(address, below) if below else address
         listed.append(Listed(whole, below or last_name(address), int(entry["size"] or 0), _version(entry)))
     if not listed:
-        raise InputError(f"there is nothing at {address}; check the address")
+        raise NothingThereError(f"there is nothing at {address}; check the address")
     return listed
 
 

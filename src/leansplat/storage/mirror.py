@@ -21,7 +21,7 @@ from typing import Any
 from leansplat.errors import InputError, LeansplatError
 from leansplat.storage.addresses import checked, joined
 from leansplat.storage.connection import reach
-from leansplat.storage.fetching import AT_A_TIME, Listed, fetch, files_under
+from leansplat.storage.fetching import AT_A_TIME, Listed, NothingThereError, fetch, files_under
 from leansplat.storage.putting import create, put_bytes, put_file, remove
 
 EVERY = 1.0
@@ -192,10 +192,8 @@ class Mirror:
     def _newest(self) -> int | None:
         try:
             names = [entry.name for entry in files_under(self._address)]
-        except InputError as error:
-            if "there is nothing at" in str(error):
-                return None
-            raise
+        except NothingThereError:
+            return None
         numbers = [int(found[1]) for found in map(_LIST.fullmatch, names) if found]
         return max(numbers, default=None)
 
