@@ -72,9 +72,7 @@ def refuse(standings: Sequence[Standing], batch: Batch) -> None:
     refused = [standing for standing in standings if standing.refusal]
     if refused and not batch.overwrite:
         others = f" (and so with {len(refused) - 1} more)" if len(refused) > 1 else ""
-        raise RunError(
-            f"{refused[0].refusal}{others}; choose another folder, or pass --overwrite to make it again"
-        )
+        raise RunError(f"{refused[0].refusal}{others}; choose another folder, or pass --overwrite to make it again")
 
 
 def _of_inputs(task: Task, of_input: Fingerprints) -> str:
