@@ -93,7 +93,7 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
         args=words,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
     )
-    return replace(command, command=tuple(inner)) if inner else command  # type: ignore[type-var, call-arg]
+    return replace(command, command=tuple(inner)) if inner else command  # type: ignore[type-var]
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -13,14 +13,8 @@ from typing import Any, Literal
 from leansplat.batch.tasks import CHECKPOINTS, INPUT, OUTPUT, RUN, Place
 from leansplat.errors import InputError
 
-_OWN = {
-    "run_folder": "run",
-    "resume": "resume",
-    "overwrite": "overwrite",
-    "view": "view",
-    "show_cameras": "show-cameras",
-}
-"""Options that the batch decides for each scene or that make no sense for many, by the name of their field."""
+_OWN = {"run_folder": "run"} | {name: name for name in ("resume", "overwrite", "view", "show_cameras")}
+"""Options that the batch decides for each scene, or that make no sense for many, by the name of their field."""
 
 _READ = ("--capture", "--cameras")
 """Options that name what is read."""
@@ -132,7 +126,9 @@ def check_options(parsed: Any, command: str, *, capture: bool, suffix: str) -> N
     """
     for name, option in _OWN.items():
         if getattr(parsed, name, None) not in (None, False):
-            raise InputError(f"--{option} is not for many scenes at once; leave it out of what {command} is to do")
+            raise InputError(
+                f"--{option.replace('_', '-')} is not for many scenes at once; leave it out of what {command} is to do"
+            )
     if getattr(parsed, "output", None) not in (None, Path(_ANYWHERE + suffix)):
         raise InputError("every scene gets an output of its own; give -o before -- only, for the folder of all of them")
     if capture and parsed.capture != Path(_ANYWHERE):

@@ -48,13 +48,20 @@ class Executor(Protocol):
         ...
 
 
-def executor_for(*, workers: int, cost: Cost, ray: str | None = None) -> Executor:
+_USUAL = Cost()
+
+
+def executor_for(
+    *, workers: int, threads: int, told: str = "", ray: str | None = None, cost: Cost = _USUAL
+) -> Executor:
     """The executor that the options of a command ask for: the one function that a further kind of it is added to.
 
     Args:
         workers: tasks at once, in processes of this machine.
-        cost: what a task takes usually, for what it tells; a task's own cost says what it gets.
+        threads: of each task, for what it tells; a task's own cost says what it gets.
+        told: what it tells instead, in a line.
         ray: address of a Ray cluster to work on instead; empty for the one that is found by itself.
+        cost: with `ray`, what a task takes usually, for how many are worked on at once.
 
     Raises:
         InputError: there is no such cluster.
@@ -65,4 +72,4 @@ def executor_for(*, workers: int, cost: Cost, ray: str | None = None) -> Executo
         return RayExecutor(ray, cost)
     from leansplat.batch.local import LocalExecutor
 
-    return LocalExecutor(workers, cost.threads)
+    return LocalExecutor(workers, told or f"{workers} at a time, with {threads} of the processor's threads each")

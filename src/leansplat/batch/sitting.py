@@ -29,7 +29,7 @@ from leansplat.batch.scheduling import outcomes
 from leansplat.batch.sizing import Workers, memory_of, workers_for
 from leansplat.batch.standing import Standing, refuse, standing_of
 from leansplat.batch.stored_desk import desk_of, fingerprints_below, take_back
-from leansplat.batch.tasks import FINISHED, Cost, Outcome, Task
+from leansplat.batch.tasks import FAILED, FINISHED, SKIPPED, Cost, Outcome, Task
 from leansplat.errors import InputError, LeansplatError
 from leansplat.files import clear_abandoned, replacing, write_json
 from leansplat.locks import alone_in
@@ -78,7 +78,7 @@ class BatchResult:
 
     def to_json(self) -> dict[str, Any]:
         """What results.json holds and `batch --json` prints."""
-        counts = dict.fromkeys((FINISHED, "failed", "skipped", WAITING), 0)
+        counts = dict.fromkeys((FINISHED, FAILED, SKIPPED, WAITING), 0)
         for row in self.rows:
             counts[row.status] += 1
         return {
@@ -93,7 +93,7 @@ class BatchResult:
 
 
 def _local(workers: Workers) -> Executor:
-    return executor_for(workers=workers.count, cost=Cost(workers.threads))
+    return executor_for(workers=workers.count, threads=workers.threads, told=workers.told)
 
 
 def run_batch(
@@ -236,19 +236,23 @@ def _remembering(scenes: Sequence[Scene]) -> Callable[[str], str]:
 
 
 def _cost(scene: Scene, sized: Workers) -> Cost:
+    threads = getattr(scene.parsed, "threads", None) or sized.threads
+    return Cost(threads, sized.memory, (sized.gpus or 1.0) if _wants_card(scene) else 0.0)
+
+
+def _wants_card(scene: Scene) -> bool:
     parsed = scene.parsed
-    card = getattr(parsed, "device", None) == "cuda" or getattr(parsed, "engine", None) == "gsplat"
-    return Cost(getattr(parsed, "threads", None) or sized.threads, sized.memory, (sized.gpus or 1.0) if card else 0.0)
+    return getattr(parsed, "device", None) == "cuda" or getattr(parsed, "engine", None) == "gsplat"
 
 
 def _sized(batch: Batch, left: Sequence[Standing], workers: int | None, cluster: bool, gpus: float) -> Workers:
     """The workers for what is left."""
-    threads = {getattr(standing.scene.parsed, "threads", None) for standing in left} - {None}
-    card = any(_cost(standing.scene, workers_for(0, tasks=1, workers=1, threads=1)).gpus for standing in left)
+    threads = [count for standing in left if (count := getattr(standing.scene.parsed, "threads", None)) is not None]
+    card = any(_wants_card(standing.scene) for standing in left)
     needed = 0 if workers is not None else max((_memory(standing.scene, batch) for standing in left), default=0)
     if cluster:
         return Workers(1, max(threads, default=1), needed, "", gpus if card else 0.0)
-    return workers_for(needed, tasks=len(left), workers=workers, threads=max(threads, default=None), card=card)
+    return workers_for(needed, tasks=len(left), workers=workers, threads=max(threads) if threads else None, card=card)
 
 
 def _memory(scene: Scene, batch: Batch) -> int:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from leansplat.batch.companions import listing_of
-from leansplat.batch.tasks import CHECKPOINTS, INPUT, OUTPUT, RUN, Place, Task
+from leansplat.batch.tasks import CHECKPOINTS, INPUT, OUTPUT, RUN, Place, Task, Use
 from leansplat.errors import LeansplatError
 from leansplat.files import clear_abandoned, replacing, write_json
 from leansplat.storage import (
@@ -132,7 +132,7 @@ class StoredPlaces:
             target = self._scratch / f"out-{number}" / last_name(place.address)
             target.parent.mkdir()
             self._lend(place, target)
-            if place.is_kept:
+            if place.use in (CHECKPOINTS, RUN):
                 self._keep(place, target)
         return self
 
@@ -167,7 +167,7 @@ class StoredPlaces:
             if not is_address(place.address) and not self._task.resume:
                 shutil.rmtree(place.address, ignore_errors=True)
 
-    def _stored(self, *uses: str) -> list[Place]:
+    def _stored(self, *uses: Use) -> list[Place]:
         return list(dict.fromkeys(place for place in self._task.places(*uses) if is_address(place.address)))
 
     def _results(self) -> list[Place]:

@@ -107,7 +107,7 @@ class Batch:
         from leansplat.batch.tasks import Cost
 
         usual = Cost(workers.threads, workers.memory, workers.gpus)
-        return executor_for(workers=workers.count, cost=usual, ray=self.ray)
+        return executor_for(workers=workers.count, threads=workers.threads, told=workers.told, ray=self.ray, cost=usual)
 
     def _say(self, line: str) -> None:
         if not self.quiet:
