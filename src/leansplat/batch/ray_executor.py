@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ _COUNTED_FOR = 5.0
 _GRACE = 15.0
 """Seconds that tasks get to end when all is stopped."""
 _PROBING = 120.0
+_ANSWERING = 10.0
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "0"}
 """No reports to Ray's makers, and no words about that; what is said of cards stays as it is set."""
 
@@ -190,6 +192,7 @@ def _import_ray() -> Any:
 def _connect(ray: Any, address: str) -> None:
     asked = address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
+        _knock(asked)
         with _silent():
             ray.init(address=asked, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=False)
     except Exception as error:  # whatever it is that Ray meets on the way to a cluster
@@ -199,6 +202,21 @@ def _connect(ray: Any, address: str) -> None:
             f"there is no Ray cluster {where} ({first}); start one with ray start --head, give its address, or leave "
             "--ray out"
         ) from error
+
+
+def _knock(asked: str) -> None:
+    """See that something answers at the address of a cluster, for which Ray itself would wait for many minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    if asked == "auto":
+        from ray._private.services import find_bootstrap_address
+
+        asked = find_bootstrap_address(None) or ""
+    host, _, port = asked.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERING).close()
 
 
 @contextmanager

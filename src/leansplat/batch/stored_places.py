@@ -148,7 +148,7 @@ class StoredPlaces:
         address = place.address
         if place.use == RUN:
             address = joined(parent(address), FOLDER, f"{last_name(address)}.run")
-        mirror = Mirror(target, address, work=self._work)
+        mirror = Mirror(target, address, work=self._work, told=self._retold)
         if self._task.resume:
             mirror.restore()
         else:
@@ -210,17 +210,19 @@ class StoredPlaces:
         made = {}
         for path in sorted(target.parent.rglob("*")):
             if path.is_file() and not path.name.startswith(".leansplat"):
-                if path.suffix in _TELLING and path.stat().st_size <= _MOST_TOLD:
-                    self._retell(path)
+                if path.stat().st_size <= _MOST_TOLD:
+                    content = path.read_bytes()
+                    told = self._retold(path.name, content)
+                    if told != content:
+                        with replacing(path, overwrite=True) as file:
+                            file.write(told)
                 made[joined(around, path.relative_to(target.parent).as_posix())] = path
         if not made:
             raise LeansplatError(f"the command has made nothing for {place.address}")
         return made
 
-    def _retell(self, path: Path) -> None:
-        """Let a file name addresses where it names what is only here."""
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        told = self.told(text)
-        if told != text:
-            with replacing(path, overwrite=True) as file:
-                file.write(told.encode("utf-8", errors="surrogateescape"))
+    def _retold(self, name: str, content: bytes) -> bytes:
+        """The content of a file with addresses where it names what is only here; of other files than JSON as it is."""
+        if not name.endswith(_TELLING):
+            return content
+        return self.told(content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")

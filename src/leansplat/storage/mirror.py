@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -45,6 +46,7 @@ class Mirror:
         address: the folder in storage, which has nothing else in it.
         work: what the run is of, in a word that is the same whenever the same is done; nothing else is gone on with.
         every: seconds between two looks.
+        told: makes what is kept of a small file from its content, for files that name what is on this machine only.
 
     Example:
         >>> mirror = Mirror(Path("runs/garden"), "s3://bucket/.work/garden")       # doctest: +SKIP
@@ -53,8 +55,17 @@ class Mirror:
         ...     leansplat.train(capture, run="runs/garden", resume=True)
     """
 
-    def __init__(self, folder: Path, address: str, *, work: str = "", every: float = EVERY) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        address: str,
+        *,
+        work: str = "",
+        every: float = EVERY,
+        told: Callable[[str, bytes], bytes] = lambda name, content: content,
+    ) -> None:
         self._folder, self._address, self._work, self._every = folder, checked(address), work, every
+        self._told = told
         self._number = 0
         self._kept: dict[str, dict[str, Any]] = {}
         self._stop = threading.Event()
@@ -165,7 +176,7 @@ class Mirror:
     def _put(self, name: str, place: str, stamp: list[int]) -> int:
         path, address = self._folder / name, joined(self._address, place)
         if stamp[0] <= _SMALL:
-            content = path.read_bytes()
+            content = self._told(name, path.read_bytes())
             put_bytes(content, address, patience=_PATIENCE)
             return len(content)
         put_file(path, address, patience=_PATIENCE)
