@@ -6,11 +6,13 @@
 
 from leansplat.batch.executor import Executor, executor_for
 from leansplat.batch.scheduling import outcomes
-from leansplat.batch.tasks import FAILED, FINISHED, Cost, Outcome, Place, Task
+from leansplat.batch.tasks import DIED, FAILED, FINISHED, SKIPPED, Cost, Outcome, Place, Task
 
 __all__ = [
+    "DIED",
     "FAILED",
     "FINISHED",
+    "SKIPPED",
     "Cost",
     "Executor",
     "Outcome",

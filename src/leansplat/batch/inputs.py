@@ -122,8 +122,9 @@ def _walk(folder: Path, recognised: Callable[[Path], bool], takes: str, seen: se
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror}); check its rights") from error
     if takes != "capture" and (folder / _LEVELS).is_file():
-        yield folder / _LEVELS  # the scenes below are its parts
-        return
+        if takes == "scene":
+            yield folder / _LEVELS
+        return  # the scenes below are its parts
     for path in entries:
         if path.name.startswith("."):
             continue

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from leansplat.batch.rows import Row
 from leansplat.errors import RunError
@@ -59,14 +59,8 @@ class Journal:
         self.entries: dict[str, Entry] = {}
         """What is known of each scene, by name."""
         self._command = command
-        whole = self._read()
-        try:
-            self._file = open(self.path, "ab")  # noqa: SIM115 - closed at the end of the block
-            self._file.truncate(whole)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        if not whole:
-            self._write({"event": "batch", "format": FORMAT, "command": command})
+        self._whole = self._read()
+        self._file: BinaryIO | None = None
 
     def started(self, name: str, entry: Entry) -> None:
         """Tell that a scene has been begun."""
@@ -86,7 +80,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _read(self) -> int:
         """Take in what is there; returns how many bytes of it are whole lines."""
@@ -130,14 +125,22 @@ class Journal:
             )
 
     def _write(self, event: Mapping[str, Any]) -> None:
+        """Append a line; the first one of all tells what the file is."""
         try:
-            self._file.write(json.dumps(event, allow_nan=False).encode() + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            if self._file is None:
+                self._file = open(self.path, "ab")  # noqa: SIM115 - closed at the end of the block
+                self._file.truncate(self._whole)
+                if not self._whole:
+                    self._append({"event": "batch", "format": FORMAT, "command": self._command})
+            self._append(event)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise RunError(
+                f"{self.path} cannot be written ({error.strerror}); check its folder and disk, then give the same "
+                "command"
+            ) from error
 
-    def _unwritable(self, error: OSError) -> RunError:
-        return RunError(
-            f"{self.path} cannot be written ({error.strerror}); check its folder and disk, then give the same command"
-        )
+    def _append(self, event: Mapping[str, Any]) -> None:
+        assert self._file is not None
+        self._file.write(json.dumps(event, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())

@@ -26,7 +26,7 @@ from leansplat.batch.page import page_of
 from leansplat.batch.planning import PAGE, RESULTS, TABLE, Batch, Scene, Understand, planned
 from leansplat.batch.rows import Row, as_csv, row_of
 from leansplat.batch.scheduling import outcomes
-from leansplat.batch.sizing import Workers, memory_of, workers_for
+from leansplat.batch.sizing import Workers, check_workers, memory_of, workers_for
 from leansplat.batch.standing import Standing, refuse, standing_of
 from leansplat.batch.stored_desk import desk_of, fingerprints_below, take_back
 from leansplat.batch.tasks import FAILED, FINISHED, SKIPPED, Cost, Outcome, Task
@@ -125,6 +125,7 @@ def run_batch(
         LeansplatError: Ctrl-C stopped it.
     """
     began = time.monotonic()
+    check_workers(workers)
     at_stage(progress, "looking at the inputs")
     scenes = planned(batch, understand)
     if batch.output.exists() and not batch.output.is_dir():

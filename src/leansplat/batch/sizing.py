@@ -83,8 +83,7 @@ def workers_for(needed: int, *, tasks: int, workers: int | None, threads: int | 
     Raises:
         InputError: the number of workers is out of range.
     """
-    if workers is not None and not 1 <= workers <= _MOST:
-        raise InputError(f"--workers is {workers}; give 1 to {_MOST}")
+    check_workers(workers)
     here, free = cores(), available_memory()
     count = workers
     if count is None:
@@ -96,6 +95,16 @@ def workers_for(needed: int, *, tasks: int, workers: int | None, threads: int | 
     facts += [f"about {needed / 1e9:.1f} GB for the largest"] if needed else []
     told = f"{count} worker{'' if count == 1 else 's'} with {each} thread{'' if each == 1 else 's'} each"
     return Workers(count, each, needed, f"{told} ({', '.join(facts)})")
+
+
+def check_workers(workers: int | None) -> None:
+    """Refuse a number of workers that is out of range.
+
+    Raises:
+        InputError: it is.
+    """
+    if workers is not None and not 1 <= workers <= _MOST:
+        raise InputError(f"--workers is {workers}; give 1 to {_MOST}")
 
 
 def _gaussians(source: str, size: int | None) -> int:
