@@ -1,7 +1,8 @@
 """Forty small scenes on a farm: two Ray nodes on this machine, an S3 server, and what is killed and restarted.
 
-    python benchmarks/farm.py           measures, and writes benchmarks/results/farm.json
-    python benchmarks/farm.py --cost    computes from committed results what a million scenes would take and cost
+    python benchmarks/farm.py              measures, and writes benchmarks/results/farm.json
+    python benchmarks/farm.py --requests   counts what a conversion asks of the storage, and adds that to the file
+    python benchmarks/farm.py --cost       computes from committed results what a million scenes would take and cost
 
 38 scenes are converted, which takes about a second each; two are trimmed for 5,500 steps with a checkpoint after 2,500.
 They are done one after the other in a loop; from S3 to S3 on the cluster, while the server is restarted in the middle;
@@ -40,10 +41,17 @@ INSTANCES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", action="store_true")
     parser.add_argument("--cost", action="store_true")
     arguments = parser.parse_args()
     if arguments.cost:
         print(costs())
+    elif arguments.requests:
+        from leansplat.files import write_json
+
+        found = {**json.loads(RESULT.read_text()), "requests": requests_of_a_conversion()}
+        write_json(RESULT, found, overwrite=True)
+        print(found["requests"])
     else:
         measure()
 
@@ -246,6 +254,37 @@ def driver_memory(cluster: Any, folder: Path, count: int) -> dict[str, Any]:
 
 def _ended(journal: Path) -> int:
     return journal.read_text().count('"event": "ended"') if journal.exists() else 0
+
+
+def requests_of_a_conversion() -> dict[str, int]:
+    """What one conversion from S3 to S3 asks of the storage, by kind."""
+    from collections import Counter
+
+    from s3fs import S3FileSystem
+    from support.s3_server import serving_s3
+
+    from leansplat.batch.piece import run_piece
+    from leansplat.storage import put_file
+
+    counted: Counter[str] = Counter()
+    call = S3FileSystem._call_s3
+
+    def counting(self: Any, method: str, *arguments: Any, **options: Any) -> Any:
+        counted[method] += 1
+        return call(self, method, *arguments, **options)
+
+    with tempfile.TemporaryDirectory() as name, serving_s3() as server:
+        os.environ["LEANSPLAT_SCRATCH"] = f"{name}/scratch"
+        inputs(Path(name))
+        store = server.bucket()
+        put_file(Path(name) / "in/0.ply", f"{store}/in/0.ply")
+        S3FileSystem._call_s3 = counting
+        try:
+            outcome = run_piece(tasks(f"{store}/in", f"{store}/out")[TRIMMED])
+        finally:
+            S3FileSystem._call_s3 = call
+    assert outcome.status == "finished", outcome.sentence
+    return {**counted, "all": counted.total()}
 
 
 def costs() -> str:

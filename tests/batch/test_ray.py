@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -42,6 +43,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def photographed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_photographed(tmp_path_factory.mktemp("photographed"))
+
+
+def trimmings() -> list[int]:
+    """Processes that trim a scene of these tests."""
+    return list(processes(lambda line: "-m leansplat trim" in line and os.environ["LEANSPLAT_SCRATCH"] in line))
 
 
 def converting(store: str, count: int) -> list[Task]:
@@ -111,9 +117,10 @@ def test_a_worker_that_is_killed_costs_the_steps_since_a_checkpoint(
 
     def kill() -> None:
         until(lambda: has_checkpoint(store))
-        ours = list(processes(lambda line: "-m leansplat trim" in line))
+        ours = trimmings()
+        assert ours
         until(lambda: cluster.kill_worker("trimmed"))
-        until(lambda: not set(ours) & set(processes(lambda line: "-m leansplat trim" in line)), seconds=20)
+        until(lambda: not set(ours) & set(trimmings()), seconds=20)
         orphans.append(ours)
 
     killing = threading.Thread(target=kill)
@@ -130,8 +137,8 @@ def test_what_is_stopped_leaves_no_process_behind(cluster: TwoNodes, s3: S3Serve
     store = s3.bucket()
     with RayExecutor(cluster.address, Cost()) as executor:
         executor.start(trimming(store, photographed, "stopped"))
-        until(lambda: any(processes(lambda line: "-m leansplat trim" in line)))
-    until(lambda: worker_of("stopped") is None and not any(processes(lambda line: "-m leansplat trim" in line)))
+        until(lambda: bool(trimmings()))
+    until(lambda: worker_of("stopped") is None and not trimmings())
 
 
 def test_a_node_that_is_killed_loses_nothing(cluster: TwoNodes, s3: S3Server, scene: Path) -> None:

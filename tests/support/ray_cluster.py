@@ -57,7 +57,7 @@ def two_nodes() -> Iterator[TwoNodes]:
 
 def worker_of(task: str) -> int | None:
     """The process of Ray that works on a task of ours just now."""
-    return next(processes(lambda line: line.startswith(f"ray::leansplat {task}")), None)
+    return next(processes(lambda line: line.strip() == f"ray::leansplat {task}"), None)
 
 
 def processes(wanted: Callable[[str], bool]) -> Iterator[int]:
