@@ -234,7 +234,7 @@ def driver_memory(cluster: Any, folder: Path, count: int) -> dict[str, Any]:
     """Memory of `leansplat batch --ray` with so many scenes, when some have ended; it is stopped by Ctrl-C then."""
     place = folder / f"queue-{count}"
     place.mkdir()
-    lines = [json.dumps({"input": "../in/0.ply", "output": f"{number}.spz"}) for number in range(count)]
+    lines = [json.dumps({"input": str(folder / "in/0.ply"), "output": f"{number}.spz"}) for number in range(count)]
     (place / "scenes.jsonl").write_text("\n".join(lines))
     words = ["batch", str(place / "scenes.jsonl"), "-o", str(place / "out"), "--ray", cluster.address, "--quiet"]
     process = subprocess.Popen(
