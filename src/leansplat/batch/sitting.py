@@ -121,7 +121,8 @@ def run_batch(
     if batch.output.exists() and not batch.output.is_dir():
         raise InputError(f"{batch.output} is a file; give a folder for what is made of the scenes")
     with alone_in(batch.output):
-        clear_abandoned(batch.output)
+        for folder in {scene.output(batch).parent for scene in scenes}:
+            clear_abandoned(folder)
         with Journal(batch.output, batch.command) as journal:
             sitting = _Sitting(batch, scenes, journal)
             sized = _sized(batch, sitting.left, workers)
