@@ -54,10 +54,12 @@ def test_every_scene_becomes_what_the_command_by_hand_makes_and_one_that_is_brok
     out = tmp_path / "out"
     code, answer, said = batch(capsys, scenes, "-o", out, "--format", "spz", "--workers", 2, "--", "convert")
     assert code == 1
-    assert "1 of 4 scenes failed; the first is b: " in said and "its header is cut off or damaged" in said
+    assert "1 of 4 scenes failed; the first is b: " in said
+    assert "its header is cut off or damaged" in said
     rows = by_name(answer)
     assert [rows[name]["status"] for name in ("a", "b", "c", "hall/d")] == ["finished", "failed"] + 2 * ["finished"]
-    assert rows["b"]["output"] is None and "b.ply has no line 'end_header'" in rows["b"]["sentence"]
+    assert rows["b"]["output"] is None
+    assert "b.ply has no line 'end_header'" in rows["b"]["sentence"]
     for name in ("a", "c", "hall/d"):
         by_hand = tmp_path / "by-hand.spz"
         assert main(["convert", str(scenes / f"{name}.ply"), str(by_hand), "--overwrite"]) == 0
@@ -71,9 +73,12 @@ def test_every_scene_becomes_what_the_command_by_hand_makes_and_one_that_is_brok
     assert json.loads((out / "results.json").read_text())["scenes"] == answer["scenes"]
     with open(out / "results.csv", newline="") as file:
         table = {row["name"]: row for row in csv.DictReader(file)}
-    assert table["a"]["bytes"] == str(rows["a"]["bytes"]) and table["b"]["status"] == "failed"
+    assert table["a"]["bytes"] == str(rows["a"]["bytes"])
+    assert table["b"]["status"] == "failed"
     page = (out / "report.html").read_text()
-    assert "hall/d" in page and "its header is cut off or damaged" in page and "3 of 4" in page
+    assert "hall/d" in page
+    assert "its header is cut off or damaged" in page
+    assert "3 of 4" in page
 
 
 def test_the_same_command_again_does_what_is_not_done_and_nothing_else(scenes: Path, tmp_path: Path, capsys) -> None:
@@ -107,7 +112,8 @@ def test_what_was_made_with_other_options_or_by_others_is_refused_and_made_again
     (out / "hall" / "d.spz").write_bytes(b"somebody's")
     said = fails(capsys, *plain)
     assert "hall/d.spz is there already and was not made by this batch; choose another folder" in said
-    assert not list(out.glob("*.spz")) and (out / "hall" / "d.spz").read_bytes() == b"somebody's"
+    assert not list(out.glob("*.spz"))
+    assert (out / "hall" / "d.spz").read_bytes() == b"somebody's"
     (out / "hall" / "d.spz").unlink()
     assert main(list(map(str, plain))) == 0
     capsys.readouterr()

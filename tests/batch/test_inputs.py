@@ -79,7 +79,7 @@ def test_a_pattern_names_scenes_by_what_its_stars_stand_for(scenes: Path) -> Non
 
 def test_what_is_named_by_itself_is_called_by_itself(scenes: Path) -> None:
     assert set(found([scenes / "hall/north.spz", scenes / "run"])) == {"north", "run"}
-    with pytest.raises(InputError, match="missing.ply does not exist"):
+    with pytest.raises(InputError, match=r"missing\.ply does not exist"):
         found([scenes / "missing.ply"])
 
 

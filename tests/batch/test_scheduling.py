@@ -71,12 +71,13 @@ def test_what_a_failed_task_was_needed_for_is_skipped_with_a_sentence() -> None:
     executor = Recording(2, lambda each: Outcome(FAILED if each.name == "a" else FINISHED, sentence="no"))
     found = {each.name: outcome for each, outcome in outcomes([task("a"), task("b", "a"), task("c", "b")], executor)}
     assert [found[name].status for name in "abc"] == ["failed", "skipped", "skipped"]
-    assert "needs a" in found["b"].sentence and "needs b" in found["c"].sentence
+    assert "needs a" in found["b"].sentence
+    assert "needs b" in found["c"].sentence
     assert [each.name for each in executor.begun] == ["a"]
 
 
 def test_a_need_that_nobody_makes_is_told_and_nothing_waits_for_ever() -> None:
-    found = dict((each.name, outcome) for each, outcome in outcomes([task("a", "elsewhere")], Recording(1)))
+    found = {each.name: outcome for each, outcome in outcomes([task("a", "elsewhere")], Recording(1))}
     assert found["a"].status == "skipped"
     assert "elsewhere" in found["a"].sentence
 

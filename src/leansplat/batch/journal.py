@@ -133,6 +133,8 @@ class Journal:
                 if not self._whole:
                     self._append({"event": "batch", "format": FORMAT, "command": self._command})
             self._append(event)
+            if event["event"] == "ended":
+                os.fsync(self._file.fileno())  # others outlive a kill, though not a power cut, which costs a scene
         except OSError as error:
             raise RunError(
                 f"{self.path} cannot be written ({error.strerror}); check its folder and disk, then give the same "
@@ -143,4 +145,3 @@ class Journal:
         assert self._file is not None
         self._file.write(json.dumps(event, allow_nan=False).encode() + b"\n")
         self._file.flush()
-        os.fsync(self._file.fileno())

@@ -106,6 +106,7 @@ def _spans(values: Any) -> bool:
 def _table(rows: Sequence[Row]) -> Block:
     columns = {
         "scene": [row.name for row in rows],
+        "status": [row.status for row in rows],
         "Gaussians before": [_count(row.gaussians_before) for row in rows],
         "Gaussians": [_count(row.gaussians) for row in rows],
         "MB before": [_megabytes(row.bytes_before) for row in rows],
@@ -117,7 +118,6 @@ def _table(rows: Sequence[Row]) -> Block:
         "seconds": [_number(row.seconds, 1) for row in rows],
         "GB of memory": [_number(None if row.memory is None else row.memory / 1e9, 2) for row in rows],
         "where": [row.where or numbers.NONE for row in rows],
-        "status": [row.status for row in rows],
     }
     kept = {head: cells for head, cells in columns.items() if head == "scene" or set(cells) - {numbers.NONE}}
     return simple_table(tuple(kept), list(zip(*kept.values(), strict=True)))

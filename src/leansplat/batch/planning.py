@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,6 @@ def planned(batch: Batch, understand: Understand) -> list[Scene]:
     """
     suffix = suffix_of(batch.command, batch.form)
     understood: dict[tuple[bool, str, tuple[str, ...]], Any] = {}
-    _understood(batch, None, suffix, understand, understood)
     scenes: list[Scene] = []
     for asked in asked_for(batch.inputs, batch.known.takes, batch.target):
         scenes.append(_scene(asked, batch, suffix, understand, understood))
@@ -137,7 +136,7 @@ def _scene(
 ) -> Scene:
     suffix = usual if asked.suffix is None else _own_suffix(asked, batch)
     if suffix and asked.name.lower().endswith(suffix) and len(asked.name) > len(suffix):
-        asked = Asked(asked.name[: -len(suffix)], *(getattr(asked, name) for name in Asked.__slots__[1:]))
+        asked = replace(asked, name=asked.name[: -len(suffix)])
     try:
         return Scene(asked, suffix, _understood(batch, asked, suffix, understand, understood))
     except InputError as error:
@@ -147,18 +146,15 @@ def _scene(
 
 def _understood(
     batch: Batch,
-    asked: Asked | None,
+    asked: Asked,
     suffix: str,
     understand: Understand,
     understood: dict[tuple[bool, str, tuple[str, ...]], Any],
 ) -> Any:
-    """The command with the options of a scene, or with those of all."""
-    options = (*batch.options, *(() if asked is None else asked.options))
-    capture = asked is not None and asked.capture is not None
+    """The command with the options of a scene; the same for all that have the same."""
+    options, capture = (*batch.options, *asked.options), asked.capture is not None
     key = (capture, suffix, options)
     if key not in understood:
-        if asked is None and batch.known.takes == "scene" and "--capture" not in " ".join(options):
-            return None  # manifests may bring captures, which some commands insist on
         parsed = understand(trial_words(batch.command, options, capture=capture, suffix=suffix))
         check_options(parsed, batch.command, capture=capture, suffix=suffix)
         understood[key] = parsed

@@ -132,6 +132,9 @@ def run_batch(
         raise InputError(f"{batch.output} is a file; give a folder for what is made of the scenes")
     with alone_in(batch.output), desk_of(batch):
         clear_abandoned(batch.output)
+        if not batch.store:
+            for folder in {Path(scene.output(batch)).parent for scene in scenes}:
+                clear_abandoned(folder)
         with Journal(batch.output, batch.command) as journal:
             sitting = _Sitting(batch, scenes, journal)
             sized = _sized(batch, sitting.left, workers, cluster, gpus)

@@ -22,7 +22,7 @@ from typing import Any
 from leansplat.batch.companions import listing_of
 from leansplat.batch.tasks import CHECKPOINTS, INPUT, OUTPUT, RUN, Place, Task, Use
 from leansplat.errors import LeansplatError
-from leansplat.files import clear_abandoned, replacing, write_json
+from leansplat.files import replacing, write_json
 from leansplat.storage import (
     FOLDER,
     Cache,
@@ -162,7 +162,6 @@ class StoredPlaces:
         made += [path for path in (self._task.log, self._task.answer) if path is not None and not is_address(path)]
         for folder in {Path(path).parent for path in made}:
             folder.mkdir(parents=True, exist_ok=True)
-            clear_abandoned(folder)
         for place in self._task.places(CHECKPOINTS):
             if not is_address(place.address) and not self._task.resume:
                 shutil.rmtree(place.address, ignore_errors=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, Suppress, arg
+from tyro.conf import Fixed, Positional, Suppress, arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
 from leansplat.commands.options import Json, Quiet, Ray
@@ -50,7 +50,7 @@ class Batch:
     output: Annotated[str, arg(aliases=["-o"], metavar="OUT")]
     """Folder to write to, or an address such as s3://bucket/small: an output for each scene, by its name, and
     batch.jsonl, results.json, results.csv and report.html."""
-    command: Annotated[tuple[str, ...], Suppress] = ()
+    command: Annotated[tuple[str, ...], Fixed, Suppress] = ()
     form: Annotated[str | None, arg(name="format", metavar="SUFFIX", help_behavior_hint="(default: sog)")] = None
     """Format of the outputs, such as sog, spz or compressed.ply. convert must have one; with it, train makes files."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by cores and memory)")] = None
