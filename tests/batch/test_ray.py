@@ -108,7 +108,7 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_worker_that_is_killed_costs_the_steps_since_a_checkpoint(
-    cluster: TwoNodes, s3: S3Server, scene: Path, photographed: Path
+    cluster: TwoNodes, s3: S3Server, scene: Path, photographed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = s3.bucket()
     put_file(scene, f"{store}/in/a.ply")
@@ -131,6 +131,7 @@ def test_a_worker_that_is_killed_costs_the_steps_since_a_checkpoint(
     assert len(orphans) == 1, "the command went on after its worker had been killed"
     assert {name: outcome.status for name, outcome in ended.items()} == dict.fromkeys(ended, FINISHED)
     went_on(store)
+    assert "raylet" not in capsys.readouterr().out
 
 
 def test_what_is_stopped_leaves_no_process_behind(cluster: TwoNodes, s3: S3Server, photographed: Path) -> None:

@@ -221,13 +221,21 @@ def _knock(asked: str) -> None:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep Ray's words about connecting from the terminal."""
+    """Keep Ray's words about connecting from the terminal, and later on, from standard output, those about what died.
+
+    For the second there is no setting: the function that a thread of Ray prints them by is replaced while that begins.
+    """
+    from ray._private import worker
+
     logger = logging.getLogger("ray")
     before, logger.disabled = logger.disabled, True
+    printing = getattr(worker, "listen_error_messages", None)
+    worker.listen_error_messages = lambda *_: None
     try:
         yield
     finally:
         logger.disabled = before
+        worker.listen_error_messages = printing
 
 
 def _fitting(resources: dict[str, float], cost: Cost) -> int:
