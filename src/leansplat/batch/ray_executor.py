@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -225,8 +226,7 @@ def _silent() -> Iterator[None]:
 
     For the second there is no setting: the function that a thread of Ray prints them by is replaced while that begins.
     """
-    from ray._private import worker
-
+    worker: Any = import_module("ray._private.worker")
     logger = logging.getLogger("ray")
     before, logger.disabled = logger.disabled, True
     printing = getattr(worker, "listen_error_messages", None)
