@@ -28,7 +28,7 @@ from leansplat.batch.rows import Row, as_csv, row_of
 from leansplat.batch.scheduling import outcomes
 from leansplat.batch.sizing import Workers, check_workers, memory_of, workers_for
 from leansplat.batch.standing import Standing, refuse, standing_of
-from leansplat.batch.stored_desk import desk_of, fingerprints_below, take_back
+from leansplat.batch.stored_desk import desk_of, fingerprints_below, forget_fetched, take_back
 from leansplat.batch.tasks import FAILED, FINISHED, SKIPPED, Cost, Outcome, Task
 from leansplat.errors import InputError, LeansplatError
 from leansplat.files import clear_abandoned, replacing, write_json
@@ -144,6 +144,7 @@ def run_batch(
                     with executor(sized) as working:
                         say(working.told)
                         sitting.work(working, sized, progress)
+                    forget_fetched(scenes)
             except KeyboardInterrupt as error:
                 sitting.write(time.monotonic() - began)
                 raise LeansplatError(

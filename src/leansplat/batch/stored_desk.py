@@ -7,19 +7,21 @@ machine begins with that journal; where it lacks something, the notes of what wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from leansplat.batch.journal import NAME as JOURNAL
-from leansplat.batch.planning import PAGE, RESULTS, TABLE, Batch
+from leansplat.batch.planning import PAGE, RESULTS, TABLE, Batch, Scene
 from leansplat.storage import (
+    Cache,
     Listed,
     NothingThereError,
     checked,
     files_under,
     identity,
+    is_address,
     joined,
     put_file,
     reach,
@@ -53,6 +55,12 @@ def desk_of(batch: Batch) -> Iterator[None]:
         for name in (JOURNAL, RESULTS, TABLE, PAGE):
             if (batch.output / name).exists():
                 put_file(batch.output / name, joined(batch.store, name))
+
+
+def forget_fetched(scenes: Sequence[Scene]) -> None:
+    """Delete what was fetched to this machine for several scenes to use."""
+    if any(is_address(address) for scene in scenes for address in (scene.asked.source, scene.asked.capture or "")):
+        Cache().clear()
 
 
 def take_back(output: str) -> None:

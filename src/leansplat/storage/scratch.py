@@ -26,7 +26,7 @@ def scratch_root() -> Path:
     """The folder that scratch folders and the cache of a machine are in, which is made if needed.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be made, or it is another user's, where nobody has named it.
     """
     given = os.environ.get(VARIABLE)
     root = Path(given) if given else Path(tempfile.gettempdir()) / f"leansplat-{_user()}"
@@ -34,6 +34,8 @@ def scratch_root() -> Path:
         root.mkdir(parents=True, exist_ok=True, mode=0o777 if given else 0o700)
     except OSError as error:
         raise InputError(f"{root} cannot be made for scratch ({error.strerror}); set {VARIABLE} to a folder") from error
+    if not given and hasattr(os, "getuid") and root.lstat().st_uid != os.getuid():
+        raise InputError(f"{root} is somebody else's, so nothing is put there; set {VARIABLE} to a folder of yours")
     return root
 
 
