@@ -107,6 +107,21 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
         RayExecutor("127.0.0.1:9", Cost())
 
 
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        (["--gpus", "1"], "--gpus is for a Ray cluster"),
+        (["--ray", "127.0.0.1:9", "--workers", "2"], "leave --workers out"),
+        (["--ray", "127.0.0.1:9", "--gpus", "0"], "give a number of cards above 0"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(
+    options: list[str], wrong: str, scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["batch", str(scene), "-o", str(tmp_path / "out"), *options, "--", "info"]) == 2
+    assert wrong in capsys.readouterr().err
+
+
 def test_a_worker_that_is_killed_costs_the_steps_since_a_checkpoint(
     cluster: TwoNodes, s3: S3Server, scene: Path, photographed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

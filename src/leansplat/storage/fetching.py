@@ -65,7 +65,9 @@ def files_under(address: str, *, hidden: bool = False) -> list[Listed]:
     listed = []
     for place, entry in sorted(entries.items()):
         below = place[len(path) :].strip("/")
-        if not place.startswith(path) or entry["type"] != "file" or place.endswith("/"):
+        if place != path and not place.startswith(f"{path.rstrip('/')}/"):
+            continue
+        if entry["type"] != "file" or place.endswith("/"):
             continue  # the last: an empty object that stands for a folder, as consoles make them
         if not hidden and any(part.startswith(".") for part in below.split("/")[:-1]):
             continue
