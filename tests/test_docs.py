@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from leansplat.batch.commands import trial_words
 from leansplat.cli import parse
 from leansplat.commands import COMMANDS
+from leansplat.commands.batch import understood
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -66,7 +68,10 @@ def cases() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("arguments", [pytest.param(arguments, id=name) for name, arguments in cases()])
 def test_every_command_line_of_the_docs_is_one_that_the_program_takes(arguments: list[str]) -> None:
-    parse(arguments)
+    command = parse(arguments)
+    if arguments[0] == "batch":
+        name, *options = command.command  # type: ignore[attr-defined]
+        understood(trial_words(name, options, capture=False, suffix=".sog"))
 
 
 def test_most_commands_are_shown_somewhere() -> None:
