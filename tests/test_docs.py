@@ -133,3 +133,17 @@ def named_tests() -> Iterator[tuple[str, str]]:
 def test_every_test_that_is_named_as_holding_a_case_exists(file: str, name: str) -> None:
     source = (ROOT / "tests" / file).read_text(encoding="utf-8")
     assert not name or f"def {name}(" in source
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    """As the tables do that say what is held by which test."""
+    named = {
+        (page.name, file, function)
+        for page in PAGES
+        for file, function in re.findall(r"\b(tests/[\w/]+\.py)(?:::(\w+))?", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 20
+    for page, file, function in named:
+        assert (ROOT / file).is_file(), f"{page} names {file}"
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert not function or f"def {function}(" in text, f"{page} names {function} of {file}"

@@ -156,7 +156,10 @@ class Shrink:
             views=self.views,
             seed=self.seed or 0,
         )
-        with seen(self.view, self.run_folder) as kept, ProgressBar("shrink", quiet=self.quiet) as progress:
+        with (
+            seen(self.view, self.run_folder, self.output.name) as kept,
+            ProgressBar("shrink", quiet=self.quiet) as progress,
+        ):
             progress.stage("reading the scene")
             options: Options = {
                 "capture": self.capture,
