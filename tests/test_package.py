@@ -28,6 +28,7 @@ LAYERS = [
     {"gaussians"},
     {"cameras"},
     {"files", "camera_paths", "ordering", "strays", "origin"},
+    {"storage"},
     {"summary"},
     {"datasets"},
     {"simd"},
@@ -188,7 +189,7 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
-HEAVY = "{'torch', 'numba', 'numpy', 'scipy', 'cv2', 'PIL'} & set(sys.modules)"
+HEAVY = "{'torch', 'numba', 'numpy', 'scipy', 'cv2', 'PIL', 'ray', 'fsspec', 's3fs'} & set(sys.modules)"
 
 
 def test_importing_leansplat_loads_no_heavy_package() -> None:

@@ -97,7 +97,7 @@ def test_captures_and_runs_are_found_where_a_command_takes_those(scenes: Path) -
 
 def plan(tmp_path: Path, inputs: list[Path], command: str = "shrink", **options: Any) -> list[str]:
     batch = Batch([str(path) for path in inputs], tmp_path / "out", command, **options)
-    return [str(scene.output(batch).relative_to(tmp_path / "out")) for scene in planned(batch, understood)]
+    return [str(Path(scene.output(batch)).relative_to(tmp_path / "out")) for scene in planned(batch, understood)]
 
 
 def test_outputs_lie_as_inputs_do(tmp_path: Path) -> None:

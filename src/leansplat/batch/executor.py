@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol
 
-from leansplat.batch.tasks import Outcome, Task
+from leansplat.batch.tasks import Cost, Outcome, Task
 
 
 class Executor(Protocol):
@@ -48,14 +48,28 @@ class Executor(Protocol):
         ...
 
 
-def executor_for(*, workers: int, threads: int, told: str = "") -> Executor:
+_USUAL = Cost()
+
+
+def executor_for(
+    *, workers: int, threads: int, told: str = "", ray: str | None = None, cost: Cost = _USUAL
+) -> Executor:
     """The executor that the options of a command ask for: the one function that a further kind of it is added to.
 
     Args:
         workers: tasks at once, in processes of this machine.
         threads: of each task, for what it tells; a task's own cost says what it gets.
         told: what it tells instead, in a line.
+        ray: address of a Ray cluster to work on instead; empty for the one that is found by itself.
+        cost: with `ray`, what a task takes usually, for how many are worked on at once.
+
+    Raises:
+        InputError: there is no such cluster.
     """
+    if ray is not None:
+        from leansplat.batch.ray_executor import RayExecutor
+
+        return RayExecutor(ray, cost)
     from leansplat.batch.local import LocalExecutor
 
     return LocalExecutor(workers, told or f"{workers} at a time, with {threads} of the processor's threads each")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from leansplat.errors import LeansplatError
 from leansplat.formats import RUN_SCENE, scene_files
+from leansplat.storage import Listed, NothingThereError, files_under, identity, is_address
 
 _OURS = ".leansplat"
 """What names of locks and unfinished files begin with."""
@@ -22,8 +23,12 @@ _RUN = ("config.json", RUN_SCENE)
 def fingerprint(path: str | os.PathLike[str]) -> str:
     """A short text that is another one when a file, or any file in a folder, has changed; "" where there is none.
 
-    Of a scene that is made of several files all count, and of a run folder its scene and its settings.
+    Of a scene that is made of several files all count, and of a run folder its scene and its settings. Of what lies at
+    an address, all files count by what the storage says of them.
     """
+    if is_address(str(path)):
+        listed = _listed(str(path))
+        return identity(listed) if listed else ""
     path = Path(path)
     lines = []
     for file in _files(path):
@@ -37,6 +42,9 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 
 def size_of(path: str | os.PathLike[str]) -> int | None:
     """Bytes of a scene, of a file, or of all files in a folder; None where there is none."""
+    if is_address(str(path)):
+        listed = _listed(str(path))
+        return sum(file.bytes for file in listed) if listed else None
     sizes = []
     for file in _files(Path(path)):
         try:
@@ -48,10 +56,19 @@ def size_of(path: str | os.PathLike[str]) -> int | None:
 
 def scene_size(path: str | os.PathLike[str]) -> int | None:
     """Bytes of a scene's files; None where it is none."""
+    if is_address(str(path)):
+        return size_of(path)
     try:
         return sum(file.stat().st_size for file in scene_files(path))
     except (LeansplatError, OSError):
         return None
+
+
+def _listed(address: str) -> list[Listed]:
+    try:
+        return files_under(address)
+    except NothingThereError:
+        return []
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -35,6 +35,8 @@ class Asked:
         capture: its photos, where it has some of its own.
         suffix: of its output, where the manifest names one.
         options: of its own, after those of all.
+        version: what changes when a source in storage does, where that has been seen already.
+        bytes: size of such a source.
     """
 
     name: str
@@ -43,13 +45,16 @@ class Asked:
     capture: str | None = None
     suffix: str | None = None
     options: tuple[str, ...] = ()
+    version: str = ""
+    bytes: int | None = None
 
 
-def asked_for(inputs: Sequence[str], takes: str, output: Path) -> list[Asked]:
+def asked_for(inputs: Sequence[str], takes: str, output: str) -> list[Asked]:
     """The scenes that the words of a command line name, in the order of their names within each word.
 
     Args:
-        inputs: folders, which are searched through, patterns such as "scenes/*.ply", files, and manifests (.jsonl).
+        inputs: folders, which are searched through, patterns such as "scenes/*.ply", files, and manifests (.jsonl);
+            folders, files and manifests may lie at addresses.
         takes: "scene", "capture" or "run": what is looked for in folders.
         output: the folder of the batch, which is not looked into.
 
@@ -59,9 +64,14 @@ def asked_for(inputs: Sequence[str], takes: str, output: Path) -> list[Asked]:
     return [asked for word in inputs for asked in _of_word(word, takes, output)]
 
 
-def _of_word(word: str, takes: str, output: Path) -> Iterator[Asked]:
+def _of_word(word: str, takes: str, output: str) -> Iterator[Asked]:
     from leansplat.batch.manifest import read_manifest
+    from leansplat.batch.stored_inputs import of_address
+    from leansplat.storage import is_address
 
+    if is_address(word):
+        yield from of_address(word, takes, output)
+        return
     path = Path(word)
     if path.is_dir():
         yield from _of_folder(path, takes, output)
@@ -87,7 +97,7 @@ def _of_pattern(pattern: str, takes: str) -> Iterator[Asked]:
         yield Asked(name_of(os.path.relpath(path, base)), str(path), str(path))
 
 
-def _of_folder(folder: Path, takes: str, output: Path) -> Iterator[Asked]:
+def _of_folder(folder: Path, takes: str, output: str) -> Iterator[Asked]:
     recognised = _RECOGNISED[takes]
     if recognised(folder):
         yield Asked(name_of(folder.resolve().name), str(folder), str(folder))

@@ -18,6 +18,7 @@ from typing import Any
 
 from leansplat.batch.inputs import Asked, name_of
 from leansplat.errors import InputError
+from leansplat.storage import checked, is_address, joined, parent
 
 _KEYS = ("input", "capture", "target", "output", "options")
 _LONGEST_LINE = 1 << 20
@@ -25,8 +26,12 @@ _SHARE = re.compile(r"\s*\d+(\.\d+)?\s*%\s*")
 _OPTION = re.compile(r"[a-z][a-z-]*")
 
 
-def read_manifest(path: Path) -> Iterator[Asked]:
+def read_manifest(path: Path, address: str | None = None) -> Iterator[Asked]:
     """The scenes of a manifest, in its order; empty lines count for nothing.
+
+    Args:
+        path: the file.
+        address: where it was fetched from; its paths are then relative to that.
 
     Raises:
         InputError: a line is not understood, or there is none.
@@ -41,7 +46,7 @@ def read_manifest(path: Path) -> Iterator[Asked]:
                     raise InputError(f"{path}:{number} is longer than a megabyte; give one scene a line")
                 if line.strip():
                     found = True
-                    yield _asked(line, path, f"{path}:{number}")
+                    yield _asked(line, address or str(path), f"{address or path}:{number}")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8 ({error.reason}); write it as JSON lines") from error
     except OSError as error:
@@ -50,7 +55,7 @@ def read_manifest(path: Path) -> Iterator[Asked]:
         raise InputError(f'{path} names no scene; write one a line, such as {{"input": "scene.ply"}}')
 
 
-def _asked(line: str, path: Path, where: str) -> Asked:
+def _asked(line: str, manifest: str, where: str) -> Asked:
     try:
         values = json.loads(line)
     except ValueError as error:
@@ -60,7 +65,7 @@ def _asked(line: str, path: Path, where: str) -> Asked:
     unknown = [key for key in values if key not in _KEYS]
     if unknown:
         raise InputError(f"{where} has the key {unknown[0]!r}; known are {', '.join(_KEYS)}")
-    source = _address(values, "input", path, where)
+    source = _address(values, "input", manifest, where)
     if source is None:
         raise InputError(f"{where} has no input; say which scene or capture it is about")
     name, suffix = _output(values.get("output"), source, where)
@@ -68,19 +73,23 @@ def _asked(line: str, path: Path, where: str) -> Asked:
         name=name,
         source=source,
         where=where,
-        capture=_address(values, "capture", path, where),
+        capture=_address(values, "capture", manifest, where),
         suffix=suffix,
         options=(*_target(values.get("target"), where), *_options(values.get("options"), "options", where)),
     )
 
 
-def _address(values: Mapping[str, Any], key: str, path: Path, where: str) -> str | None:
+def _address(values: Mapping[str, Any], key: str, manifest: str, where: str) -> str | None:
     value = values.get(key)
     if value is None:
         return None
     if not isinstance(value, str) or not value or "\0" in value:
         raise InputError(f"{where} has {key} {value!r}; give a path")
-    return value if "://" in value else str(path.parent / value)
+    if is_address(value):
+        return checked(value)
+    if is_address(manifest):
+        return checked(joined(parent(manifest), value))
+    return str(Path(manifest).parent / value)
 
 
 def _output(value: Any, source: str, where: str) -> tuple[str, str | None]:

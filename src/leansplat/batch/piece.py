@@ -23,6 +23,7 @@ from leansplat.batch.places import Places, places_of
 from leansplat.batch.tasks import CHECKPOINTS, DIED, FAILED, FINISHED, OUTPUT, RUN, Outcome, Place, Status, Task
 from leansplat.errors import LeansplatError
 from leansplat.lifeline import with_lifeline
+from leansplat.storage import AwayError
 
 _SAID = "leansplat: "
 """What the last line of a command that has failed begins with."""
@@ -47,10 +48,16 @@ def run_piece(task: Task, *, began: Began | None = None) -> Outcome:
     answer, sentence, memory = None, "", None
     try:
         with places_of(task) as places:
+            if places.before is not None:
+                return Outcome(FINISHED, places.before, "", time.monotonic() - start, platform.node())
             code, printed, memory = _run(task, places, began)
-            status, answer, sentence = _understood(code, printed, places.log)
+            status, answer, sentence = _understood(code, printed, places.log, task.log)
+            sentence = places.told(sentence)
+            answer = None if answer is None else json.loads(places.told(json.dumps(answer)))
             if status == FINISHED:
                 places.delivered(answer)
+    except AwayError as error:
+        status, sentence = DIED, str(error)
     except (LeansplatError, OSError) as error:
         status, sentence = FAILED, str(error)
     return Outcome(status, answer, sentence, time.monotonic() - start, platform.node(), memory)
@@ -130,8 +137,8 @@ def _wait(process: subprocess.Popen[bytes]) -> int | None:
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _understood(code: int, printed: bytes, log: Path) -> tuple[Status, Mapping[str, Any] | None, str]:
-    """Status, answer and sentence of a command that has ended."""
+def _understood(code: int, printed: bytes, log: Path, told: str) -> tuple[Status, Mapping[str, Any] | None, str]:
+    """Status, answer and sentence of a command that has ended, whose log is at `log` and called `told`."""
     answer = None
     with suppress(ValueError):
         answer = json.loads(printed)
@@ -139,12 +146,12 @@ def _understood(code: int, printed: bytes, log: Path) -> tuple[Status, Mapping[s
         answer = None
     if code < 0 or code > 128:
         number = -code if code < 0 else code - 128
-        return DIED, None, f"its process was ended by {_signal_name(number)}{_perhaps(number)}; {log} has what it said"
+        return DIED, None, f"its process was ended by {_signal_name(number)}{_perhaps(number)}; {told} has what it said"
     if code != 0:
         with open(log, "rb") as file:
-            return FAILED, answer, _last_words(file) or f"it ended with exit code {code}; {log} has what it said"
+            return FAILED, answer, _last_words(file) or f"it ended with exit code {code}; {told} has what it said"
     if answer is None:
-        return FAILED, None, f"it printed no answer; {log} has what it said"
+        return FAILED, None, f"it printed no answer; {told} has what it said"
     return FINISHED, answer, ""
 
 

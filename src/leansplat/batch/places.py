@@ -1,7 +1,7 @@
 """Where a task's files are for the machine that runs it, from before its command begins until it has ended.
 
-For a path that is the path itself, and commands write whole files by themselves. A store of another kind brings what is
-read to a scratch folder, and takes back what was made: it is a class as `LocalPlaces` is, and a line in `places_of`.
+For a path that is the path itself, and commands write whole files by themselves. For an address (`StoredPlaces`), what
+is read is brought to a scratch folder, and what was made is taken back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from leansplat.batch.tasks import CHECKPOINTS, Place, Task
+from leansplat.batch.tasks import CHECKPOINTS, INPUT, OUTPUT, RUN, Place, Task
 from leansplat.files import write_json
 
 
@@ -30,6 +30,15 @@ class Places(Protocol):
     @property
     def log(self) -> Path:
         """The file for the command's standard error, to append to."""
+        ...
+
+    @property
+    def before(self) -> Mapping[str, Any] | None:
+        """The answer of this very task where its results have been delivered already, so that nothing is to do."""
+        ...
+
+    def told(self, text: str) -> str:
+        """A text of the command, with files called as the task calls them."""
         ...
 
     def delivered(self, answer: Mapping[str, Any] | None) -> None:
@@ -56,6 +65,13 @@ class LocalPlaces:
     def log(self) -> Path:
         return Path(self._task.log)
 
+    @property
+    def before(self) -> None:
+        return None
+
+    def told(self, text: str) -> str:
+        return text
+
     def delivered(self, answer: Mapping[str, Any] | None) -> None:
         if self._task.answer is not None:
             write_json(self._task.answer, answer, overwrite=True)
@@ -80,4 +96,11 @@ class LocalPlaces:
 
 def places_of(task: Task) -> Places:
     """The `Places` of a task, by the kind of its addresses."""
-    return LocalPlaces(task)
+    from leansplat.storage import is_address
+
+    named = [place.address for place in task.places(INPUT, OUTPUT, RUN, CHECKPOINTS)]
+    if not any(is_address(text) for text in (*named, task.log, task.answer or "")):
+        return LocalPlaces(task)
+    from leansplat.batch.stored_places import StoredPlaces
+
+    return StoredPlaces(task)

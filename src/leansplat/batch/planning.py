@@ -19,6 +19,7 @@ from leansplat.batch.journal import NAME as JOURNAL
 from leansplat.batch.tasks import Cost, Place, Task
 from leansplat.errors import InputError
 from leansplat.locks import NAME as LOCK
+from leansplat.storage import joined
 
 RESULTS, TABLE, PAGE = "results.json", "results.csv", "report.html"
 """Files that a batch writes into its folder besides the outputs."""
@@ -35,12 +36,13 @@ class Batch:
 
     Args:
         inputs: see `inputs.asked_for`.
-        output: the folder for everything.
+        output: the folder for everything; with `store`, for all but the outputs.
         command: of leansplat.
         options: of it, the same for all scenes.
         form: the format of the outputs, where the command leaves a choice; None for its usual one.
         overwrite: whether to make again what was made by another command, or changed since it was made, or is no
             output of this batch at all, instead of refusing.
+        store: address of the folder for outputs, logs and what is gone on from; empty where that is `output`, too.
     """
 
     inputs: Sequence[str]
@@ -49,6 +51,12 @@ class Batch:
     options: Sequence[str] = ()
     form: str | None = None
     overwrite: bool = False
+    store: str = ""
+
+    @property
+    def target(self) -> str:
+        """The folder or the address that outputs go to."""
+        return self.store or str(self.output)
 
     @property
     def known(self) -> Batchable:
@@ -73,25 +81,29 @@ class Scene:
     def name(self) -> str:
         return self.asked.name
 
-    def output(self, batch: Batch) -> Path:
-        """Where what is made of it goes."""
-        return batch.output / f"{self.name}{self.suffix}"
+    def output(self, batch: Batch) -> str:
+        """Where what is made of it goes: a path, or an address."""
+        return _below(batch, f"{self.name}{self.suffix}")
 
     def task(self, batch: Batch, cost: Cost, *, resume: bool = False) -> Task:
         """The task of it."""
-        output, beside = self.output(batch), batch.output / self.name
+        output, beside = self.output(batch), _below(batch, self.name)
         command = words_of(
             batch.command,
             source=self.asked.source,
             capture=self.asked.capture,
             options=(*batch.options, *self.asked.options),
-            output=str(output),
+            output=output,
             is_file=bool(self.suffix),
             checkpoints=f"{beside}.work",
             parsed=self.parsed,
         )
-        answer = str(output) if batch.known.makes == "answer" else None
+        answer = output if batch.known.makes == "answer" else None
         return Task(self.name, command, f"{beside}.log", cost, answer, resume)
+
+
+def _below(batch: Batch, name: str) -> str:
+    return joined(batch.store, name) if batch.store else str(batch.output / name)
 
 
 def digest(task: Task, suffix: str) -> str:
@@ -109,7 +121,7 @@ def planned(batch: Batch, understand: Understand) -> list[Scene]:
     suffix = suffix_of(batch.command, batch.form)
     understood: dict[tuple[bool, str, tuple[str, ...]], Any] = {}
     scenes: list[Scene] = []
-    for asked in asked_for(batch.inputs, batch.known.takes, batch.output):
+    for asked in asked_for(batch.inputs, batch.known.takes, batch.target):
         scenes.append(_scene(asked, batch, suffix, understand, understood))
     _refuse_collisions(scenes, batch)
     return scenes
@@ -174,7 +186,7 @@ def _refuse_collisions(scenes: Sequence[Scene], batch: Batch) -> None:
         other = other if other is not scene else taken.setdefault(f"{scene.name.casefold()}\0", scene)
         if other is not scene:
             raise InputError(
-                f"{other.asked.where} and {scene.asked.where} would both become {batch.output / output}; rename one, "
+                f"{other.asked.where} and {scene.asked.where} would both become {_below(batch, output)}; rename one, "
                 'or name their outputs in a manifest ("output")'
             )
     for scene in scenes:
@@ -184,5 +196,5 @@ def _refuse_collisions(scenes: Sequence[Scene], batch: Batch) -> None:
             if around is not None and not around.suffix:
                 raise InputError(
                     f"{scene.asked.where} would be written into the folder that {around.asked.where} becomes "
-                    f'({batch.output / around.name}); name their outputs in a manifest ("output")'
+                    f'({_below(batch, around.name)}); name their outputs in a manifest ("output")'
                 )

@@ -28,11 +28,13 @@ from leansplat.batch.rows import Row, as_csv, row_of
 from leansplat.batch.scheduling import outcomes
 from leansplat.batch.sizing import Workers, check_workers, memory_of, workers_for
 from leansplat.batch.standing import Standing, refuse, standing_of
+from leansplat.batch.stored_desk import desk_of, fingerprints_below, forget_fetched, take_back
 from leansplat.batch.tasks import FAILED, FINISHED, SKIPPED, Cost, Outcome, Task
 from leansplat.errors import InputError, LeansplatError
 from leansplat.files import clear_abandoned, replacing, write_json
 from leansplat.locks import alone_in
 from leansplat.progress import Progress, at_stage
+from leansplat.storage import joined
 
 FORMAT = "leansplat-batch-results-1"
 """Name and version of what results.json holds."""
@@ -70,6 +72,10 @@ class BatchResult:
         """Where a file of the batch is, such as `planning.RESULTS`."""
         return self.batch.output / name
 
+    def place(self, name: str) -> str:
+        """What people are told of such a file: its path, or its address."""
+        return joined(self.batch.store, name) if self.batch.store else str(self.path(name))
+
     def to_json(self) -> dict[str, Any]:
         """What results.json holds and `batch --json` prints."""
         counts = dict.fromkeys((FINISHED, FAILED, SKIPPED, WAITING), 0)
@@ -78,7 +84,7 @@ class BatchResult:
         return {
             "format": FORMAT,
             "command": [self.batch.command, *self.batch.options],
-            "folder": str(self.batch.output),
+            "folder": self.batch.target,
             "seconds": self.seconds,
             "kept": self.kept,
             **counts,
@@ -96,6 +102,8 @@ def run_batch(
     *,
     workers: int | None = None,
     executor: MakeExecutor = _local,
+    cluster: bool = False,
+    gpus: float = 1.0,
     say: Callable[[str], None] = _log.info,
     progress: Progress | None = None,
 ) -> BatchResult:
@@ -106,6 +114,8 @@ def run_batch(
         understand: see `planning.Understand`.
         workers: scenes at once; by default as many as cores and memory allow.
         executor: makes what does the work.
+        cluster: whether that places tasks by what they take, so that each gets one thread where nobody says more.
+        gpus: graphics cards of a scene that works on one.
         say: told in a line who works.
         progress: told of the scenes that are done.
 
@@ -120,18 +130,21 @@ def run_batch(
     scenes = planned(batch, understand)
     if batch.output.exists() and not batch.output.is_dir():
         raise InputError(f"{batch.output} is a file; give a folder for what is made of the scenes")
-    with alone_in(batch.output):
-        for folder in {scene.output(batch).parent for scene in scenes}:
-            clear_abandoned(folder)
+    with alone_in(batch.output), desk_of(batch):
+        clear_abandoned(batch.output)
+        if not batch.store:
+            for folder in {Path(scene.output(batch)).parent for scene in scenes}:
+                clear_abandoned(folder)
         with Journal(batch.output, batch.command) as journal:
             sitting = _Sitting(batch, scenes, journal)
-            sized = _sized(batch, sitting.left, workers)
+            sized = _sized(batch, sitting.left, workers, cluster, gpus)
             at_stage(progress, "")
             try:
                 if sitting.left:
                     with executor(sized) as working:
                         say(working.told)
                         sitting.work(working, sized, progress)
+                    forget_fetched(scenes)
             except KeyboardInterrupt as error:
                 sitting.write(time.monotonic() - began)
                 raise LeansplatError(
@@ -152,8 +165,10 @@ class _Sitting:
         self._batch, self._journal = batch, journal
         self._names = [scene.name for scene in scenes]
         self._sources = {scene.name: scene.asked.source for scene in scenes}
-        remembered = cache(fingerprint)
-        standings = [standing_of(scene, batch, journal.entries.get(scene.name), remembered) for scene in scenes]
+        of_input, of_output = _remembering(scenes), fingerprints_below(batch.store) if batch.store else fingerprint
+        standings = [
+            standing_of(scene, batch, journal.entries.get(scene.name), of_input, of_output) for scene in scenes
+        ]
         refuse(standings, batch)
         self.left = [standing for standing in standings if not standing.done]
         self._rows = {
@@ -190,6 +205,8 @@ class _Sitting:
         for standing in self.left:
             scene = standing.scene
             begun[scene.name] = standing
+            if self._batch.store and self._batch.overwrite:
+                take_back(scene.output(self._batch))
             self._journal.started(scene.name, standing.entry)
             yield scene.task(self._batch, _cost(scene, sized), resume=standing.resume)
 
@@ -201,10 +218,10 @@ class _Sitting:
         row = row_of(
             scene.name,
             scene.asked.source,
-            str(output),
+            output,
             outcome,
             quality=known.quality,
-            bytes_before=scene_size(scene.asked.source) if smaller else None,
+            bytes_before=(scene.asked.bytes or scene_size(scene.asked.source)) if smaller else None,
             threads=task.cost.threads,
         )
         self._rows[scene.name] = row
@@ -216,9 +233,16 @@ class _Sitting:
             progress(len(self._rows), len(self._names), {"failed": self._failed} if self._failed else {})
 
 
+def _remembering(scenes: Sequence[Scene]) -> Callable[[str], str]:
+    """`fingerprint`, which asks once for each file, and not for what was seen when the scenes were looked for."""
+    seen = {scene.asked.source: scene.asked.version for scene in scenes if scene.asked.version}
+    remembered = cache(fingerprint)
+    return lambda address: seen.get(address) or remembered(address)
+
+
 def _cost(scene: Scene, sized: Workers) -> Cost:
     threads = getattr(scene.parsed, "threads", None) or sized.threads
-    return Cost(threads, sized.memory, 1.0 if _wants_card(scene) else 0.0)
+    return Cost(threads, sized.memory, (sized.gpus or 1.0) if _wants_card(scene) else 0.0)
 
 
 def _wants_card(scene: Scene) -> bool:
@@ -226,11 +250,13 @@ def _wants_card(scene: Scene) -> bool:
     return getattr(parsed, "device", None) == "cuda" or getattr(parsed, "engine", None) == "gsplat"
 
 
-def _sized(batch: Batch, left: Sequence[Standing], workers: int | None) -> Workers:
+def _sized(batch: Batch, left: Sequence[Standing], workers: int | None, cluster: bool, gpus: float) -> Workers:
     """The workers for what is left."""
     threads = [count for standing in left if (count := getattr(standing.scene.parsed, "threads", None)) is not None]
     card = any(_wants_card(standing.scene) for standing in left)
     needed = 0 if workers is not None else max((_memory(standing.scene, batch) for standing in left), default=0)
+    if cluster:
+        return Workers(1, max(threads, default=1), needed, "", gpus if card else 0.0)
     return workers_for(needed, tasks=len(left), workers=workers, threads=max(threads) if threads else None, card=card)
 
 
@@ -238,4 +264,4 @@ def _memory(scene: Scene, batch: Batch) -> int:
     general = getattr(scene.parsed, "capture", None)
     capture = scene.asked.capture or (None if general is None else str(general))
     downscale = getattr(scene.parsed, "downscale", None) or 1
-    return memory_of(batch.known, scene.asked.source, capture, downscale)
+    return memory_of(batch.known, scene.asked.source, capture, downscale, scene.asked.bytes)

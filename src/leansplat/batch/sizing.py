@@ -14,6 +14,7 @@ from leansplat.batch.commands import Batchable
 from leansplat.batch.fingerprints import size_of
 from leansplat.errors import InputError
 from leansplat.memory import available_memory
+from leansplat.storage import is_address, last_name
 
 _BYTES_PER_GAUSSIAN = {".ply": 200, ".compressed.ply": 55, ".splat": 32, ".pth": 700, ".ckpt": 700, ".pt": 230}
 """Of files by their suffix, rather too few; those of others are small."""
@@ -34,12 +35,14 @@ class Workers:
         threads: of each.
         memory: bytes that a task is thought to take.
         told: all of it in a line.
+        gpus: graphics cards of each task.
     """
 
     count: int
     threads: int
     memory: int
     told: str
+    gpus: float = 0.0
 
 
 def cores() -> int:
@@ -49,12 +52,22 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def memory_of(known: Batchable, source: str, capture: str | None, downscale: int) -> int:
-    """Bytes that a command is thought to take for a scene and its capture."""
+def memory_of(known: Batchable, source: str, capture: str | None, downscale: int, size: int | None = None) -> int:
+    """Bytes that a command is thought to take for a scene and its capture.
+
+    Args:
+        size: of the scene's files, where that is known already.
+    """
     fixed, each = known.memory
     photos = capture if known.takes != "capture" else source
-    gaussians = 0 if known.takes == "capture" else _gaussians(source)
-    loaded = 0 if photos is None else (size_of(photos) or 0) * _PHOTOS_IN_MEMORY // max(1, downscale) ** 2
+    gaussians = 0 if known.takes == "capture" else _gaussians(source, size)
+    loaded = (
+        0
+        if photos is None
+        else ((size if photos is source else None) or size_of(photos) or 0)
+        * _PHOTOS_IN_MEMORY
+        // max(1, downscale) ** 2
+    )
     return fixed + each * gaussians + loaded
 
 
@@ -94,9 +107,9 @@ def check_workers(workers: int | None) -> None:
         raise InputError(f"--workers is {workers}; give 1 to {_MOST}")
 
 
-def _gaussians(source: str) -> int:
+def _gaussians(source: str, size: int | None) -> int:
     name = source.lower()
     suffix = max((known for known in _BYTES_PER_GAUSSIAN if name.endswith(known)), key=len, default="")
-    if not suffix and Path(source).is_dir():
+    if not suffix and (Path(source).is_dir() or (is_address(source) and "." not in last_name(source))):
         suffix = ".ply"
-    return (size_of(source) or 0) // _BYTES_PER_GAUSSIAN.get(suffix, _OF_OTHERS)
+    return (size or size_of(source) or 0) // _BYTES_PER_GAUSSIAN.get(suffix, _OF_OTHERS)

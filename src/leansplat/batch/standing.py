@@ -38,17 +38,24 @@ class Standing:
 Fingerprints = Callable[[str], str]
 
 
-def standing_of(scene: Scene, batch: Batch, before: Entry | None, of_input: Fingerprints) -> Standing:
+def standing_of(
+    scene: Scene, batch: Batch, before: Entry | None, of_input: Fingerprints, of_output: Fingerprints = fingerprint
+) -> Standing:
     """Where a scene stands.
+
+    In storage, an output that the journal knows nothing of may be of this batch nevertheless: the journal may lie on
+    another machine. Whether it is stands in its note, which is read when its turn comes (see `StoredPlaces`).
 
     Args:
         before: what the journal has of it.
-        of_input: `fingerprint`, or one that remembers.
+        of_input, of_output: `fingerprint`, or one that remembers.
     """
     task, output = scene.task(batch, Cost()), scene.output(batch)
     asked, inputs = digest(task, scene.suffix), _of_inputs(task, of_input)
     begun = Entry(asked, inputs)
-    made = fingerprint(output)
+    made = of_output(output)
+    if before is None and batch.store:
+        return Standing(scene, begun, False, not batch.overwrite)
     if before is None:
         refusal = f"{output} is there already and was not made by this batch" if made else ""
         return Standing(scene, begun, False, False, refusal)

@@ -8,7 +8,7 @@ address is ever sent around.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 Use: TypeAlias = Literal["input", "output", "checkpoints", "run"]
@@ -82,6 +82,17 @@ class Task:
     answer: str | None = None
     resume: bool = False
     needs: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data: words are text, places are objects."""
+        return {**asdict(self), "command": [asdict(word) if isinstance(word, Place) else word for word in self.command]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Task:
+        """The task that `to_json` made `values` of."""
+        words = tuple(word if isinstance(word, str) else Place(**word) for word in values["command"])
+        cost, needs = Cost(**values["cost"]), tuple(values["needs"])
+        return cls(**{**values, "command": words, "cost": cost, "needs": needs})
 
     def places(self, *uses: Use) -> list[Place]:
         """The places in the command that are for one of some uses."""

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Fixed, Positional, Suppress, arg
 
 from leansplat.commands.answer import Answer, megabytes, number, table
-from leansplat.commands.options import Json, Quiet
+from leansplat.commands.options import Json, Quiet, Ray
 from leansplat.errors import InputError
 
 if TYPE_CHECKING:
+    from leansplat.batch.executor import Executor
     from leansplat.batch.rows import Row
     from leansplat.batch.sitting import BatchResult
+    from leansplat.batch.sizing import Workers
 
 _MOST_ROWS = 60
 _MOST_FAILED = 20
@@ -38,20 +40,24 @@ class Batch:
     Examples: leansplat batch scenes/ -o small/ -- shrink --size 10MB
               leansplat batch 'scans/*/scene.ply' -o web/ --format spz -- convert
               leansplat batch photos/ -o runs/ -- train --count 300000
+              leansplat batch s3://bucket/scans -o s3://bucket/small --ray -- shrink --size 10MB
               leansplat batch scenes.jsonl -o small/ --workers 4 -- shrink --minutes 10
     """
 
     inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT [INPUT ...]", help_behavior_hint="")]
     """Folders, which are searched for scenes (for train, captures; for report, runs), patterns in quotes, scenes, or
     manifests: a .jsonl with an object a line of "input", "capture", "target", "output" and "options"."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
-    """Folder to write to: an output for each scene, by its name, and batch.jsonl, results.json, results.csv and
-    report.html."""
+    output: Annotated[str, arg(aliases=["-o"], metavar="OUT")]
+    """Folder to write to, or an address such as s3://bucket/small: an output for each scene, by its name, and
+    batch.jsonl, results.json, results.csv and report.html."""
     command: Annotated[tuple[str, ...], Fixed, Suppress] = ()
     form: Annotated[str | None, arg(name="format", metavar="SUFFIX", help_behavior_hint="(default: sog)")] = None
     """Format of the outputs, such as sog, spz or compressed.ply. convert must have one; with it, train makes files."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by cores and memory)")] = None
     """Scenes to work on at once. Each gets its share of the cores, or as many as --threads of its command says."""
+    ray: Ray = None
+    gpus: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
+    """With --ray, graphics cards that each scene with --device cuda gets: with 0.5, two scenes share one."""
     overwrite: Annotated[bool, arg(help_behavior_hint="")] = False
     """Make again what was made with other options or has changed since, instead of refusing."""
     quiet: Quiet = False
@@ -60,22 +66,48 @@ class Batch:
     def run(self) -> Answer:
         from leansplat.batch.planning import Batch as Asked
         from leansplat.batch.sitting import run_batch
+        from leansplat.batch.stored_desk import desk_folder
         from leansplat.progress_bar import ProgressBar
+        from leansplat.storage import checked, is_address
 
         if not self.command:
             raise InputError("say after -- what to do with each scene, such as: -- shrink --size 10MB")
         if not self.inputs:
             raise InputError("there is no input; give a folder of scenes, scenes, or a manifest (.jsonl)")
+        if self.ray is None and self.gpus is not None:
+            raise InputError("--gpus is for a Ray cluster, which shares cards out; give --ray, too, or leave it out")
+        if self.gpus is not None and not 0 < self.gpus <= 64:
+            raise InputError(f"--gpus is {self.gpus:g}; give a number of cards above 0, such as 1 or 0.5")
+        if self.ray is not None and self.workers is not None:
+            raise InputError("--ray works on as many scenes as the cluster has room for; leave --workers out")
         name, *options = self.command
-        asked = Asked(self.inputs, self.output, name, tuple(options), self.form, self.overwrite)
+        store = checked(self.output) if is_address(self.output) else ""
+        folder = desk_folder(store) if store else Path(self.output)
+        asked = Asked(self.inputs, folder, name, tuple(options), self.form, self.overwrite, store)
         with ProgressBar(name, quiet=self.quiet) as progress:
-            result = run_batch(asked, understood, workers=self.workers, say=self._say, progress=progress)
+            result = run_batch(
+                asked,
+                understood,
+                workers=self.workers,
+                executor=self._executor,
+                cluster=self.ray is not None,
+                gpus=1.0 if self.gpus is None else self.gpus,
+                say=self._say,
+                progress=progress,
+            )
         failed = ""
         if result.failed:
             first = result.failed[0]
             several = f"{len(result.failed)} of {len(result.rows)} scenes failed; the first is {first.name}"
             failed = f"{several}: {first.sentence.rstrip('.')}; the same command tries again"
         return Answer(_described(result), result.to_json(), failed, self._closing(result))
+
+    def _executor(self, workers: Workers) -> Executor:
+        from leansplat.batch.executor import executor_for
+        from leansplat.batch.tasks import Cost
+
+        usual = Cost(workers.threads, workers.memory, workers.gpus)
+        return executor_for(workers=workers.count, threads=workers.threads, told=workers.told, ray=self.ray, cost=usual)
 
     def _say(self, line: str) -> None:
         if not self.quiet:
@@ -84,7 +116,7 @@ class Batch:
     def _closing(self, result: BatchResult) -> tuple[str, ...]:
         from leansplat.batch.planning import PAGE
 
-        return (f"Look at it: {shlex.quote(str(result.path(PAGE)))} in any browser.",)
+        return (f"Look at it: {shlex.quote(result.place(PAGE))} in any browser.",)
 
 
 def understood(words: Sequence[str]) -> Any:
@@ -134,7 +166,7 @@ def _described(result: BatchResult) -> str:
     finished = sum(row.status == FINISHED for row in result.rows)
     before = f", {result.kept} of them before" if result.kept else ""
     lines.append(f"{finished} of {len(result.rows)} scenes finished{before}; {result.seconds:,.0f} s")
-    lines.append(f"{result.path(RESULTS)}, {result.path(TABLE)}: every scene with its numbers")
+    lines.append(f"{result.place(RESULTS)}, {result.place(TABLE)}: every scene with its numbers")
     return "\n".join(lines)
 
 

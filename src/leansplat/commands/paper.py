@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg, subcommand
 
 from leansplat.commands.answer import Answer, Command
-from leansplat.commands.options import Json, Overwrite, Threads
+from leansplat.commands.options import Json, Overwrite, Ray, Threads
 from leansplat.errors import InputError, LeansplatError
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class PaperRun:
         int | None, arg(metavar="N", help_behavior_hint="(default: one job after the other, in this process)")
     ] = None
     """Jobs to run at once, each in a process of its own with its share of the cores, or with --threads of them."""
+    ray: Ray = None
     threads: Threads = None
     json: Json = False
 
@@ -110,7 +111,11 @@ class PaperRun:
                 seeds=_numbers("1" if self.seeds is None else self.seeds),
             )
         try:
-            if self.workers is None:
+            if self.workers is not None and self.ray is not None:
+                raise InputError("--ray runs as many jobs as the cluster has room for; leave --workers out")
+            if self.ray is not None:
+                results = self._on_ray(wanted, self.ray)
+            elif self.workers is None:
                 with _Display() as display:
                     results = run_sweep(self.output, wanted, begin=display.begin)
             else:
@@ -130,6 +135,17 @@ class PaperRun:
         executor = executor_for(workers=sized.count, threads=sized.threads)
         with ProgressBar("paper") as progress:
             return run_sweep_at_once(self.output, wanted, executor, threads=sized.threads, progress=progress)
+
+    def _on_ray(self, wanted: Plan | None, address: str) -> dict[str, Any]:
+        """Run the sweep on a cluster, whose nodes all see its folder."""
+        from leansplat.batch import Cost, executor_for
+        from leansplat.paper.parallel import run_sweep_at_once
+        from leansplat.progress_bar import ProgressBar
+
+        threads = 1 if self.threads is None else self.threads
+        executor = executor_for(workers=1, threads=threads, ray=address, cost=Cost(threads))
+        with ProgressBar("paper") as progress:
+            return run_sweep_at_once(self.output, wanted, executor, threads=threads, progress=progress)
 
     def _experiments(self) -> list[str]:
         names = []
