@@ -119,7 +119,7 @@ def test_what_was_made_with_other_options_or_by_others_is_refused_and_made_again
     capsys.readouterr()
     made = times(out)
     said = fails(capsys, *plain, "--spz-version", "4")
-    assert "a.spz was made with other options (and so with 2 more); choose another folder, or pass --overwrite" in said
+    assert "a.spz was made with other options, and likewise 2 more; choose another folder, or pass --overwrite" in said
     assert "holds a batch of convert, not of info" in fails(capsys, "batch", scenes, "-o", out, "--", "info")
     (out / "a.spz").write_bytes(b"edited")
     assert "a.spz has changed since it was made" in fails(capsys, *plain)

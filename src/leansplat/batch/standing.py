@@ -78,8 +78,10 @@ def refuse(standings: Sequence[Standing], batch: Batch) -> None:
     """
     refused = [standing for standing in standings if standing.refusal]
     if refused and not batch.overwrite:
-        others = f" (and so with {len(refused) - 1} more)" if len(refused) > 1 else ""
-        raise RunError(f"{refused[0].refusal}{others}; choose another folder, or pass --overwrite to make it again")
+        others, again = (f", and likewise {len(refused) - 1} more", "them") if len(refused) > 1 else ("", "it")
+        raise RunError(
+            f"{refused[0].refusal}{others}; choose another folder, or pass --overwrite to make {again} again"
+        )
 
 
 def _of_inputs(task: Task, of_input: Fingerprints) -> str:
