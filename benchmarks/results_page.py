@@ -407,7 +407,7 @@ def main() -> None:
     with replacing(PAGE, overwrite=True) as file:
         file.write("\n".join(parts).encode())
     for page, tables in (
-        (README, {"files": readme_files()}),
+        (README, {"direct": direct(), "files": readme_files()}),
         (
             TRAINING,
             {

@@ -3,10 +3,16 @@ everywhere. What tests share is in `support` and nowhere else, but for the fixtu
 `conftest.py`. PyTorch gets one thread: the references are small, and the kernels have threads of their own.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from support.s3_server import S3Server
 
 torch.set_num_threads(1)
 
@@ -18,3 +24,12 @@ def gsplat_stand_in() -> Iterator[None]:
 
     with in_place_of_gsplat():
         yield
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A server on this machine that speaks S3; see `support/s3_server.py`."""
+    from support.s3_server import serving_s3
+
+    with serving_s3() as server:
+        yield server

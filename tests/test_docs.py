@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from leansplat.batch.commands import trial_words
 from leansplat.cli import parse
 from leansplat.commands import COMMANDS
+from leansplat.commands.batch import understood
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -66,7 +68,10 @@ def cases() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("arguments", [pytest.param(arguments, id=name) for name, arguments in cases()])
 def test_every_command_line_of_the_docs_is_one_that_the_program_takes(arguments: list[str]) -> None:
-    parse(arguments)
+    command = parse(arguments)
+    if arguments[0] == "batch":
+        name, *options = command.command  # type: ignore[attr-defined]
+        understood(trial_words(name, options, capture=False, suffix=".sog"))
 
 
 def test_most_commands_are_shown_somewhere() -> None:
@@ -128,3 +133,17 @@ def named_tests() -> Iterator[tuple[str, str]]:
 def test_every_test_that_is_named_as_holding_a_case_exists(file: str, name: str) -> None:
     source = (ROOT / "tests" / file).read_text(encoding="utf-8")
     assert not name or f"def {name}(" in source
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    """As the tables do that say what is held by which test."""
+    named = {
+        (page.name, file, function)
+        for page in PAGES
+        for file, function in re.findall(r"\b(tests/[\w/]+\.py)(?:::(\w+))?", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 20
+    for page, file, function in named:
+        assert (ROOT / file).is_file(), f"{page} names {file}"
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert not function or f"def {function}(" in text, f"{page} names {function} of {file}"

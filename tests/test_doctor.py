@@ -94,6 +94,11 @@ def test_for_machines_it_is_json_and_a_failure_is_the_exit_code(
 ) -> None:
     diagnosis = examined(lambda *_: None)
     monkeypatch.setattr("leansplat.doctor.diagnose", lambda progress: diagnosis)
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr()
+    assert "BROKEN: AttributeError" in said.out
+    assert said.out.rstrip().endswith("```")
+    assert "1 thing is wrong; please open an issue with the block above" in said.err
     assert main(["doctor", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] is False

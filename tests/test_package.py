@@ -23,11 +23,12 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds", "configs", "progress", "activation", "invocation", "distributed"},
+    {"locks", "seeds", "configs", "progress", "activation", "invocation", "lifeline", "memory", "distributed"},
     {"arrays"},
     {"gaussians"},
     {"cameras"},
     {"files", "camera_paths", "ordering", "strays", "origin"},
+    {"storage"},
     {"summary"},
     {"datasets"},
     {"simd"},
@@ -54,6 +55,7 @@ LAYERS = [
     {"demo", "doctor"},
     {"run_report"},
     {"watching"},
+    {"batch"},
     {"paper"},
     {"progress_bar"},
     {"commands"},
@@ -188,7 +190,7 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
-HEAVY = "{'torch', 'numba', 'numpy', 'scipy', 'cv2', 'PIL'} & set(sys.modules)"
+HEAVY = "{'torch', 'numba', 'numpy', 'scipy', 'cv2', 'PIL', 'ray', 'fsspec', 's3fs'} & set(sys.modules)"
 
 
 def test_importing_leansplat_loads_no_heavy_package() -> None:
@@ -211,6 +213,7 @@ def test_importing_leansplat_loads_no_heavy_package() -> None:
         ["report"],
         ["view"],
         ["page"],
+        ["batch"],
     ],
 )
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:

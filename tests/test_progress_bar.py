@@ -117,6 +117,20 @@ def test_work_that_stalls_says_that_it_goes_on(clock: list[float]) -> None:
     assert log.getvalue().splitlines() == ["train: 10 of 50", "train: 9 s so far"]
 
 
+def test_a_line_for_slow_work_says_how_far_it_was_when_it_was_last_heard_of(clock: list[float]) -> None:
+    log = io.StringIO()
+    with ProgressBar("train", log) as progress:
+        progress.stage("trimming")
+        for second in range(1, 9):
+            clock[0] += 1
+            progress.tick()
+            progress(10 * second, 1000, {"loss": 0.5})
+    assert log.getvalue().splitlines() == [
+        "train, trimming: 10 of 1000, loss 0.5",
+        "train, trimming: 50 of 1000, 10 a second, 95 s left, loss 0.5",
+    ]
+
+
 def test_a_quiet_one_says_nothing(clock: list[float]) -> None:
     log = io.StringIO()
     with ProgressBar("train", log, quiet=True) as progress:

@@ -3,5 +3,7 @@
 import sys
 
 from leansplat.cli import main
+from leansplat.lifeline import hold_lifeline
 
+hold_lifeline()
 sys.exit(main())

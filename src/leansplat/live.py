@@ -195,6 +195,7 @@ class Live:
         capture = self._shown.capture
         arrays: dict[str, Any] = {
             "held_out": np.array(bool(capture.test)),
+            "rendered": np.array(capture.rendered),
             "background": np.array(capture.background, float),
         }
         for number, view in enumerate(some_of(capture)):

@@ -48,6 +48,7 @@ class ProgressBar:
         self._bar: tqdm | None = None
         self._last_line = self._stage_began = time.monotonic()
         self._named = False  # whether a line has said what is going on
+        self._unsaid: tuple[float, int, int, Mapping[str, float]] | None = None  # what was told since the last line
         self._drawing = threading.RLock()
         self._over = threading.Event()
         self._ticker: threading.Thread | None = None
@@ -72,7 +73,7 @@ class ProgressBar:
         with self._drawing:
             self._close()
             self._label, self._start = f"{self._work}, {name}" if name else self._work, None
-            self._stage_began, self._named = time.monotonic(), False
+            self._stage_began, self._named, self._unsaid = time.monotonic(), False, None
             if not self._quiet and self._stream.isatty():
                 self._bar = tqdm(desc=self._label, file=self._stream, leave=False, bar_format="{desc}: {elapsed}")
 
@@ -83,12 +84,12 @@ class ProgressBar:
         with self._drawing:
             now = time.monotonic()
             self._start = self._start or (now, done)
-            shown = {name: _short(value) for name, value in values.items()}
             if self._stream.isatty():
-                self._draw(done, total, shown)
-            elif done >= total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
-                notes = "".join(f", {name} {value}" for name, value in shown.items())
-                self._say(f"{self._label}: {self._state(now, done, total)}{notes}")
+                self._draw(done, total, {name: _short(value) for name, value in values.items()})
+                return
+            self._unsaid = now, done, total, values
+            if done >= total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
+                self._say_what_was_told(*self._unsaid)
 
     def tick(self) -> None:
         """Say what is going on, where nothing has been said for a while; called every second by a thread."""
@@ -101,7 +102,9 @@ class ProgressBar:
             passed = now - self._stage_began
             if now - self._last_line < (_SECONDS_BETWEEN_LINES if self._named else _SECONDS_TO_A_NAME):
                 return
-            if passed >= _SECONDS_TO_A_NAME:
+            if self._unsaid is not None:
+                self._say_what_was_told(*self._unsaid)
+            elif passed >= _SECONDS_TO_A_NAME:
                 self._say(f"{self._label}: {passed:,.0f} s so far" if self._named else self._label)
 
     def _keep_ticking(self) -> None:
@@ -109,8 +112,12 @@ class ProgressBar:
             self.tick()
 
     def _say(self, line: str) -> None:
-        self._last_line, self._named = time.monotonic(), True
+        self._last_line, self._named, self._unsaid = time.monotonic(), True, None
         print(line, file=self._stream, flush=True)
+
+    def _say_what_was_told(self, now: float, done: int, total: int, values: Mapping[str, float]) -> None:
+        notes = "".join(f", {name} {_short(value)}" for name, value in values.items())
+        self._say(f"{self._label}: {self._state(now, done, total)}{notes}")
 
     def _state(self, now: float, done: int, total: int) -> str:
         """How much is done, how fast, and how much time is left."""

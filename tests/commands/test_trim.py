@@ -18,6 +18,7 @@ def test_trim_keeps_exactly_the_share_asked_for_and_leaves_its_input_alone(train
     options = ["--keep", "25%", "--rounds", "2", "--every", "3", "--finetune", "2"]
     values = run_json(capsys, "trim", trained, "--capture", capture, "-o", tmp_path / "out", *options)
     assert len(read(tmp_path / "out")) == round(count * 0.25) == values["metrics"]["gaussians"]
+    assert values["original"] == {"gaussians": count, "bytes": (trained / "scene.ply").stat().st_size}
     assert digests(trained) == before
 
 

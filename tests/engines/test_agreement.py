@@ -31,7 +31,7 @@ RATES = {"means": 1e-3, "quats": 1e-3, "scales": 5e-3, "opacities": 0.05, "sh0":
 
 pytestmark = pytest.mark.usefixtures("gsplat_stand_in")
 PROBING = {"gsplat"}
-"""Engines that estimate the effects of removal; `test_gsplat_engine.py` says how well."""
+"""Engines that estimate the effects of removal; `test_probes.py` says how well."""
 
 other_engines = pytest.mark.parametrize("name", [name for name in engines.ENGINES if name != "cpu"])
 

@@ -144,15 +144,16 @@ def without_values(**named: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
 
 
 @contextmanager
-def in_place_of_gsplat(packed: bool = True, device: str = "cpu") -> Iterator[None]:
-    """The engine gsplat with the stand-in, on the CPU, as if all that it needs were there.
+def in_place_of_gsplat(packed: bool = True, device: str = "cpu", *, values: bool = True) -> Iterator[None]:
+    """The engine gsplat with the stand-in, as if all that it needs were there.
 
     Args:
-        device: "meta" is one where every tensor has a shape and none has values, and `rasterization` draws such.
+        device: "cpu", or "meta", whose tensors have no values but in a `FarDevice`.
+        values: whether there are any to draw with.
     """
     engine: Any = gsplat.ENGINE
     with pytest.MonkeyPatch.context() as patch:
-        drawn = rasterization if device == "cpu" else without_values
+        drawn = rasterization if values else without_values
         patch.setattr(gsplat, "rasterization", lambda: drawn)
         patch.setattr(gsplat, "missing", list)
         patch.setattr(gsplat, "load_kernels", str)

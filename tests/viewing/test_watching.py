@@ -195,12 +195,16 @@ def test_a_run_that_keeps_nothing_is_watched_in_a_temporary_folder_and_cannot_be
         found = "".join(said).partition("watch it: ")[2]
         return found.split()[0] if "\n" in found else None
 
-    with seen(True, None) as folder:
+    rendered = replace(CAPTURE, rendered=True)  # as shrinking does it
+    with seen(True, None, "small.sog") as folder:
         assert folder is not None
         server = until(address, "an address")
-        train(CAPTURE, replace(CONFIG, iterations=10), folder / "stage-01")
+        assert {name: state_of(server)[name] for name in ("name", "said")} == {"name": "small.sog", "said": "preparing"}
+        run = folder / "stage-01"
+        train(rendered, replace(CONFIG, iterations=10), run)
         state = until(lambda: (told := state_of(server))["state"] == "finished" and told, "the run")
         assert (state["piece"], state["stoppable"]) == ("stage-01", False)
+        assert state["said"] == "this part has finished"  # the command may go on with another
     assert not folder.exists()
     with pytest.raises(OSError, match=r"refused|reset"):
         state_of(server)

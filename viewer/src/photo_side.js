@@ -8,11 +8,11 @@ import { drawPhoto } from "./drawing.js"
 import { makePicture } from "./scene_side.js"
 
 export class PhotoSide {
-  constructor(app, background) {
+  constructor(app, background, name) {
     this.app = app
     this.kind = "photo"
     this.background = background
-    this.scene = { name: "Photo" }
+    this.scene = { name }
     this.ready = true
     this.drawn = false
     this.blank = new Texture(app.graphicsDevice, { name: "no photo", width: 1, height: 1, format: PIXELFORMAT_RGBA8 })

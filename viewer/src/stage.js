@@ -17,7 +17,8 @@ export class Stage {
     this.app = app
     this.canvas = app.graphicsDevice.canvas
     this.sides = description.scenes.map(scene => new SceneSide(app, scene, description.background))
-    if (description.cameras.some(camera => camera.photo)) this.sides.push(new PhotoSide(app, description.background))
+    const { cameras, background, pictured } = description
+    if (cameras.some(camera => camera.photo)) this.sides.push(new PhotoSide(app, background, pictured))
     this.mode = this.sides.length > 1 ? "beside" : "one"
     this.first = 0 // what the slider has on its left, and what a difference is taken from
     this.second = Math.min(1, this.sides.length - 1)

@@ -66,6 +66,7 @@ class Capture:
         points: where training starts, or None when the capture has no points.
         background: (r, g, b) in [0, 1] that photos with alpha were composed on, and that renders are blended with.
         warnings: one sentence each about what the loader skipped or assumed.
+        rendered: whether its photos are no photos, but renders of a scene.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Capture:
     points: Points | None
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     warnings: tuple[str, ...] = ()
+    rendered: bool = False
 
     @property
     def extent(self) -> float:

@@ -30,7 +30,8 @@ class Doctor:
         with ProgressBar("doctor") as progress:
             diagnosis = diagnose(progress=progress)
         problems = diagnosis.problems
-        failed = f"{len(problems)} things are wrong; the block above belongs into an issue" if problems else ""
+        wrong = "1 thing is wrong" if len(problems) == 1 else f"{len(problems)} things are wrong"
+        failed = f"{wrong}; please open an issue with the block above" if problems else ""
         return Answer(_describe(diagnosis), diagnosis.to_json(), failed=failed)
 
 
@@ -50,7 +51,7 @@ def _lines_of(engine: Examined) -> list[str]:
     lines = [f"engine {engine.name}:"]
     for finding in engine.findings:
         verdict = "fine" if finding.fine else "WRONG"
-        lines.append(f"  {verdict:<5}  {finding.what}: off by {finding.found:.2g}, {finding.most:g} may be")
+        lines.append(f"  {verdict:<5}  {finding.what}: off by {finding.found:.2g} where {finding.most:g} is allowed")
     for size, seconds in (engine.seconds or {}).items():
         lines.append(f"  {'not timed' if seconds is None else f'{1000 * seconds:,.1f} ms'} a step of {size}")
     return [*lines, f"  BROKEN: {engine.broken}"] if engine.broken else lines

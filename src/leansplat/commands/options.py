@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -133,6 +134,40 @@ def engine_on(device: str | None, engine: str | None = None) -> str | None:
         named(engine)
     return engine
 
+
+_RAY_ADDRESS = re.compile(r"auto|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
+
+
+def parse_ray(words: list[str]) -> str:
+    """The address after --ray, empty where there is none.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not words:
+        return ""
+    if len(words) > 1 or not _RAY_ADDRESS.fullmatch(words[0]):
+        raise ValueError(
+            f"{' '.join(words)} is not the address of a Ray cluster; give one such as 10.0.0.1:6379, or put --ray last"
+        )
+    return words[0]
+
+
+Ray = Annotated[
+    str | None,
+    PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[ADDRESS]",
+        instance_from_str=parse_ray,
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: [] if not value else [value],
+    ),
+    arg(
+        help="Work on a Ray cluster (pip install 'leansplat[ray]'): that at ADDRESS, such as 10.0.0.1:6379, or without "
+        "one that of RAY_ADDRESS or of this machine.",
+        help_behavior_hint="",
+    ),
+]
 
 Json = Annotated[bool, arg(help="Print one JSON object on standard output instead of text.", help_behavior_hint="")]
 

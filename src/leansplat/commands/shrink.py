@@ -165,7 +165,10 @@ class Shrink:
             batch=batch_size(self.batch),
             seed=self.seed or 0,
         )
-        with seen(self.view, self.run_folder) as kept, ProgressBar("shrink", quiet=self.quiet) as progress:
+        with (
+            seen(self.view, self.run_folder, self.output.name) as kept,
+            ProgressBar("shrink", quiet=self.quiet) as progress,
+        ):
             progress.stage("reading the scene")
             options: Options = {
                 "capture": self.capture,

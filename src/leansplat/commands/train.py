@@ -155,7 +155,11 @@ class Train:
             raise InputError("there is no run folder to resume; name with --run the one that was interrupted")
         size, began = None if self.size is None else parse_bytes(self.size), time.perf_counter()
         alone = nullcontext() if self.run_folder is None else alone_in(self.run_folder)
-        with alone, seen(self.view, self.run_folder) as kept, ProgressBar("train", quiet=self.quiet) as progress:
+        with (
+            alone,
+            seen(self.view, self.run_folder, self.output.name) as kept,
+            ProgressBar("train", quiet=self.quiet) as progress,
+        ):
             trained = None if self.run_folder is None else self.run_folder / "trained"
             begun = begun_run(trained, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else trained, self.background, self.downscale)
@@ -212,7 +216,11 @@ class Train:
         began = time.perf_counter()
         asked = (self.recipe, self.count, self.iterations, self.batch, self.seed)
         changed = self.antialiased or any(each is not None for each in asked)
-        with alone_in(self.output), seen(self.view, self.output), ProgressBar("train", quiet=self.quiet) as progress:
+        with (
+            alone_in(self.output),
+            seen(self.view, self.output),
+            ProgressBar("train", quiet=self.quiet) as progress,
+        ):
             begun = begun_run(self.output, self.threads) if self.resume else None
             photos = photo_options(None if begun is None else self.output, self.background, self.downscale)
             progress.stage("loading the photos")

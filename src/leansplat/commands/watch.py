@@ -60,12 +60,13 @@ class Watch:
 
 
 @contextmanager
-def seen(wanted: bool, folder: Path | None) -> Iterator[Path | None]:
+def seen(wanted: bool, folder: Path | None, title: str = "") -> Iterator[Path | None]:
     """Let what is done in this block be watched, where that is wanted.
 
     Args:
         folder: where the run is kept; None for one that keeps nothing, for which there is then a temporary one, without
             a button to stop it, as nothing could go on from there.
+        title: what the page is called; by default, as the folder.
 
     Yields:
         Where to keep the run: `folder`, or the temporary one.
@@ -76,8 +77,9 @@ def seen(wanted: bool, folder: Path | None) -> Iterator[Path | None]:
     from leansplat.watching.companion import watched
 
     if folder is not None:
-        with watched(folder):
+        with watched(folder, title=title):
             yield folder
         return
-    with TemporaryDirectory(prefix="leansplat-") as temporary, watched(Path(temporary), stoppable=False):
-        yield Path(temporary)
+    temporary = TemporaryDirectory(prefix="leansplat-")
+    with temporary, watched(Path(temporary.name), stoppable=False, title=title):
+        yield Path(temporary.name)

@@ -37,7 +37,7 @@ class Examined:
     def problems(self) -> list[str]:
         """A sentence for each thing that is wrong; an engine that is not here is nothing wrong."""
         found = [
-            f"{self.name}: {finding.what} is off by {finding.found:.3g}, and {finding.most:g} may be"
+            f"{self.name}: {finding.what} is off by {finding.found:.3g} where {finding.most:g} is allowed"
             for finding in self.findings
             if not finding.fine
         ]
@@ -99,7 +99,7 @@ def diagnose(
     for done, name in enumerate(names, 1):
         examined.append(_examine(name, checks))
         if progress is not None:
-            progress(done, len(names), {"engine": done})
+            progress(done, len(names), {})
     return Diagnosis(machine(), tuple(examined))
 
 

@@ -55,7 +55,7 @@ def teacher_capture(
         if progress is not None:
             progress(number, len(cameras), {})
     red, green, blue = map(float, background)
-    return Capture("its own renders", tuple(train), tuple(test), None, (red, green, blue))
+    return Capture("its own renders", tuple(train), tuple(test), None, (red, green, blue), rendered=True)
 
 
 def blended(renders: Capture, photos: Capture) -> Capture:

@@ -4,6 +4,7 @@ title, background, up       what to call it, (r, g, b) behind scenes, the world'
 scenes                      name, url, gaussians, bytes, sh_degree, antialiased, origin, note
                             (origins, and all cameras, are relative to the first scene's origin)
 cameras                     name, width, height, fx, fy, cx, cy, world_to_camera, focus; thumbnail, photo: addresses
+pictured                    what the cameras' photos are called, such as "Photo"
 opening                     such a camera, or null for the first of `cameras`
 poster                      address of a picture to show until the first one is drawn
 """
@@ -34,6 +35,7 @@ def describe(
     background: Color = (0.0, 0.0, 0.0),
     up: str | None = None,
     pictures: Addresses | None = None,
+    pictured: str = "Photo",
 ) -> dict[str, Any]:
     """The description of a page.
 
@@ -42,6 +44,7 @@ def describe(
         cameras: by name, in the order of the strip.
         up: a name in `opening.UPS`, where the direction shall not be estimated.
         pictures: where it finds those of the cameras.
+        pictured: what these are, in a word.
     """
     first = scenes[0].arrays
     opening = opening_of(first, list(cameras.values()), up)
@@ -57,6 +60,7 @@ def describe(
             camera_json(camera, first, name=name, **(pictures(index) if pictures is not None else {}))
             for index, (name, camera) in enumerate(cameras.items())
         ],
+        "pictured": pictured,
         "opening": None if opening.camera is None else camera_json(opening.camera, first, name="opening"),
     }
 

@@ -18,14 +18,15 @@ _SECONDS_TO_END = 5.0
 
 
 @contextmanager
-def watched(folder: Path, *, stoppable: bool = True) -> Iterator[None]:
+def watched(folder: Path, *, stoppable: bool = True, title: str = "") -> Iterator[None]:
     """Let the run in a folder be watched during this block; the address is printed on standard error, and opened.
 
     Args:
         folder: of a run, or of the runs that a work keeps; it may be made later.
         stoppable: whether the run can be gone on with, so that the page has a button to stop it.
+        title: what the page is called; by default, as the folder.
     """
-    arguments = [sys.executable, "-m", __name__, os.fspath(folder), str(int(stoppable))]
+    arguments = [sys.executable, "-m", __name__, os.fspath(folder), str(int(stoppable)), title]
     apart = {"start_new_session": True} if os.name != "nt" else {}
     process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **apart)  # type: ignore[call-overload]
     try:
@@ -40,13 +41,13 @@ def watched(folder: Path, *, stoppable: bool = True) -> Iterator[None]:
             process.wait()
 
 
-def serve(folder: Path, *, stoppable: bool) -> None:
+def serve(folder: Path, *, stoppable: bool, title: str) -> None:
     """Serve the page of a run until standard input ends."""
     from leansplat.watching.serving import Watching
 
     if hasattr(os, "nice"):
         os.nice(10)  # the run goes first
-    with Watching(folder, stoppable=stoppable) as watching:
+    with Watching(folder, stoppable=stoppable, title=title, attached=True) as watching:
         print(f"watch it: {watching.address}", file=sys.stderr, flush=True)
         webbrowser.open(watching.address)
         while sys.stdin.read(1):
@@ -54,4 +55,4 @@ def serve(folder: Path, *, stoppable: bool) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), stoppable=sys.argv[2] == "1")
+    serve(Path(sys.argv[1]), stoppable=sys.argv[2] == "1", title=sys.argv[3])

@@ -30,18 +30,25 @@ class Photos:
 
     Args:
         held_out: whether they are not trained on.
+        rendered: whether they are renders of the scene as it was given.
     """
 
     views: tuple[View, ...]
     background: tuple[float, float, float]
     held_out: bool
+    rendered: bool
 
 
 class Watched:
-    """A run folder, or one of several, that somebody has been watching since this was made."""
+    """A run folder, or one of several, that somebody has been watching since this was made.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        attached: whether this ends with the process that is at work there.
+    """
+
+    def __init__(self, folder: Path, *, attached: bool = False) -> None:
         self.folder = folder
+        self._attached = attached
         self._since = time.time()
 
     @property
@@ -84,11 +91,13 @@ class Watched:
         The states are "waiting" for a run to begin, "running", "silent", "stopped" and "finished".
         """
         if run is None:
-            return {"state": "waiting", "said": f"waiting for a run to begin in {self.folder}"}
+            said = "preparing" if self._attached else f"waiting for a run to begin in {self.folder}"
+            return {"state": "waiting", "said": said}
         told = self._json(run, STATUS) or {}
         over = self._over(run)
         if over is not None:
-            said = {"finished": "it has finished", "stopped": "it was stopped; --resume goes on"}[over]
+            finished = "this part has finished" if self._attached else "it has finished"
+            said = {"finished": finished, "stopped": "it was stopped; --resume goes on"}[over]
             return {**told, "state": over, "said": said}
         heard = time.time() - told["time"] if told else None
         if heard is not None and heard < PATIENCE:
@@ -97,7 +106,7 @@ class Watched:
         return {
             **told,
             "state": "silent",
-            "said": f"nothing heard{ago}: it loads, measures or writes, or has ended",
+            "said": f"nothing heard{ago}: it loads, measures or writes{'' if self._attached else ', or has ended'}",
         }
 
     def works(self) -> tuple[Work, ...]:
@@ -151,7 +160,7 @@ class Watched:
                         )
                     )
                 red, green, blue = archive["background"].tolist()
-                return Photos(tuple(views), (red, green, blue), bool(archive["held_out"]))
+                return Photos(tuple(views), (red, green, blue), bool(archive["held_out"]), bool(archive["rendered"]))
         except (OSError, ValueError, KeyError):
             return None
 

@@ -40,14 +40,18 @@ class Watching:
         folder: of a run, or of the runs that a work keeps; it may be made later.
         port: to listen on; 0 for any that is free.
         stoppable: whether the run can be gone on with, so that there is a button to stop it.
+        title: what the page is called; by default, as the folder.
+        attached: whether this ends with the process that is at work in the folder.
 
     Raises:
         InputError: the port cannot be used.
     """
 
-    def __init__(self, folder: Path, port: int = 0, *, stoppable: bool = True) -> None:
-        self._watched = Watched(folder)
-        self._name = folder.resolve().name
+    def __init__(
+        self, folder: Path, port: int = 0, *, stoppable: bool = True, title: str = "", attached: bool = False
+    ) -> None:
+        self._watched = Watched(folder, attached=attached)
+        self._name = title or folder.resolve().name
         self._stoppable = stoppable
         self._asked = 0.0
         self._over = threading.Event()
@@ -117,7 +121,7 @@ class Watching:
         self._state = {
             "name": self._name,
             "command": None if run is None else run.config["command"],
-            "piece": None if run is None or run.folder == self._watched.folder else run.folder.name,
+            "piece": None if run is None or run.folder == self._watched.folder else _piece(run),
             **{key: _finite(value) for key, value in status.items() if key != "time"},
             "stoppable": self._stoppable and status["state"] == "running",
             "charts": version,
@@ -157,6 +161,7 @@ class Watching:
                 title=self._name,
                 background=(0.0, 0.0, 0.0) if shown is None else shown.background,
                 pictures=photos.addresses,
+                pictured="As given" if shown is not None and shown.rendered else "Photo",
             )
             pictures = photos.photo_entries(views)
             self.server.add({f"viewer/{public}": picture for public, picture in pictures.items()})
@@ -188,6 +193,12 @@ def _live_scene(path: Path, facts: dict[str, Any], name: str, url: str) -> Prepa
     arrays = formats.read_arrays(path)
     arrays = replace(arrays, antialiased=bool(facts["antialiased"]), origin=tuple(facts["origin"]))
     return PreparedScene(name, {path.name: path}, arrays, len(arrays), int(facts["bytes"]), False, url)
+
+
+def _piece(run: Run) -> str:
+    """What one piece of a work of several does."""
+    doing = {"trim": "trimming", "compress": "training through the file's rounding"}
+    return doing.get(run.config["command"], run.folder.name)
 
 
 def _finite(value: Any) -> Any:

@@ -123,7 +123,7 @@ class TorchEngine:
                 )
             of_colors += by_colors.abs()
             of_entries += by_entries.abs()
-            pixels += int(counted.count_nonzero())
+            pixels += camera.width * camera.height if mask is None else int(mask.count_nonzero())
             if progress is not None:
                 progress(done, len(cameras), {"gaussians": len(scene)})
         # Sigma = trace * normalised, and the trace counts as a parameter of its own.
