@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds", "configs", "progress", "activation", "invocation", "lifeline", "memory"},
+    {"locks", "seeds", "configs", "progress", "activation", "invocation", "lifeline", "memory", "distributed"},
     {"arrays"},
     {"gaussians"},
     {"cameras"},
@@ -38,6 +38,7 @@ LAYERS = [
     {"captures"},
     {"metrics"},
     {"engines"},
+    {"processes"},
     {"scoring"},
     {"rendering"},
     {"runs"},

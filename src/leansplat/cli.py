@@ -16,13 +16,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import reduce
 from operator import or_
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
+from leansplat.distributed.environment import Place, place, threads_of
 from leansplat.errors import InputError, LeansplatError
 from leansplat.invocation import invoked_as
 from leansplat.streams import OutputError, standard_streams
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (without the program's name; by default the process's) and return the exit code."""
     with standard_streams(), _interrupts() as interrupts:
         try:
-            code = _run(arguments)
+            here = place()
+            code = _run(arguments, here) if here is None or here.leads else _follow(arguments, here)
             sys.stdout.flush()
             return code
         except OutputError as error:
@@ -96,17 +98,51 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
     return replace(command, command=tuple(inner)) if inner else command  # type: ignore[type-var]
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None, here: Place | None) -> int:
     command = parse(arguments)
     _import_numpy()
     _send_log_to_stderr()
-    _use_threads(getattr(command, "threads", None))
-    with invoked_as(sys.argv[1:] if arguments is None else arguments):
+    _use_threads(getattr(command, "threads", None), here)
+    with invoked_as(sys.argv[1:] if arguments is None else arguments), _together(command, here):
         answer = command.run()
     if not answer.said:
         closing = () if command.json or getattr(command, "quiet", False) else answer.closing
         print(json.dumps(answer.values, allow_nan=False) if command.json else "\n".join([answer.text, *closing]))
     return _fail(answer.failed, 1) if answer.failed else 0
+
+
+@contextmanager
+def _together(command: Command, here: Place | None) -> Iterator[None]:
+    """Lead the other processes during this block, where there are any and the command has work for them."""
+    if here is None:
+        yield
+    elif not getattr(command, "shared", False):
+        name = type(command).__name__.lower()
+        logging.getLogger("leansplat").warning("%s is done by one of the %d processes", name, here.count)
+        yield
+    else:
+        from leansplat.processes.together import leading
+
+        with leading(here):
+            yield
+
+
+def _follow(arguments: Sequence[str] | None, here: Place) -> int:
+    """Work for process 0, which alone reads, writes and speaks; returns the exit code."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        command = parse(arguments)
+        if not getattr(command, "shared", False):
+            return 0
+        _import_numpy()
+        _send_log_to_stderr()
+        try:
+            _use_threads(getattr(command, "threads", None), here)
+            from leansplat.processes.together import follow
+
+            sentence = follow(here)
+        except (LeansplatError, KeyboardInterrupt):
+            return 1
+    return 0 if sentence is None else _fail(sentence, 1)
 
 
 def _import_numpy() -> None:
@@ -125,7 +161,10 @@ def _import_numpy() -> None:
         del os.environ[threads]  # other libraries, and other processes, are to have theirs
 
 
-def _use_threads(count: int | None) -> None:
+def _use_threads(count: int | None, here: Place | None) -> None:
+    """Use as many threads as are asked for, by default one per core or this process's share of those."""
+    if here is not None and count is None:
+        count = threads_of(here)
     if count is not None:
         from leansplat.simd.threads import set_thread_count
 

@@ -215,7 +215,7 @@ class Live:
 
 def some_of(capture: Capture) -> Sequence[View]:
     """Up to eight views, evenly chosen: of those held out where there are some."""
-    views = capture.test or capture.train
+    views = capture.test or [view for view in capture.train if not view.photo.is_meta]
     return views[:: -(-len(views) // _MOST_VIEWS)]
 
 

@@ -1,6 +1,7 @@
 """`Run`: a folder that holds all there is to know about one training or trimming, in plain files.
 
-    config.json                     command, settings, seed, package versions, threads, hashes of the inputs
+    config.json                     command, settings, seed, package versions, threads, hashes of the inputs, processes
+                                    where there were several
     log.jsonl                       a line of JSON for every event, in order
     checkpoints/step_N.safetensors  the last two states to resume from
     scene.ply                       the result
@@ -35,6 +36,8 @@ from torch import Tensor
 from leansplat import formats
 from leansplat.captures.capture import Capture
 from leansplat.configs import Settings
+from leansplat.distributed.environment import place
+from leansplat.distributed.photos import present
 from leansplat.errors import InputError, RunError
 from leansplat.files import clear_abandoned, replacing, write_json
 from leansplat.gaussians import Gaussians
@@ -224,6 +227,7 @@ def create_run(
             "settings": dict(settings),
             "seed": seed,
             "threads": thread_count(),
+            **({} if (here := place()) is None else {"processes": here.count}),
             "versions": package_versions(),
             "inputs": dict(inputs),
             **invocation(),
@@ -353,7 +357,7 @@ def hash_capture(capture: Capture) -> str:
         for view in views:
             camera = view.camera
             digest.update(f"{split} {view.name!r} {camera.width}x{camera.height}\n".encode())
-            _digest_tensors(digest, [camera.world_to_camera, camera.K, view.photo])
+            _digest_tensors(digest, [camera.world_to_camera, camera.K, present(view.photo)])
             if view.mask is not None:
                 _digest_tensors(digest, [view.mask])
     digest.update(repr(tuple(map(float, capture.background))).encode())

@@ -18,6 +18,7 @@ from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.engines.engine import Depth, Facts, Model
 from leansplat.engines.shared import SharedGaussians
+from leansplat.engines.statistics import ViewStatistics
 from leansplat.engines.torch.loss import photometric_loss as plain_loss
 from leansplat.errors import InputError
 from leansplat.gaussians import TENSOR_NAMES, WORLD, Gaussians
@@ -397,3 +398,23 @@ def test_photos_of_floats_count_as_those_of_bytes(name: str) -> None:
     bytes_, same = (model.removal_effects(each, BACKGROUND) for each in (views, floats))
     assert close(same.slope, bytes_.slope)
     assert close(CPU.begin(scene, RATES).removal_effects(floats, BACKGROUND).slope, bytes_.slope.cpu())
+
+
+@other_engines
+def test_a_step_with_several_views_is_that_of_the_cpu(name: str) -> None:
+    scene, moved, gathered = SCENES["plain"], [], []
+    for engine in (engines.named(name), CPU):
+        model = engine.begin(scene, RATES)
+        statistics = ViewStatistics.zeros(len(scene), device=model.device)
+        losses = [model.step_batch(views_of(scene), BACKGROUND, 2, 0.2, statistics).loss for _ in range(2)]
+        moved.append((losses, model.gaussians(), model.moments()))
+        gathered.append(statistics.to("cpu"))
+    assert moved[0][0] == pytest.approx(moved[1][0], rel=2e-5)
+    assert moved[0][2].steps == moved[1][2].steps == 4
+    assert torch.equal(gathered[0].views_seen, gathered[1].views_seen)
+    assert close(gathered[0].gradient_sum, gathered[1].gradient_sum, 1e-3)
+    for tensor in TENSOR_NAMES:
+        certain = getattr(moved[1][2].second, tensor).sqrt()
+        certain = certain > 1e-3 * certain.max()
+        mine, cpus = (getattr(each[1], tensor) - getattr(scene, tensor) for each in moved)
+        assert close(mine[certain], cpus[certain], 2e-2), tensor

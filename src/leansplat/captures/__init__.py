@@ -36,6 +36,7 @@ def load(
     background: tuple[float, float, float] | None = None,
     max_memory: int | None = None,
     points: bool = True,
+    share: tuple[int, int] | None = None,
 ) -> Capture:
     """Load a capture: a folder made by COLMAP, nerfstudio, instant-ngp or for NeRF's Blender scenes.
 
@@ -52,6 +53,8 @@ def load(
         background: (r, g, b) in [0, 1] that photos with alpha are composed on; black unless given.
         max_memory: bytes that the photos may take; by default 80 % of the physical memory available.
         points: whether to read the sparse points, which only training needs.
+        share: (r, n) to decode only every n-th training photo from the r-th on, and photos held out only where r is 0.
+            The others are tensors of their shape on the device "meta", which hold nothing.
 
     Raises:
         CaptureError: the folder is no capture, one of its files is malformed, a photo or mask cannot be read, does not
@@ -85,7 +88,8 @@ def load(
         )
     train, test = _split(listing, warnings)
     shots = sorted((shot for shot in listing.shots if shot.name in train | test), key=lambda shot: shot.name)
-    views, assumed = load_views(shots, downscale=downscale, background=background, max_memory=max_memory)
+    wanted = None if share is None else {*sorted(train)[share[0] :: share[1]], *(test if share[0] == 0 else ())}
+    views, assumed = load_views(shots, downscale=downscale, background=background, max_memory=max_memory, only=wanted)
     left = {view.name for view in views}
     if len(left) < 2 or not left & train:
         raise CaptureError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +28,7 @@ from leansplat.captures.listing import Shot
 from leansplat.captures.masks import check_masks, hidden_in_photo, hidden_in_view, masks_said
 from leansplat.captures.photo_choice import Choice, choose
 from leansplat.captures.photo_header import FORMATS, UNREADABLE, has_alpha
+from leansplat.distributed.environment import place
 from leansplat.errors import CaptureError
 from leansplat.memory import available_memory
 
@@ -70,7 +71,12 @@ def read_photo(
 
 
 def load_views(
-    shots: Sequence[Shot], *, downscale: int, background: tuple[float, float, float], max_memory: int | None
+    shots: Sequence[Shot],
+    *,
+    downscale: int,
+    background: tuple[float, float, float],
+    max_memory: int | None,
+    only: Set[str] | None = None,
 ) -> tuple[list[View], list[str]]:
     """Decode shots into views, in their order, and say in sentences what was assumed.
 
@@ -80,6 +86,7 @@ def load_views(
         downscale: how many times smaller than its photo each view is.
         background: what photos with alpha are composed on.
         max_memory: bytes that the decoded photos may take; None for 80 % of the physical memory available.
+        only: names of those whose photo is decoded, by default all; the others get one on the device "meta".
 
     Raises:
         CaptureError: a photo or mask cannot be read, does not have its camera's shape, or the photos do not fit in
@@ -87,21 +94,23 @@ def load_views(
     """
     with ThreadPoolExecutor(min(_WORKERS, os.cpu_count() or 1)) as pool:
         plans = list(pool.map(lambda shot: _plan(shot, downscale), shots))
-        _check_memory(plans, downscale, max_memory)
+        decoded = [plan for plan in plans if only is None or plan.shot.name in only]
+        _check_memory(decoded, downscale, max_memory)
         # Shared by the photos of a lens and gone when they are decoded. Two, because a map takes 8 bytes per pixel and
         # cameras of a rig follow one another by name.
         undistortion = lru_cache(maxsize=2)(Undistortion)
 
         def decode(plan: _Plan) -> View:
             source, masks = plan.choice.source, plan.shot.masks
-            photo = read_photo(source.file, background=background, turned=source.turned)
+            here = only is None or plan.shot.name in only
+            photo = read_photo(source.file, background=background, turned=source.turned) if here else None
             hidden = hidden_in_photo(masks, source.file, plan.lens, turned=source.turned) if masks else None
             try:
                 straighten = undistortion(plan.lens) if plan.lens.distortion else None
-                if straighten is not None:
+                if straighten is not None and photo is not None:
                     photo = straighten(photo)
                 size = (plan.camera.width, plan.camera.height)
-                if photo.shape[1::-1] != size:
+                if photo is not None and photo.shape[1::-1] != size:
                     photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
                 if hidden is not None:
                     hidden = hidden_in_view(hidden, straighten, size)
@@ -110,6 +119,9 @@ def load_views(
             except cv2.error as error:
                 raise CaptureError(f"{source.file} cannot be resampled ({error.err}); make it smaller.") from error
             mask = torch.from_numpy(hidden == 0) if hidden is not None and hidden.any() else None
+            if photo is None:
+                nothing = torch.empty(*size[::-1], 3, dtype=torch.uint8, device="meta")
+                return View(plan.shot.name, plan.camera, nothing, mask)
             return View(plan.shot.name, plan.camera, torch.from_numpy(photo), mask)
 
         views = list(pool.map(decode, plans))
@@ -169,12 +181,15 @@ def _masks_said(plans: Sequence[_Plan], views: Sequence[View]) -> list[str]:
 
 
 def _check_memory(plans: Sequence[_Plan], downscale: int, max_memory: int | None) -> None:
+    if not plans:
+        return
     needed = sum(plan.camera.width * plan.camera.height * (4 if plan.shot.masks else 3) for plan in plans)
     if max_memory is None:
         available = available_memory()
         if available is None:
             return
-        max_memory = int(_MEMORY_FRACTION * available)
+        here = place()
+        max_memory = int(_MEMORY_FRACTION * available) // (1 if here is None else here.local_count)
     if needed <= max_memory:
         return
     enough = math.ceil(downscale * math.sqrt(needed / max(max_memory, 1)))

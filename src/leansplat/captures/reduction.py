@@ -10,6 +10,7 @@ import torch
 
 from leansplat.captures.capture import View
 from leansplat.captures.masks import reduced as reduced_hidden
+from leansplat.distributed.photos import present, reduced_elsewhere, remember_as
 
 
 def reduced(view: View, factor: int) -> View:
@@ -26,8 +27,11 @@ def reduced(view: View, factor: int) -> View:
         mask = torch.from_numpy(reduced_hidden((~view.mask).numpy().astype(np.uint8), size) == 0)
         if not bool(mask.any()):
             return view
-    photo = cv2.resize(view.photo.numpy(), size, interpolation=cv2.INTER_AREA)
-    return View(view.name, camera.resized(*size), torch.from_numpy(photo), mask)
+    if view.photo.is_meta:
+        return View(view.name, camera.resized(*size), reduced_elsewhere(view.photo, factor, size), mask)
+    photo = torch.from_numpy(cv2.resize(view.photo.numpy(), size, interpolation=cv2.INTER_AREA))
+    remember_as(view.photo, photo)
+    return View(view.name, camera.resized(*size), photo, mask)
 
 
 def lost_detail(view: View) -> tuple[float, int]:
@@ -37,8 +41,9 @@ def lost_detail(view: View) -> tuple[float, int]:
         The absolute difference of levels of 8 bits, meant over channels and summed over pixels that no mask hides; and
         the number of these pixels.
     """
-    photo = view.photo.numpy()
-    small = reduced(replace(view, mask=None), 2).photo.numpy()
+    shown = present(view.photo)
+    photo = shown.numpy()
+    small = reduced(replace(view, photo=shown, mask=None), 2).photo.numpy()
     enlarged = cv2.resize(small, photo.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     difference = np.abs(enlarged.astype(np.int16) - photo).mean(axis=2)
     kept = np.ones(difference.shape, bool) if view.mask is None else view.mask.numpy()

@@ -21,8 +21,15 @@ def load_capture(
         CaptureError: see `leansplat.captures.load`.
     """
     from leansplat.captures import load
+    from leansplat.distributed.joining import leading
 
-    capture = load(folder, downscale=downscale, background=background, points=points)
+    channel = leading()
+    if channel is None:
+        capture = load(folder, downscale=downscale, background=background, points=points)
+    else:
+        from leansplat.processes.capture import load_shared
+
+        capture = load_shared(channel, folder, downscale=downscale, background=background, points=points)
     for warning in capture.warnings:
         _log.warning("%s", warning)
     return capture

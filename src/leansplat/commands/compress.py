@@ -15,6 +15,7 @@ from leansplat.commands.captures import load_capture
 from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
     Background,
+    Batch,
     Device,
     Downscale,
     Engine,
@@ -88,6 +89,7 @@ class Compress:
     resume: Resume = False
     no_lpips: Flag = False
     """Leave LPIPS out of the report, which is much faster."""
+    batch: Batch = None
     seed: Seed = None
     device: Device = None
     engine: Engine = None
@@ -105,11 +107,15 @@ class Compress:
         from leansplat.runs import hash_file, open_run
 
         engine = engine_on(self.device, self.engine)
-        named = ("drop_unseen", "steps", "seed", "sh_degree")
+        named = ("drop_unseen", "steps", "batch", "seed", "sh_degree")
         changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in named)
         config = CompressionConfig(
             drop_unseen=self.drop_unseen,
-            fine_tuning=FineTuningConfig(steps=self.steps, seed=0 if self.seed is None else self.seed),
+            fine_tuning=FineTuningConfig(
+                steps=self.steps,
+                batch=1 if self.batch is None else self.batch,
+                seed=0 if self.seed is None else self.seed,
+            ),
             sh_degree=self.sh_degree,
         )
         flags = {"sh_loss": self.sh_loss, "palette_size": self.palette_size}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from pathlib import Path
@@ -13,6 +14,8 @@ from tyro.extras import literal_type_from_choices
 
 from leansplat.engines import DEVICES, ENGINES
 from leansplat.errors import InputError
+
+_log = logging.getLogger("leansplat")
 
 Scene = Annotated[
     Positional[Path],
@@ -65,6 +68,15 @@ Resume = Annotated[
 
 Seed = Annotated[int | None, arg(metavar="N", help="Seed of everything random.", help_behavior_hint="(default: 0)")]
 
+Batch = Annotated[
+    int | None,
+    arg(
+        metavar="B",
+        help="Views of a training step, with learning rates that follow. All numbers of steps count views.",
+        help_behavior_hint="(default: 1, or one for each process of torchrun)",
+    ),
+]
+
 Threads = Annotated[
     int | None,
     arg(
@@ -92,6 +104,17 @@ Device = Annotated[
         help_behavior_hint="(default: cpu)",
     ),
 ]
+
+
+def batch_size(batch: int | None) -> int:
+    """The views of a step that `--batch` asks for: by default one, or one for each process, which is then said."""
+    from leansplat.distributed.joining import leading
+
+    channel = leading()
+    if batch is not None or channel is None:
+        return 1 if batch is None else batch
+    _log.warning("each step takes %d views, one for each process; --batch takes any multiple", channel.place.count)
+    return channel.place.count
 
 
 def engine_on(device: str | None, engine: str | None = None) -> str | None:

@@ -16,12 +16,13 @@ def begun_run(folder: Path | None, threads: int | None) -> Run | None:
     Raises:
         RunError: see `leansplat.runs.run_to_resume`.
     """
+    from leansplat.distributed.environment import place
     from leansplat.errors import InputError
     from leansplat.runs import run_to_resume
     from leansplat.simd.threads import set_thread_count
 
     run = run_to_resume(folder)
-    if run is not None and threads is None:
+    if run is not None and threads is None and place() is None:
         with suppress(InputError):  # more than there are here: going on says that the bits will differ
             set_thread_count(run.config["threads"])
     return run

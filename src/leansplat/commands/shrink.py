@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
 
@@ -13,6 +13,7 @@ from leansplat.commands.answer import Answer, megabytes, table
 from leansplat.commands.closing import closing, scene_in_words
 from leansplat.commands.options import (
     Background,
+    Batch,
     Count,
     Device,
     Downscale,
@@ -27,6 +28,7 @@ from leansplat.commands.options import (
     Share,
     Threads,
     Watch,
+    batch_size,
     engine_on,
 )
 from leansplat.commands.watch import seen
@@ -112,9 +114,12 @@ class Shrink:
     """Longest side of the views that the scene is shrunk by."""
     downscale: Downscale = None
     background: Background = None
-    run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
+    run_folder: Annotated[
+        Path | None, arg(name="run", aliases=["--run-folder"], metavar="RUN", help_behavior_hint="")
+    ] = None
     """Run folder to keep checkpoints in, so that --resume can continue after an interruption."""
     resume: Resume = False
+    batch: Batch = None
     seed: Seed = None
     device: Device = None
     engine: Engine = None
@@ -123,6 +128,9 @@ class Shrink:
     threads: Threads = None
     quiet: Quiet = False
     json: Json = False
+
+    shared: ClassVar[bool] = True
+    """Several processes that torchrun starts share the work."""
 
     def run(self) -> Answer:
         from leansplat.progress_bar import ProgressBar
@@ -154,6 +162,7 @@ class Shrink:
             minutes=self.minutes,
             view_size=self.view_size,
             views=self.views,
+            batch=batch_size(self.batch),
             seed=self.seed or 0,
         )
         with (

@@ -7,7 +7,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
 
@@ -15,6 +15,7 @@ from leansplat.commands.answer import Answer, describe_run, megabytes, number
 from leansplat.commands.captures import load_capture
 from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
+    Batch,
     CaptureFolder,
     Device,
     Engine,
@@ -26,6 +27,7 @@ from leansplat.commands.options import (
     Seed,
     Threads,
     Watch,
+    batch_size,
     engine_on,
 )
 from leansplat.commands.photo_options import photo_options
@@ -93,12 +95,15 @@ class Train:
         Literal["black", "white"] | None, arg(metavar="{black,white}", help_behavior_hint="(default: black)")
     ] = None
     """Colour behind the scene, on which transparent photos are composed."""
+    batch: Batch = None
     seed: Seed = None
     antialiased: Flag = False
     """Train with opacity compensation, for scenes that are looked at from much closer or farther than the photos."""
     device: Device = None
     engine: Engine = None
-    run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="")] = None
+    run_folder: Annotated[
+        Path | None, arg(name="run", aliases=["--run-folder"], metavar="RUN", help_behavior_hint="")
+    ] = None
     """Where OUT is a file: folder for what --resume goes on from."""
     resume: Resume = False
     overwrite: Overwrite = False
@@ -110,6 +115,9 @@ class Train:
     @property
     def _engine(self) -> str | None:
         return engine_on(self.device, self.engine)
+
+    shared: ClassVar[bool] = True
+    """Several processes that torchrun starts share the work."""
 
     def run(self) -> Answer:
         engine_on(self.device, self.engine)
@@ -165,6 +173,7 @@ class Train:
                 size=size,
                 iterations=self.iterations,
                 minutes=self._minutes_left(capture, began),
+                batch=batch_size(self.batch) if begun is None else self.batch,
                 seed=0 if self.seed is None else self.seed,
                 antialiased=self.antialiased,
                 run=kept,
@@ -205,7 +214,7 @@ class Train:
         from leansplat.training import train
 
         began = time.perf_counter()
-        asked = (self.recipe, self.count, self.iterations, self.seed)
+        asked = (self.recipe, self.count, self.iterations, self.batch, self.seed)
         changed = self.antialiased or any(each is not None for each in asked)
         with (
             alone_in(self.output),
@@ -257,7 +266,7 @@ class Train:
         do not."""
         from leansplat.training import LEAN_STEPS, TrainingConfig, count_for, lean, lean_within
 
-        steps, deadline = self.iterations, None
+        steps, batch, deadline = self.iterations, batch_size(self.batch), None
         if self.recipe == "lean" or self.count is not None or self.minutes is not None:
             count = count_for(capture) if self.count is None else self.count
             if self.count is None:
@@ -267,13 +276,13 @@ class Train:
                 )
             left = self._minutes_left(capture, began)
             if left is not None:
-                steps, deadline = lean_within(60 * left, capture, count, engine=self._engine or "cpu")
+                steps, deadline = lean_within(60 * left, capture, count, batch=batch, engine=self._engine or "cpu")
             config = lean(count, LEAN_STEPS if steps is None else steps, points=capture.has_points)
         else:
             config = TrainingConfig()
             config = config if steps is None else config.scaled(steps)
         seed = 0 if self.seed is None else self.seed
-        return replace(config, seed=seed, antialiased=self.antialiased), deadline
+        return replace(config, batch=batch, seed=seed, antialiased=self.antialiased), deadline
 
 
 def _describe_file(result: FromPhotos, capture: Capture) -> Answer:

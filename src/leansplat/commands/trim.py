@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 from tyro.constructors import PrimitiveConstructorSpec
@@ -13,6 +13,7 @@ from leansplat.commands.captures import load_capture
 from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import (
     Background,
+    Batch,
     CaptureFolder,
     Count,
     Device,
@@ -29,6 +30,7 @@ from leansplat.commands.options import (
     Share,
     Threads,
     Watch,
+    batch_size,
     engine_on,
 )
 from leansplat.commands.photo_options import photo_options
@@ -166,6 +168,7 @@ class Trim:
     ] = "opacity"
     downscale: Downscale = None
     background: Background = None
+    batch: Batch = None
     seed: Seed = None
     device: Device = None
     engine: Engine = None
@@ -175,6 +178,9 @@ class Trim:
     threads: Threads = None
     quiet: Quiet = False
     json: Json = False
+
+    shared: ClassVar[bool] = True
+    """Several processes that torchrun starts share the work."""
 
     def run(self) -> Answer:
         from leansplat.locks import alone_in
@@ -187,6 +193,7 @@ class Trim:
         given["seed"] = self.seed or 0
         with alone_in(self.output), seen(self.view, self.output), ProgressBar("trim", quiet=self.quiet) as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
+            given["batch"] = batch_size(self.batch)
             config = TrimmingConfig(**given) if begun is None or changed else None
             known = self.scene if begun is None else self.output
             photos = photo_options(known, self.background, self.downscale, warn=False)

@@ -59,6 +59,10 @@ class FineTuningConfig(Config):
     steps: int = 5000
     """Training steps, one view each; 0 leaves the scene as it is."""
 
+    batch: int = 1
+    """Views of a step, at least 1, with rates that follow; all numbers of steps count views. See
+    `TrainingConfig.batch`."""
+
     seed: int = 0
     """Seed of the order of the views."""
 
@@ -74,7 +78,7 @@ class FineTuningConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("steps", 0), ("checkpoint_every", 1)):
+        for name, least in (("steps", 0), ("batch", 1), ("checkpoint_every", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give {least} or more")
             if getattr(self, name) > MOST_STEPS:

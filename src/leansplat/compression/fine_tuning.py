@@ -8,7 +8,7 @@ parameters are shared or coded. Log, checkpoints and resuming are those of train
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,7 @@ from leansplat.progress import Progress
 from leansplat.runs import Run
 from leansplat.training import loop
 from leansplat.training.annealing import cosine
+from leansplat.training.batches import check_batch, views_of_batch
 from leansplat.training.config import TrainingConfig
 
 
@@ -114,6 +115,7 @@ def fine_tune(
     """
     if not capture.train:
         raise CaptureError(f"capture {capture.name} has no training views; check its split")
+    check_batch(config.batch, len(capture.train))
     recipe = recipe or TrainingConfig()
     if run is not None and checkpoint is not None:
         state, tensors = read_state(checkpoint)
@@ -135,8 +137,13 @@ def fine_tune(
     def one_step() -> float:
         left = cosine(state.step / config.steps, config.final_rate)
         state.set_rates({name: left * rate for name, rate in rates.items()})
-        view = capture.train[state.next_view(len(capture.train))]
-        return _step(state, quantiser, renders, view, capture.background, recipe.ssim_weight)
+        number, batch = len(capture.train), config.batch
+        if batch == 1:
+            indices = [state.next_view(number)]
+        else:
+            indices = views_of_batch(config.seed, state.step // batch, batch, number)[: config.steps - state.step]
+        views = [capture.train[index] for index in indices]
+        return _step(state, quantiser, renders, views, capture.background, recipe.ssim_weight)
 
     def decoded() -> Gaussians:
         with torch.no_grad():
@@ -163,17 +170,22 @@ def _step(
     state: FineTuningState,
     quantiser: Quantiser,
     engine: Engine,
-    view: View,
+    views: Sequence[View],
     background: Background,
     ssim_weight: float,
 ) -> float:
-    """Render a view of the decoded scene, compare it with its photo, update every latent; returns the loss."""
-    image = engine.render(quantiser.render_parameters(state.latents), view.camera, background=background).image
-    loss = photometric_loss(image.cpu(), view.photo, ssim_weight, view.mask)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise RunError(f"the loss is {value} at step {state.step + 1}, view {view.name}; check that photo")
-    state.update(loss)
+    """Render views of the decoded scene, compare them with their photos, update every latent; returns the mean loss."""
+    scene, losses = quantiser.render_parameters(state.latents), []
+    for view in views:
+        image = engine.render(scene, view.camera, background=background).image
+        losses.append(photometric_loss(image.cpu(), view.photo, ssim_weight, view.mask))
+        value = float(losses[-1].detach())
+        if not math.isfinite(value):
+            raise RunError(f"the loss is {value} at step {state.step + 1}, view {view.name}; check that photo")
+    loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+    before = state.step
+    state.update(loss, len(views))
     with torch.no_grad():
-        quantiser.step(state.latents, state.step)
-    return value
+        for step in range(before + 1, state.step + 1):
+            quantiser.step(state.latents, step)
+    return float(loss.detach())

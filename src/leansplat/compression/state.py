@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from leansplat.engines.adam import BETA1, BETA2, EPSILON
+from leansplat.engines.batched_adam import adam_of_batch
 from leansplat.errors import RunError
 from leansplat.files import replacing
 from leansplat.gaussians import WORLD, Origin
@@ -38,7 +39,7 @@ class FineTuningState:
         generator: of the order of the views.
         view_queue: (Q,) int64, training views still to come before all are shuffled again.
         count: Gaussians in the scene.
-        step: steps made so far.
+        step: steps made so far; one with a batch of views counts as so many.
         seconds: time spent so far, over all sittings.
     """
 
@@ -69,12 +70,20 @@ class FineTuningState:
         index, self.view_queue = next_view(self.view_queue, views, self.generator)
         return index
 
-    def update(self, loss: Tensor) -> None:
-        """One step of Adam (Kingma and Ba 2015, epsilon 1e-15 as in 3DGS) down the gradient of `loss`."""
-        self.step += 1
+    def update(self, loss: Tensor, views: int = 1) -> None:
+        """One step of Adam (Kingma and Ba 2015, epsilon 1e-15 as in 3DGS) down the gradient of `loss`.
+
+        Args:
+            views: those that the loss is the mean of.
+        """
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        if views == 1:
+            self.optimizer.step()
+        else:
+            with adam_of_batch(self.optimizer, self.step, views):
+                self.optimizer.step()
+        self.step += views
 
 
 def write_state(path: Path, state: FineTuningState, quantiser: Mapping[str, Tensor]) -> None:

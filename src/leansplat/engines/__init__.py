@@ -5,6 +5,8 @@ An engine is a module with an `ENGINE`, by name in `ENGINES`, and imported when 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -44,4 +46,18 @@ def known(name: str) -> Engine:
     if name not in ENGINES:
         raise InputError(f"there is no engine {name!r}; give one of {', '.join(ENGINES)}")
     found: Engine = import_module(ENGINES[name]).ENGINE
-    return found
+    return found if _around is None else _around(found)
+
+
+_around: Callable[[Engine], Engine] | None = None
+
+
+@contextmanager
+def surrounded(by: Callable[[Engine], Engine]) -> Iterator[None]:
+    """Let engines, during this block, be what `by` makes of each of them; see `leansplat.processes`."""
+    global _around
+    before, _around = _around, by
+    try:
+        yield
+    finally:
+        _around = before

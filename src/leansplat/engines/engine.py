@@ -75,7 +75,8 @@ class Moments:
 
     Args:
         first, second: running means of the gradients and of their squares, in the shapes of the scene's tensors.
-        steps: updates made so far; Gaussians that are made later share this count, as in 3DGS.
+        steps: updates made so far, one with a batch of views counted as so many; Gaussians that are made later share
+            this count, as in 3DGS.
     """
 
     first: Gaussians
@@ -179,6 +180,44 @@ class Model(Renderer, Protocol):
             statistics: of this scene, on this device; the view is added.
             gradients_of: attributes whose gradients are wanted, which may cost the engine more time.
         """
+
+    def step_batch(
+        self,
+        views: Sequence[View],
+        background: Background,
+        sh_degree: int,
+        ssim_weight: float,
+        statistics: ViewStatistics | None = None,
+        gradients_of: Sequence[str] = (),
+    ) -> Step:
+        """One update by the mean of what several views say, with Adam's numbers for so many (`engines.adam`).
+
+        The loss and the gradients are means over the views; statistics get each view with its own gradient, as if it
+        had been alone. Arguments as for `step`; `engines.batch` does this with the three methods below.
+        """
+
+    def add_gradients(
+        self,
+        views: Sequence[View],
+        background: Background,
+        sh_degree: int,
+        ssim_weight: float,
+        statistics: ViewStatistics | None = None,
+    ) -> list[float]:
+        """Add the gradients of the views' losses to those added since the last update; returns the losses."""
+
+    def gradient_sums(self) -> list[Tensor]:
+        """What was added, in tensors of the engine's own shapes, to be read and changed in place before an update."""
+
+    def update_by_mean(self, views: int, gradients_of: Sequence[str] = ()) -> Mapping[str, Tensor]:
+        """Update every attribute by what was added, divided by a number of views, and begin to add anew.
+
+        Returns:
+            Those of the mean gradients that were asked for, as in `Step`.
+        """
+
+    def forget_gradients(self) -> None:
+        """Begin to add anew without an update."""
 
     def gather_statistics(self, views: Sequence[View], background: Background, ssim_weight: float) -> ViewStatistics:
         """Statistics over all `views` of the loss they are trained with; the scene stays as it is."""

@@ -87,6 +87,10 @@ class TrimmingConfig(Config):
     finetune: int = 10_000
     """Steps after the steps of the last round."""
 
+    batch: int = 1
+    """Views of a step, at least 1, with rates that follow; all numbers of steps count views. See
+    `TrainingConfig.batch`."""
+
     spacing: float | None = None
     """Power of the share of the rounds that are done, above 0, in how many Gaussians are left after each; see
     `selection.count_after_round`. 1 keeps the same share in every round, less removes more in the first ones."""
@@ -125,7 +129,8 @@ class TrimmingConfig(Config):
             raise InputError(f"setting gamma is {self.gamma}; give a quantile between 0 and 1, such as 0.45")
         if self.target_sparsity is not None and not 0 < self.target_sparsity < 1:
             raise InputError(f"setting target_sparsity is {self.target_sparsity}; give a share between 0 and 1")
-        for name, least in (("count", 1), ("rounds", 1), ("every", 1), ("finetune", 0), ("checkpoint_every", 1)):
+        at_least = {"count": 1, "rounds": 1, "every": 1, "finetune": 0, "batch": 1, "checkpoint_every": 1}
+        for name, least in at_least.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"setting {name} is {value}; give {least} or more")

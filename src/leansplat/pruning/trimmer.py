@@ -28,6 +28,7 @@ from leansplat.pruning.selection import count_after_round, keep_by_count, keep_b
 from leansplat.runs import Run, alone_at_work
 from leansplat.scoring import mean_score, view_scores
 from leansplat.training import loop
+from leansplat.training.batches import check_batch, views_of_batch
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.schedule import rates
@@ -108,6 +109,7 @@ def trim(
         overwrite=overwrite,
     )
     config, checkpoint, start = session.settings(TrimmingConfig), session.resumed(), session.start
+    check_batch(config.batch, len(session.capture.train))
     untouched = _Untouched.of(start, protected, frozen)
     if checkpoint is not None:
         state, training, notes = checkpoint.state, checkpoint.config, checkpoint.notes
@@ -238,19 +240,29 @@ class _Trimming:
         position_factor = config.schedule.position_factor(share, self.training)
         for name, rate in rates(self.training).items():
             state.model.set_rate(name, rate_factor * rate)
-        view = capture.train[state.next_view(len(capture.train))]
+        if config.batch == 1:
+            indices = [state.next_view(len(capture.train))]
+        else:
+            batch = views_of_batch(config.seed, done // config.batch, config.batch, len(capture.train))
+            indices = batch[: config.iterations - done]
+        views = [capture.train[index] for index in indices]
         force = self._force(rate_factor * self.training.opacity_rate) if done < config.steps_of_rounds else 0.0
         seen = ViewStatistics.zeros(state.count, device=state.model.device) if force > 0 else None
         loss = training_step(
-            state, view, self.training, capture.background, statistics=seen, position_factor=position_factor
+            state,
+            views[0] if config.batch == 1 else views,
+            self.training,
+            capture.background,
+            statistics=seen,
+            position_factor=position_factor,
         )
         if seen is not None:
-            self._press(seen.views_seen > 0, force)
+            self._press(seen.views_seen, force)
         if self.untouched is not None:
             self.untouched.restore(state, self.rows)
-        done = state.step - self.notes["first_step"]
-        if done % config.every == 0 and done // config.every < config.rounds:
-            self._prune(done // config.every + 1)
+        for step in range(done + 1, done + len(views) + 1):
+            if step % config.every == 0 and step // config.every < config.rounds:
+                self._prune(step // config.every + 1)
         return loss
 
     @property
@@ -268,14 +280,15 @@ class _Trimming:
         kept = self._target / self.notes["first_count"]
         return self.config.schedule.force(kept, self.config.steps_of_rounds, rate)
 
-    def _press(self, seen: Tensor, force: float) -> None:
-        """Lower the opacity logits of a mask (N,), but of those that are protected."""
+    def _press(self, views_seen: Tensor, force: float) -> None:
+        """Lower the opacity logits of what views (N,) have seen, by each of them; but of those that are protected."""
+        seen = views_seen > 0
         protected = None if self.untouched is None else self.untouched.protects(self.rows)
         if protected is not None:
             seen = seen & ~protected.to(seen.device)
         places = seen.nonzero()[:, 0]
         model = self.state.model
-        model.write("opacities", places, model.attribute("opacities")[places] - force)
+        model.write("opacities", places, model.attribute("opacities")[places] - force * views_seen[places])
 
     def _prune(self, number: int) -> None:
         """Round `number`, from 1: score, select, remove."""

@@ -29,6 +29,10 @@ class ShrinkingConfig(Config):
     minutes: float | None = None
     """Time for everything, above 0, from which the number of steps follows by timing some first."""
 
+    batch: int = 1
+    """Views of a step, at least 1, with rates that follow; all numbers of steps count views. See
+    `TrainingConfig.batch`."""
+
     criterion: str = "gaussianpop"
     """What a Gaussian is judged by: a name in `leansplat.pruning.criteria.CRITERIA`."""
 
@@ -53,6 +57,6 @@ class ShrinkingConfig(Config):
             raise InputError(f"setting minutes is {self.minutes}; give a finite number above 0")
         if self.criterion not in CRITERIA:
             raise InputError(f"setting criterion is {self.criterion!r}; give one of {', '.join(CRITERIA)}")
-        for name, least, most in (("view_size", 32, 4096), ("views", 9, 10_000)):
+        for name, least, most in (("view_size", 32, 4096), ("views", 9, 10_000), ("batch", 1, 10_000)):
             if not least <= getattr(self, name) <= most:
                 raise InputError(f"setting {name} is {getattr(self, name)}; give {least} to {most:,}")

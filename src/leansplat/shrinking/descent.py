@@ -62,6 +62,7 @@ class Descent:
         merges_unseen: whether Gaussians that no view shows are merged in proportion, rather than ranked by opacity.
         resume: take over what earlier stages in the folder have done.
         overwrite: replace what an earlier descent has left in the folder.
+        batch: views of a training step.
     """
 
     given: Gaussians
@@ -75,6 +76,7 @@ class Descent:
     resume: bool = False
     overwrite: bool = False
     progress: Progress | None = None
+    batch: int = 1
     stages: int = field(default=0, init=False)
 
     @cached_property
@@ -114,6 +116,7 @@ class Descent:
             rounds=rounds,
             every=every,
             finetune=max(0, steps - rounds * every),
+            batch=self.batch,
             seed=self.seed,
         )
         frozen = ~self.freedom.changeable[above.rows]

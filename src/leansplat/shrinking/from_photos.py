@@ -86,6 +86,7 @@ def train_to_file(
     size: int | None = None,
     iterations: int | None = None,
     minutes: float | None = None,
+    batch: int | None = None,
     seed: int = 0,
     antialiased: bool = False,
     run: str | os.PathLike[str] | None = None,
@@ -106,6 +107,7 @@ def train_to_file(
         iterations: training steps in all, at least 1; by default 5,000, or as many as the run began with.
         minutes: time for everything, above 0, from which the number of steps follows instead, as it goes; what is
             resumed goes on with the steps that were found until then.
+        batch: views of a training step, see `TrainingConfig.batch`; 1 by default, or what the run began with.
         seed: of everything random.
         antialiased: train with opacity compensation.
         run: folder for the runs `trained` and `file`, which an interrupted work goes on from; nothing but the file is
@@ -144,6 +146,8 @@ def train_to_file(
             iterations = begun.config["settings"].get("iterations", LEAN_STEPS)
         elif iterations is None and minutes is None:
             iterations = LEAN_STEPS
+        if batch is None:
+            batch = 1 if begun is None else begun.began_with("training", TrainingConfig).batch
         further, deadline = share / (1 - share), None
         if iterations is not None:
             length = iterations - min(iterations - 1, int(share * iterations))
@@ -152,11 +156,13 @@ def train_to_file(
         else:
             assert minutes is not None
             seconds = 60 * minutes - _WRITING
-            length, deadline = lean_within(seconds, capture, wanted, further=further, engine=engine or "cpu")
+            length, deadline = lean_within(
+                seconds, capture, wanted, further=further, batch=batch, engine=engine or "cpu"
+            )
         recipe = lean(wanted, length, points=capture.has_points)
         result = train(
             capture,
-            replace(recipe, seed=seed, antialiased=antialiased),
+            replace(recipe, seed=seed, antialiased=antialiased, batch=batch),
             folder / "trained",
             engine=engine,
             settings={**(settings or {}), "iterations": iterations},
@@ -174,11 +180,12 @@ def train_to_file(
 
         def write(codec: Codec, steps: int, again: bool) -> tuple[CompressionResult, bool, int]:
             place = folder / next(files)
+            tuning = FineTuningConfig(steps=steps, batch=batch, seed=seed, position_rate=_POSITION_RATE)
             made = compress(
                 folder / "trained",
                 capture,
                 path,
-                CompressionConfig(fine_tuning=FineTuningConfig(steps=steps, seed=seed, position_rate=_POSITION_RATE)),
+                CompressionConfig(fine_tuning=tuning),
                 place if steps else None,
                 codec=codec,
                 engine=engine,

@@ -198,11 +198,12 @@ class Reach:
         extras = {name: values[stage.rows] for name, values in given.extras.items()}
         self._files += 1
         run = descent.folder / f"file-{self._files:02}"
+        tuning = FineTuningConfig(steps=steps, batch=self._config.batch, seed=self._config.seed)
         made = compress(
             replace(stage.gaussians, extras=extras, comments=given.comments),
             descent.teacher,
             path,
-            CompressionConfig(fine_tuning=FineTuningConfig(steps=steps, seed=self._config.seed)),
+            CompressionConfig(fine_tuning=tuning),
             run if steps else None,
             codec=codec,
             engine=descent.engine,

@@ -309,6 +309,7 @@ def prepare(
         resume=options.get("resume", False),
         overwrite=options.get("overwrite", False),
         progress=progress,
+        batch=config.batch,
     )
     told = [freedom.sentence] if freedom.sentence else []
     told += [floaters.describe()] if floaters is not None else []

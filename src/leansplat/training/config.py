@@ -31,7 +31,12 @@ class TrainingConfig(Config):
     """
 
     iterations: int = 30_000
-    """Training steps, one view each; at least 1. Prefer `scaled`, which changes the schedule with it."""
+    """Training steps, one view each; at least 1. Prefer `scaled`, which changes the schedule with it. With a batch,
+    this and all other lengths count views."""
+
+    batch: int = 1
+    """Views of a step, at least 1. The scene is updated by the mean of what they say, with learning rates that follow
+    (`leansplat.engines.adam`), and a step counts as so many."""
 
     seed: int = 0
     """Seed of everything random: order of the views, starting points, where split Gaussians land."""
@@ -94,7 +99,7 @@ class TrainingConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, iterations=1, random_points=1, checkpoint_every=1, position_rate_steps=1, sh_degree_every=1)
-        check_least(self, reduction=1, reduced_steps=0)
+        check_least(self, reduction=1, reduced_steps=0, batch=1)
         check_seed(self.seed)
         check_not_negative(
             self, "ssim_weight", *(f"{name}_rate" for name in ("sh0", "shN", "opacity", "scale", "quat"))

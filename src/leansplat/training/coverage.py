@@ -14,6 +14,7 @@ from torch import Tensor
 from leansplat import engines
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
+from leansplat.distributed.photos import present
 from leansplat.engines.engine import NEAR
 from leansplat.gaussians import Gaussians
 
@@ -64,7 +65,8 @@ def warn_of_empty_views(
     nothing = (torch.tensor(background) * 255).round().to(torch.uint8)
 
     def has_content(view: View) -> bool:
-        counted = view.photo if view.mask is None else view.photo[view.mask]
+        photo = present(view.photo)
+        counted = photo if view.mask is None else photo[view.mask]
         return not bool((counted == nothing).all())
 
     empty = [view.name for view in suspects if has_content(view) and not bool(renderer.render(view.camera).alpha.any())]

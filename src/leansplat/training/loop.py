@@ -18,6 +18,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from leansplat.captures.capture import View
+from leansplat.distributed.channel import Channel, LostError
+from leansplat.distributed.joining import leading
 from leansplat.engines.engine import Background, Renderer
 from leansplat.errors import StoppedError
 from leansplat.live import Live, Shown
@@ -69,7 +71,8 @@ def run_steps(
     """Call `one_step` until `state` is `total` steps past step `first`.
 
     Args:
-        one_step: takes `state` one step on, does what is due after it, and returns the loss.
+        one_step: takes `state` one step on, or as many as the views of a batch, does what is due after it, and returns
+            the loss.
         of: steps that there will be in all, where these are only the first `total` of them.
         run: gets the log and the checkpoints; None for neither.
         save: writes a checkpoint of `state` to a file.
@@ -81,40 +84,53 @@ def run_steps(
 
     Raises:
         StoppedError: one of them wanted it to stop. There is a checkpoint of the last step.
+        LostError: of several processes one is gone. There is a checkpoint of the last whole step, if it is known.
     """
     live = None if run is None or shown is None else Live(run.folder, shown)
     started = time.perf_counter() - state.seconds
     losses: list[float] = []
-    share = FairShare()
+    share, others = FairShare(), leading()
     known: dict[str, float] = {}
     whole = total if of is None else of
     to_measure = frozenset() if run is None or quality is None else steps_to_measure(whole)
-    with nullcontext() if live is None else closing(live):
+    later = nullcontext() if others is None else others.told_to_end_later()
+    with nullcontext() if live is None else closing(live), later:
         while state.step < first + total:
-            with share.step():
-                losses.append(one_step())
+            before = state.step - first
+            try:
+                if others is None:
+                    with share.step():
+                        losses.append(one_step())
+                else:  # who waits for others does not lack the processor
+                    losses.append(_step_with(others, one_step))
+            except LostError as lost:
+                raise _with_checkpoint(lost, run, state, save) from lost
             done = state.step - first
-            last = done == total
+            last = done >= total
             state.seconds = time.perf_counter() - started
             now = {"loss": losses[-1], "gaussians": state.count}
             stopped = live is not None and live.tell(
                 state.step, done, whole, {**now, "seconds": round(state.seconds, 3), **known}
             )
-            checkpoint_due = done % checkpoint_every == 0 or last or stopped
-            if progress is not None and (done % _REPORT_EVERY == 0 or last):
+            checkpoint_due = passed(before, done, checkpoint_every) or last or stopped
+            if progress is not None and (passed(before, done, _REPORT_EVERY) or last):
                 progress(done, whole, {**now, **known})
-            if done % _LOG_EVERY == 0 or checkpoint_due:
+            if passed(before, done, _LOG_EVERY) or checkpoint_due:
                 if run is not None:
                     mean = sum(losses) / len(losses)
                     values = {"loss": mean, "gaussians": state.count, "seconds": round(state.seconds, 3)}
                     run.log("progress", state.step, **values)
                 losses.clear()
-            if run is not None and quality is not None and done in to_measure:
+            if run is not None and quality is not None and not to_measure.isdisjoint(range(before + 1, done + 1)):
                 measured = quality()
                 run.log("held_out", state.step, **measured, seconds=round(state.seconds, 3))
                 known = {} if measured.get("psnr") is None else {"psnr": measured["psnr"]}
             if run is not None and checkpoint_due:
-                save(run.checkpoint_path(state.step))
+                try:
+                    save(run.checkpoint_path(state.step))
+                except LostError as lost:
+                    lost.untouched = True
+                    raise _with_checkpoint(lost, run, state, save) from lost
                 run.drop_old_checkpoints()
             if after_step is not None:
                 after_step(state)
@@ -124,6 +140,35 @@ def run_steps(
                     f"stopped after step {done:,} of {whole:,}, as a watcher wanted; there is a checkpoint of it in "
                     f"{run.folder}, and --resume goes on from there"
                 )
+
+
+def _step_with(others: Channel, one_step: Callable[[], float]) -> float:
+    """A step of several processes, which begins if all are there."""
+    try:
+        others.check()
+    except LostError as lost:
+        lost.untouched = True
+        raise
+    return one_step()
+
+
+def _with_checkpoint(lost: LostError, run: Run | None, state: LoopState, save: Callable[[Path], None]) -> LostError:
+    """What there is to say when a process is gone: a checkpoint is written first, if the state is a whole one."""
+    if run is None:
+        return lost.saying("start again")
+    if lost.untouched:
+        save(run.checkpoint_path(state.step))
+        run.drop_old_checkpoints()
+        run.log("lost", state.step, gaussians=state.count, reason=str(lost))
+    steps = run.checkpoints()
+    if not steps:
+        return lost.saying(f"{run.folder} has no checkpoint yet, so --resume begins again")
+    return lost.saying(f"there is a checkpoint of step {steps[-1]:,} in {run.folder}, and --resume goes on from there")
+
+
+def passed(before: int, done: int, every: int) -> bool:
+    """Whether a multiple of `every` lies after step `before` and not after step `done`."""
+    return done // every > before // every
 
 
 def steps_to_measure(total: int) -> frozenset[int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
@@ -52,7 +53,7 @@ def check_minutes(minutes: float | None, *, resume: bool) -> None:
 
 
 def lean_within(
-    seconds: float, capture: Capture, count: int, *, further: float = 0.0, engine: str = "cpu"
+    seconds: float, capture: Capture, count: int, *, further: float = 0.0, batch: int = 1, engine: str = "cpu"
 ) -> tuple[int, Deadline]:
     """Steps of the lean recipe to begin with, 200 at least, and the deadline that changes them on the way.
 
@@ -62,14 +63,16 @@ def lean_within(
         seconds: for everything, from now on.
         count: Gaussians to train to.
         further: share of as many steps more, through the rounding of a file.
+        batch: views of a step.
         engine: what trains.
     """
     began = time.perf_counter()
-    _timed(capture, count, _FIRST // 2, engine)  # compiles, and fills caches
-    steps, costs, taken = _FIRST, *_timed(capture, count, _FIRST, engine)
+    first = max(_FIRST, 4 * batch)
+    _timed(capture, count, first // 2, batch, engine)  # compiles, and fills caches
+    steps, costs, taken = first, *_timed(capture, count, first, batch, engine)
     while _LONGER * taken < _TIMING * seconds and _LONGER * steps <= LEAN_STEPS:
         steps *= _LONGER
-        costs, taken = _timed(capture, count, steps, engine)
+        costs, taken = _timed(capture, count, steps, batch, engine)
     deadline = Deadline(_AIM * seconds - (time.perf_counter() - began), costs, further)
     fitting = deadline.steps
     if fitting < _LEAST:
@@ -77,21 +80,21 @@ def lean_within(
     return max(_LEAST, min(MOST_STEPS, fitting)), deadline
 
 
-def _timed(capture: Capture, count: int, steps: int, engine: str) -> tuple[Costs, float]:
+def _timed(capture: Capture, count: int, steps: int, batch: int, engine: str) -> tuple[Costs, float]:
     """What the parts of a training of `steps` cost, and the seconds of all of it."""
     began = time.perf_counter()
     ends: list[float] = []
 
-    def look(_: TrainingState) -> None:
-        ends.append(time.perf_counter())
+    def look(state: TrainingState) -> None:
+        ends.extend([time.perf_counter()] * state.views)
 
     before, _log.disabled = _log.disabled, True  # what is only timed is nothing to warn of
     try:
-        train(capture, lean(count, steps), engine=engine, after_step=look)
+        train(capture, replace(lean(count, steps), batch=batch), engine=engine, after_step=look)
     finally:
         _log.disabled = before
-    taken = [end - start for start, end in pairwise(ends)]
-    return _costs([taken[0], *taken]), time.perf_counter() - began
+    taken = [(end - start) / batch for start, end in pairwise(ends[::batch]) for _ in range(batch)]
+    return _costs([*taken[:batch], *taken]), time.perf_counter() - began
 
 
 def _costs(taken: list[float]) -> Costs:

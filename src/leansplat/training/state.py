@@ -7,6 +7,7 @@ they do between steps (densify, prune) differs.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from leansplat import engines
 from leansplat.captures.capture import View
+from leansplat.distributed.channel import LostError
 from leansplat.engines.engine import Model
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import RunError
@@ -34,10 +36,11 @@ class TrainingState:
             they stay as they are: this is what the authors of Trimming the Fat prune by.
         generator: the only source of random numbers.
         view_queue: (Q,) int64, training views still to come before all are shuffled again.
-        step: steps made so far.
+        step: steps made so far; one with a batch of views counts as so many.
         extent: scene extent, the unit of the position learning rate and of sizes.
         seconds: time spent in training so far, over all sittings.
         memory: what each strategy of the recipe remembers, by the strategy's name.
+        views: those of the step just made, by which rates of what learns from it grow (`engines.adam`).
     """
 
     model: Model
@@ -48,6 +51,7 @@ class TrainingState:
     extent: float
     seconds: float = 0.0
     memory: dict[str, Memory] = field(default_factory=dict)
+    views: int = 1
 
     @classmethod
     def begin(
@@ -154,7 +158,7 @@ def next_view(queue: Tensor, views: int, generator: torch.Generator) -> tuple[in
 
 def training_step(
     state: TrainingState,
-    view: View,
+    view: View | Sequence[View],
     config: TrainingConfig,
     background: tuple[float, float, float],
     *,
@@ -167,6 +171,8 @@ def training_step(
     end of the schedule they stay final.
 
     Args:
+        view: or several for one update by the mean of what they say, which counts as so many steps; the loss is their
+            mean, too.
         background: (r, g, b) to render on.
         statistics: added to, when given.
         position_factor: what the schedule's position rate is multiplied by.
@@ -174,15 +180,26 @@ def training_step(
     Raises:
         RunError: the loss is not finite; the parameters are as they were.
     """
-    state.step += 1
+    views = (view,) if isinstance(view, View) else view
+    before = state.step
+    state.step += len(views)
+    state.views = len(views)
     model = state.model
     model.set_rate("means", position_factor * schedule.position_rate(config, state.step, state.extent))
     degree = min(schedule.sh_degree(config, state.step), model.facts.sh_degree)
     wanted = tuple(dict.fromkeys(name for each in config.strategies for name in each.gradients))
-    loss, gradients = model.step(view, background, degree, config.ssim_weight, statistics, wanted)
+    try:
+        if len(views) == 1:
+            loss, gradients = model.step(views[0], background, degree, config.ssim_weight, statistics, wanted)
+        else:
+            loss, gradients = model.step_batch(views, background, degree, config.ssim_weight, statistics, wanted)
+    except LostError as lost:
+        state.step, lost.untouched = before, True
+        raise
     if not math.isfinite(loss):
+        shown = f"view {views[0].name}" if len(views) == 1 else f"one of {', '.join(each.name for each in views)}"
         raise RunError(
-            f"the loss is {loss} at step {state.step}, view {view.name}; lower the learning rates or check that photo"
+            f"the loss is {loss} at step {state.step}, {shown}; lower the learning rates or check that photo"
         )
     for each in config.strategies:
         each.learn(state, gradients)

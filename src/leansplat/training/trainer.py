@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from leansplat.captures.capture import Capture
+from leansplat.distributed.channel import LostError
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.live import Shown
@@ -23,6 +24,7 @@ from leansplat.origin import described, origin_of_capture
 from leansplat.progress import Progress
 from leansplat.runs import Run, alone_at_work
 from leansplat.training import loop
+from leansplat.training.batches import check_batch, views_of_batch
 from leansplat.training.checkpoint import Checkpoint, write_checkpoint
 from leansplat.training.config import TrainingConfig
 from leansplat.training.coverage import warn_of_empty_views
@@ -118,6 +120,7 @@ def train(
         overwrite=overwrite,
     )
     capture, begun, checkpoint = session.capture, session.settings(TrainingConfig), session.resumed()
+    check_batch(begun.batch, len(capture.train))
     plan = begun if session.run is None else _as_paced(begun, session.run)
     state = checkpoint.state if checkpoint else start or begin_training(capture, plan, session.engine)
     state.remember(plan)
@@ -181,17 +184,36 @@ def begin_training(capture: Capture, config: TrainingConfig, engine: str = "cpu"
 def _scheduled_step(
     state: TrainingState, capture: Capture, photos: Photos, config: TrainingConfig, run: Run | None
 ) -> float:
-    """One training step and what the recipe's strategies do after it; returns the loss."""
-    view = photos.view(state.next_view(len(capture.train)), state.step + 1)
-    background = capture.background
+    """One training step and what the recipe's strategies do after it; returns the loss.
+
+    A batch counts as so many steps, and what is due after any of them is done after it, so that whatever happens after
+    every so many steps happens after as many views as without a batch.
+    """
+    before, seed, number = state.step, config.seed, len(capture.train)
+    if config.batch == 1:
+        indices = [state.next_view(number)]
+    else:
+        indices = views_of_batch(seed, before // config.batch, config.batch, number)[: config.iterations - before]
+    background, drawn = capture.background, state.generator.get_state() if config.random_background else None
     if config.random_background:
         red, green, blue = torch.rand(3, generator=state.generator).tolist()
         background = (red, green, blue)
-    wanted = any(each.wants_statistics(state.step + 1) for each in config.strategies)
-    loss = training_step(state, view, config, background, statistics=state.statistics if wanted else None)
+    steps = range(before + 1, before + len(indices) + 1)
+    wanted = any(each.wants_statistics(step) for each in config.strategies for step in steps)
+    try:
+        views = [photos.view(index, before + 1) for index in indices]
+        seen = views[0] if config.batch == 1 else views
+        loss = training_step(state, seen, config, background, statistics=state.statistics if wanted else None)
+    except LostError as lost:
+        if drawn is not None:
+            state.generator.set_state(drawn)
+        lost.untouched = True
+        raise
     after = AfterStep(state, capture, config.iterations, run)
-    for each in config.strategies:
-        each.after_step(after)
-        if state.count == 0:
-            raise RunError(f"no Gaussian is left after step {state.step}, when {each.name} removed the last ones")
+    for step in steps:
+        state.step = step
+        for each in config.strategies:
+            each.after_step(after)
+            if state.count == 0:
+                raise RunError(f"no Gaussian is left after step {state.step}, when {each.name} removed the last ones")
     return loss

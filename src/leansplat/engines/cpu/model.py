@@ -19,8 +19,9 @@ from torch import Tensor
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.engines.adam import bias_corrections
+from leansplat.engines.batch import step_with
 from leansplat.engines.cpu import rasterizer
-from leansplat.engines.cpu.adam_kernel import adam_step, step_backward
+from leansplat.engines.cpu.adam_kernel import adam_step, add_backward, mean_step, step_backward
 from leansplat.engines.cpu.gather_kernel import gather
 from leansplat.engines.cpu.packed import (
     LANES,
@@ -60,7 +61,7 @@ class CpuModel:
         packed: the scene.
         first_moment, second_moment: (blocks, rows, 16) float32, running means of the gradient and of its square.
         learning_rates: (rows,) float32.
-        steps: updates made so far.
+        steps: updates made so far, one with a batch of views counted as so many.
 
     Raises:
         ValueError: a tensor's shape does not fit the scene.
@@ -72,6 +73,8 @@ class CpuModel:
     learning_rates: Tensor
     steps: int = 0
     _spare: SpareSums = field(default_factory=SpareSums, repr=False)
+    _total: Tensor | None = field(default=None, repr=False)
+    """Sum of the gradients of a batch, in the shape of the packed scene: zero between updates."""
 
     engine = "cpu"
     device = torch.device("cpu")
@@ -170,6 +173,68 @@ class CpuModel:
             (self.learning_rates * first_correction).numpy(), np.float32(second_correction),
         )  # fmt: skip
         self._spare.kept = sums, touched
+
+    def step_batch(
+        self,
+        views: Sequence[View],
+        background: Background,
+        sh_degree: int,
+        ssim_weight: float,
+        statistics: ViewStatistics | None = None,
+        gradients_of: Sequence[str] = (),
+    ) -> Step:
+        return step_with(self, views, background, sh_degree, ssim_weight, statistics, gradients_of)
+
+    def add_gradients(
+        self,
+        views: Sequence[View],
+        background: Background,
+        sh_degree: int,
+        ssim_weight: float,
+        statistics: ViewStatistics | None = None,
+    ) -> list[float]:
+        (total,) = self.gradient_sums()
+        losses = []
+        for view in views:
+            rendered = forward(self.packed, view.camera, background, sh_degree, statistics)
+            loss, by_image = loss_and_gradient(rendered.image, view.photo, ssim_weight, view.mask)
+            losses.append(loss)
+            if math.isfinite(loss):
+                gradient_sum = statistics.gradient_sum.numpy() if statistics is not None else None
+                self._add(rendered, by_image, total, gradient_sum)
+        return losses
+
+    def _add(
+        self,
+        rendered: Pass,
+        image_gradient: NDArray[np.float32],
+        total: Tensor,
+        gradient_sum: NDArray[np.float32] | None,
+    ) -> None:
+        sums, touched = rasterizer.pixel_sums(rendered, image_gradient, None, self._spare)
+        add_backward(
+            rendered.data.reshape(-1), rendered.data.shape[1], rendered.camera, rendered.sh_degree,
+            rendered.antialiased, rendered.splats, rendered.visible, sums, touched, thread_count(),
+            total.numpy().reshape(-1), gradient_sum is not None,
+            gradient_sum if gradient_sum is not None else rasterizer.NO_FLOATS,
+        )  # fmt: skip
+        self._spare.kept = sums, touched
+
+    def gradient_sums(self) -> list[Tensor]:
+        if self._total is None or self._total.shape != self.packed.data.shape:
+            self._total = torch.zeros_like(self.packed.data)
+        return [self._total]
+
+    def update_by_mean(self, views: int, gradients_of: Sequence[str] = ()) -> Mapping[str, Tensor]:
+        (total,) = self.gradient_sums()
+        wanted = {name: self._unpacked(total, name) / views for name in gradients_of}
+        self.steps += views
+        data, rates = self.packed.data, self.learning_rates
+        mean_step(data, total, self.first_moment, self.second_moment, rates, self.steps, views)
+        return wanted
+
+    def forget_gradients(self) -> None:
+        self._total = None
 
     def gather_statistics(self, views: Sequence[View], background: Background, ssim_weight: float) -> ViewStatistics:
         statistics = ViewStatistics.zeros(len(self))

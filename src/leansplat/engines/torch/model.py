@@ -13,6 +13,8 @@ from torch import Tensor
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.engines.adam import BETA1, BETA2, EPSILON
+from leansplat.engines.batch import step_with
+from leansplat.engines.batched_adam import adam_of_batch
 from leansplat.engines.engine import BLACK, Background, Depth, Facts, Moments, Rendering, Step
 from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.engines.statistics import ViewStatistics
@@ -89,6 +91,7 @@ class TorchModel:
         self._scene = Gaussians(**leaves, antialiased=scene.antialiased, origin=scene.origin)
         groups = [{"params": [leaf], "lr": rates[name], "name": name} for name, leaf in leaves.items()]
         self._optimizer = torch.optim.Adam(groups, betas=(BETA1, BETA2), eps=EPSILON)
+        self._sums: dict[str, Tensor] | None = None  # of the gradients of a batch
         self._steps = moments.steps
         for name, leaf in leaves.items():
             self._optimizer.state[leaf] = {
@@ -165,6 +168,54 @@ class TorchModel:
             self._optimizer.zero_grad()
         self._steps += 1
         return Step(loss, {name: gradients[name] for name in gradients_of})
+
+    def step_batch(
+        self,
+        views: Sequence[View],
+        background: Background,
+        sh_degree: int,
+        ssim_weight: float,
+        statistics: ViewStatistics | None = None,
+        gradients_of: Sequence[str] = (),
+    ) -> Step:
+        return step_with(self, views, background, sh_degree, ssim_weight, statistics, gradients_of)
+
+    def add_gradients(
+        self,
+        views: Sequence[View],
+        background: Background,
+        sh_degree: int,
+        ssim_weight: float,
+        statistics: ViewStatistics | None = None,
+    ) -> list[float]:
+        """See `engines.engine.Model`. One view after the other, in the memory that one view takes."""
+        losses = []
+        for view in views:
+            with memory_of(len(self), view.camera, trained=True):
+                loss, gradients = self._gradients(view, background, sh_degree, ssim_weight, statistics)
+                losses.append(loss)
+                for total, gradient in zip(self.gradient_sums(), gradients.values(), strict=False):
+                    total += gradient
+        return losses
+
+    def gradient_sums(self) -> list[Tensor]:
+        if self._sums is None:
+            self._sums = {name: torch.zeros_like(self._leaf(name)) for name in TENSOR_NAMES}
+        return list(self._sums.values())
+
+    def update_by_mean(self, views: int, gradients_of: Sequence[str] = ()) -> Mapping[str, Tensor]:
+        sums = dict(zip(TENSOR_NAMES, self.gradient_sums(), strict=True))
+        for name, total in sums.items():
+            self._leaf(name).grad = total.div_(views)
+        with adam_of_batch(self._optimizer, self._steps, views):
+            self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._steps += views
+        self._sums = None
+        return {name: sums[name] for name in gradients_of}
+
+    def forget_gradients(self) -> None:
+        self._sums = None
 
     def gather_statistics(self, views: Sequence[View], background: Background, ssim_weight: float) -> ViewStatistics:
         statistics = ViewStatistics.zeros(len(self), device=self.device)

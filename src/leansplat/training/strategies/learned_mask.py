@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from leansplat.engines.adam import BETA1, BETA2, EPSILON, bias_corrections
+from leansplat.engines.adam import BatchedAdam, bias_corrections
 from leansplat.errors import InputError
 from leansplat.training.lengths import check_least, check_not_negative, scaled_interval
 from leansplat.training.strategies.strategy import AfterStep, Memory, Strategy, strategy
@@ -75,7 +75,7 @@ class LearnedMask(Strategy):
         return {"mask": mask}
 
     def learn(self, state: TrainingState, gradients: Mapping[str, Tensor]) -> None:
-        self.update(state.memory[self.name]["mask"], state.model, gradients)
+        self.update(state.memory[self.name]["mask"], state.model, gradients, state.views)
 
     def after_step(self, after: AfterStep) -> None:
         step = after.state.step
@@ -86,14 +86,15 @@ class LearnedMask(Strategy):
         """(N,) bool, M of every Gaussian."""
         return mask[:, LOGIT].sigmoid() > self.threshold
 
-    def update(self, mask: Tensor, model: Model, gradients: Mapping[str, Tensor]) -> None:
+    def update(self, mask: Tensor, model: Model, gradients: Mapping[str, Tensor], views: int = 1) -> None:
         """One step of Adam on the logits of `mask` (N, 3), in place, and hide the Gaussians whose M has become 0.
 
         Args:
             model: the scene, after the step that `gradients` belong to.
             gradients: by opacities and scales, without the mask's penalty.
+            views: those that the gradients are means of.
         """
-        count = len(model)
+        count, adam = len(model), BatchedAdam.of(views)
         by_logit = gradients["opacities"]
         by_log_scale = gradients["scales"].sum(dim=1)
         opacity = model.attribute("opacities").sigmoid()
@@ -103,10 +104,9 @@ class LearnedMask(Strategy):
         g = (by_mask + self.weight / count) * soft * (1 - soft)
 
         first, second = bias_corrections(model.facts.steps)
-        mask[:, FIRST_MOMENT].lerp_(g, 1 - BETA1)
-        mask[:, SECOND_MOMENT].lerp_(g * g, 1 - BETA2)
-        mask[:, LOGIT] -= (
-            self.rate * first * mask[:, FIRST_MOMENT] / ((second * mask[:, SECOND_MOMENT]).sqrt() + EPSILON)
-        )
+        mask[:, FIRST_MOMENT].lerp_(g, 1 - adam.beta1)
+        mask[:, SECOND_MOMENT].lerp_(g * g, 1 - adam.beta2)
+        rate = self.rate * adam.rate * first
+        mask[:, LOGIT] -= rate * mask[:, FIRST_MOMENT] / ((second * mask[:, SECOND_MOMENT]).sqrt() + adam.epsilon)
         hidden = (visible & ~self.drawn(mask)).nonzero()[:, 0]
         model.write("opacities", hidden, torch.full((len(hidden),), _HIDDEN))

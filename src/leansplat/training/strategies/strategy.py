@@ -34,7 +34,8 @@ class AfterStep:
     Args:
         state: the training: `state.model` is the scene, `state.statistics` what rendering told of it, `state.step` the
             steps made, `state.generator` the only source of random numbers, `state.extent` the unit of sizes, and
-            `state.memory[name]` what the strategy of that name remembers.
+            `state.memory[name]` what the strategy of that name remembers. After a batch of views, strategies are asked
+            once for each of the steps that it counts as.
         capture: what is trained on.
         iterations: steps in all.
         run: what keeps the log, or None.

@@ -1,0 +1,32 @@
+"""A training step with several views: their gradients are added up, and one update is made by the mean of them.
+
+What an engine does for it is in three methods of `Model`, so that whoever trains with several processes can add up
+what each of them has found in between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from leansplat.captures.capture import View
+from leansplat.engines.engine import Background, Model, Step
+from leansplat.engines.statistics import ViewStatistics
+
+
+def step_with(
+    model: Model,
+    views: Sequence[View],
+    background: Background,
+    sh_degree: int,
+    ssim_weight: float,
+    statistics: ViewStatistics | None,
+    gradients_of: Sequence[str],
+) -> Step:
+    """See `engines.engine.Model.step_batch`."""
+    losses = model.add_gradients(views, background, sh_degree, ssim_weight, statistics)
+    loss = math.fsum(losses) / len(losses) if all(map(math.isfinite, losses)) else math.nan
+    if not math.isfinite(loss):
+        model.forget_gradients()
+        return Step(loss, {})
+    return Step(loss, model.update_by_mean(len(views), gradients_of))
