@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds", "configs", "progress", "activation", "invocation"},
+    {"locks", "seeds", "configs", "progress", "activation", "invocation", "memory"},
     {"arrays"},
     {"gaussians"},
     {"cameras"},
@@ -53,6 +53,8 @@ LAYERS = [
     {"demo", "doctor"},
     {"run_report"},
     {"watching"},
+    {"batch"},
+    {"blocks"},
     {"paper"},
     {"progress_bar"},
     {"commands"},
