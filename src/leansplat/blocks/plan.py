@@ -14,6 +14,7 @@ from leansplat.configs import Config
 from leansplat.errors import InputError, RunError
 from leansplat.files import write_json
 from leansplat.shrinking.config import ShrinkingConfig
+from leansplat.shrinking.targets import Target
 
 PLAN, CAMERAS = "plan.json", "cameras.json"
 
@@ -24,23 +25,30 @@ class Plan(Config):
 
     Args:
         counts: Gaussians that each shall have.
+        target: what was asked for.
         shrinking: at what pace; its steps are those of each block.
         cameras: SHA-256 of the folder's cameras.json, None where cameras are made up.
         downscale: of these cameras; None so that they fit into the view size.
         background: (r, g, b) behind the scene.
         engine: what renders and trains.
         threads: parts that kernels split their work into, which decides the last bits.
-        worth: whether to find what each Gaussian counts, for a file of a certain size.
+        fineness: in [0, 1], of the grades of the kind of file, with which one of a certain size begins.
     """
 
     counts: tuple[int, ...]
+    target: Target
     shrinking: ShrinkingConfig
     cameras: str | None = None
     downscale: int | None = None
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     engine: str = "cpu"
     threads: int = 1
-    worth: bool = False
+    fineness: float = 1.0
+
+    @property
+    def worth(self) -> bool:
+        """Whether to find what each Gaussian counts, for a file of a certain size."""
+        return self.target.size is not None
 
     def write(self, folder: Path) -> None:
         """Put it into a folder."""

@@ -35,7 +35,7 @@ from leansplat.captures.inria_cameras import cameras_beside, read_cameras
 from leansplat.compression.codecs import Codec
 from leansplat.compression.compressor import check_output
 from leansplat.errors import InputError, RunError
-from leansplat.formats import levels
+from leansplat.formats import levels, scene_path
 from leansplat.memory import peak_memory
 from leansplat.progress import Progress, at_stage
 from leansplat.provenance import BACKGROUNDS, Color, trained_with
@@ -121,11 +121,13 @@ def shrink_in_blocks(
     path, config = Path(path), config or ShrinkingConfig()
     resume, overwrite = options.get("resume", False), options.get("overwrite", False)
     progress, workers = options.get("progress"), options.get("workers", 1)
-    codec = _check(path, target, config, workers, overwrite)
+    codec = _check(path, target, config, workers)
     engine = options.get("engine", "cpu")
     engines.named(engine)  # says what it lacks here
     if codec is not None:
         check_output(scene, path, overwrite=overwrite)
+    else:
+        _check_folder(path.parent, [scene_path(scene), *([] if run is None else [Path(run)])], overwrite=overwrite)
     if run is None and resume:
         raise RunError("there is no run folder to resume; name the one that was interrupted")
     given = sum(len(part) for part in formats.read_parts(scene))
@@ -145,7 +147,7 @@ def shrink_in_blocks(
         folder = Path(stack.enter_context(_temporary(path)) if run is None else run)
         _make_ready(folder, resume=resume, overwrite=overwrite)
         sliced = _sliced(scene, folder, blocks, at_stage(progress, "cutting the scene"))
-        fineness = _planned(scene, sliced, target, config, codec, options)
+        plan = _planned(scene, sliced, target, config, codec, options)
         executor = options.get("executor") or (executor_for(workers=workers, threads=1) if workers > 1 else None)
         threads = max(1, thread_count() // workers)
         cost = Cost(threads=threads, gpus=0.0 if engine in ("cpu", "torch") else 1.0)
@@ -163,7 +165,7 @@ def shrink_in_blocks(
         told = _told(sliced, blocks, made)
         kept = sum(block.made for block in made)
         if target.size is not None and codec is not None:
-            kept = join_within(sliced, path, codec, fineness, target.size, overwrite=overwrite)
+            kept = join_within(sliced, path, codec, plan.fineness, target.size, overwrite=overwrite)
             taken = formats.scene_bytes(path)
             if taken < LEAST_SHARE * target.size:
                 told.append(f"{kept:,} Gaussians take no more than {format_bytes(taken)} at their finest")
@@ -188,7 +190,7 @@ _OF_A_WHOLE = ("cameras", "background", "downscale", "engine", "resume", "overwr
 """Options that mean the same to `shrink`."""
 
 
-def _check(path: Path, target: Target, config: ShrinkingConfig, workers: int, overwrite: bool) -> Codec | None:
+def _check(path: Path, target: Target, config: ShrinkingConfig, workers: int) -> Codec | None:
     """The kind of file, None for chunks to stream.
 
     Raises:
@@ -209,19 +211,33 @@ def _check(path: Path, target: Target, config: ShrinkingConfig, workers: int, ov
         return codec_for(path)
     if target.size is not None:
         raise InputError(f"{path} has no size of its own to keep to, being a folder; give a count or a share")
-    if path.name != levels.NAME or not path.parent.name:
-        raise InputError(f"{path} would be chunks to stream, which are a folder; give FOLDER/{levels.NAME}")
-    if path.parent.exists() and not overwrite and any(path.parent.iterdir()):
-        raise InputError(f"{path.parent} already exists; pass --overwrite (overwrite=True) or choose another name.")
+    if path.name != levels.NAME or path.parent == Path():
+        raise InputError(
+            f"{path} would be chunks to stream, which are a folder of their own; give FOLDER/{levels.NAME}"
+        )
     return None
+
+
+def _check_folder(folder: Path, kept: list[Path], *, overwrite: bool) -> None:
+    """Refuse a folder of chunks that could not be written in the end, or that others would be lost with."""
+    for path in kept:
+        if folder.resolve() in (path.resolve(), *path.resolve().parents):
+            raise InputError(f"{folder} holds {path}, which would be lost; choose another folder for what is streamed")
+    if not folder.resolve().parent.is_dir():
+        raise InputError(f"{folder} cannot be written because the folder around it does not exist; create it first.")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder to write.")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / levels.NAME).is_file():
+            raise InputError(f"{folder} is a folder of something else, without a {levels.NAME}; choose another name.")
+        if not overwrite:
+            raise InputError(f"{folder} already exists; pass --overwrite (overwrite=True) or choose another name.")
 
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[str]:
     """A folder on the disk of the file, since the scene is laid down there once more."""
     place = path.parent.parent if is_streamed(path) else path.parent
-    if not place.is_dir():
-        raise InputError(f"{path} cannot be written because its folder does not exist; create it first.")
     with TemporaryDirectory(dir=place, prefix=".leansplat-blocks-") as folder:
         yield folder
 
@@ -266,43 +282,42 @@ def _planned(
     config: ShrinkingConfig,
     codec: Codec | None,
     options: Mapping[str, Any],
-) -> float:
-    """Put a plan into the folder, where it does not lie already; how fine a file of a size begins."""
+) -> Plan:
+    """The plan in the folder, as it lies there already or made now."""
     folder = sliced.folder
     file = options.get("cameras") or cameras_beside(scene)
     if file is not None:
         read_cameras(file)  # says what is wrong with it
-        if not (folder / CAMERAS).exists():
-            shutil.copyfile(file, folder / CAMERAS)
     known = trained_with(scene)
     red, green, blue = map(float, options.get("background") or known.background or BACKGROUNDS["black"])
-    begun = Plan.read(folder) if (folder / PLAN).exists() else None
     plan = Plan(
         counts=sliced.facts.counts,
+        target=target,
         shrinking=config,
         cameras=None if file is None else hash_file(file),
         downscale=options.get("downscale"),
         background=(red, green, blue),
         engine=options.get("engine", "cpu"),
-        threads=thread_count() if begun is None else begun.threads,
-        worth=target.size is not None,
+        threads=thread_count(),
     )
-    fineness, count = 1.0, target.count_of(sliced.count)
+    if (folder / PLAN).exists():
+        begun = Plan.read(folder)
+        if begun != replace(plan, counts=begun.counts, threads=begun.threads, fineness=begun.fineness):
+            raise RunError(
+                f"{folder} holds blocks that were shrunk with other settings; give the same, or start again with "
+                "--overwrite"
+            )
+        return begun
+    if file is not None:
+        shutil.copyfile(file, folder / CAMERAS)
+    count = target.count_of(sliced.count) or sliced.count
     if target.size is not None and codec is not None:
         found = sizing(folder, plan, codec, target.size)
-        fineness, count = found.fineness, min(found.count, count or found.count)
-    assert count is not None
-    plan = replace(
-        plan, counts=shared(max(count, sliced.blocks if target.size else 1), sliced.facts.counts, sliced.facts.drawable)
-    )
-    if begun is None:
-        plan.write(folder)
-    elif begun != plan:
-        raise RunError(
-            f"{folder} holds blocks that were shrunk with other settings; give the same, or start again with "
-            "--overwrite"
-        )
-    return fineness
+        count = max(min(found.count, count), sliced.blocks)
+        plan = replace(plan, fineness=found.fineness)
+    plan = replace(plan, counts=shared(count, sliced.facts.counts, sliced.facts.drawable))
+    plan.write(folder)
+    return plan
 
 
 def _told(sliced: SlicedScene, blocks: Blocks, made: list[BlockMade]) -> list[str]:
