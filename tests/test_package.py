@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds", "configs", "progress", "activation", "invocation", "memory"},
+    {"locks", "seeds", "configs", "progress", "activation", "invocation", "lifeline", "memory"},
     {"arrays"},
     {"gaussians"},
     {"cameras"},
@@ -212,6 +212,7 @@ def test_importing_leansplat_loads_no_heavy_package() -> None:
         ["report"],
         ["view"],
         ["page"],
+        ["batch"],
     ],
 )
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:

@@ -2,8 +2,8 @@
 
 import sys
 
-from leansplat.batch.lifeline import hold_lifeline
 from leansplat.cli import main
+from leansplat.lifeline import hold_lifeline
 
 hold_lifeline()
 sys.exit(main())

@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 from types import FrameType
@@ -75,9 +76,12 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
     # Imported here, so that Ctrl-C is answered from the start.
     import tyro
 
-    from leansplat.commands import command_makers
+    from leansplat.commands import TAKES_COMMANDS, command_makers
 
     words = sys.argv[1:] if arguments is None else list(arguments)
+    inner: list[str] = []
+    if words[:1] and words[0] in TAKES_COMMANDS and "--" in words:
+        words, inner = words[: words.index("--")], words[words.index("--") + 1 :]
     subcommands: list[Any] = [
         Annotated[object, tyro.conf.subcommand(name, constructor=maker)]
         for name, maker in command_makers(words).items()
@@ -89,7 +93,7 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
         args=words,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
     )
-    return command
+    return replace(command, command=tuple(inner)) if inner else command  # type: ignore[type-var]
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -12,10 +12,10 @@ from support.transforms_files import HEIGHT, WIDTH, cameras, frame, save_photo, 
 
 from leansplat.captures import Capture, View, load, photos
 from leansplat.captures.lens import Lens
-from leansplat.memory import available_memory
 from leansplat.captures.photo_header import read_photo_header
 from leansplat.captures.photos import read_photo
 from leansplat.errors import CaptureError
+from leansplat.memory import available_memory
 
 ORIENTATION = 0x0112
 

@@ -48,13 +48,14 @@ class Executor(Protocol):
         ...
 
 
-def executor_for(*, workers: int, threads: int) -> Executor:
+def executor_for(*, workers: int, threads: int, told: str = "") -> Executor:
     """The executor that the options of a command ask for: the one function that a further kind of it is added to.
 
     Args:
         workers: tasks at once, in processes of this machine.
         threads: of each task, for what it tells; a task's own cost says what it gets.
+        told: what it tells instead, in a line.
     """
     from leansplat.batch.local import LocalExecutor
 
-    return LocalExecutor(workers, threads)
+    return LocalExecutor(workers, told or f"{workers} at a time, with {threads} of the processor's threads each")

@@ -22,12 +22,12 @@ class LocalExecutor:
 
     Args:
         workers: tasks at once.
-        threads: of each, for what it tells.
+        told: how they work, in a line.
     """
 
-    def __init__(self, workers: int, threads: int) -> None:
+    def __init__(self, workers: int, told: str = "") -> None:
         self.slots = workers
-        self.told = f"{_so_many(workers, 'worker')} of {_so_many(threads, 'thread')} each"
+        self.told = told
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[tuple[Task, Outcome] | BaseException] = queue.SimpleQueue()
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -82,7 +82,3 @@ class LocalExecutor:
             finally:
                 with self._changing:
                     self._running.difference_update(started)
-
-
-def _so_many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

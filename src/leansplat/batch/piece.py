@@ -19,10 +19,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from leansplat.batch.lifeline import with_lifeline
 from leansplat.batch.places import Places, places_of
-from leansplat.batch.tasks import CHECKPOINTS, DIED, FAILED, FINISHED, OUTPUT, RUN, Outcome, Place, Task
+from leansplat.batch.tasks import CHECKPOINTS, DIED, FAILED, FINISHED, OUTPUT, RUN, Outcome, Place, Status, Task
 from leansplat.errors import LeansplatError
+from leansplat.lifeline import with_lifeline
 
 _SAID = "leansplat: "
 """What the last line of a command that has failed begins with."""
@@ -43,7 +43,8 @@ def run_piece(task: Task, *, began: Began | None = None) -> Outcome:
         began: see `Began`.
     """
     start = time.monotonic()
-    status, answer, sentence, memory = FAILED, None, "", None
+    status: Status = FAILED
+    answer, sentence, memory = None, "", None
     try:
         with places_of(task) as places:
             code, printed, memory = _run(task, places, began)
@@ -111,6 +112,8 @@ def _run(task: Task, places: Places, began: Began | None) -> tuple[int, bytes, i
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a task's process and all that it has started."""
     with suppress(OSError):
+        if process.returncode is not None:
+            return
         if sys.platform == "win32":
             process.kill()
         else:
@@ -127,7 +130,7 @@ def _wait(process: subprocess.Popen[bytes]) -> int | None:
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _understood(code: int, printed: bytes, log: Path) -> tuple[Any, Mapping[str, Any] | None, str]:
+def _understood(code: int, printed: bytes, log: Path) -> tuple[Status, Mapping[str, Any] | None, str]:
     """Status, answer and sentence of a command that has ended."""
     answer = None
     with suppress(ValueError):

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from leansplat.batch.tasks import CHECKPOINTS, Place, Task
-from leansplat.files import clear_abandoned, write_json
+from leansplat.files import write_json
 
 
 class Places(Protocol):
@@ -67,7 +67,6 @@ class LocalPlaces:
         made += [self._task.log] + ([] if self._task.answer is None else [self._task.answer])
         for folder in {Path(address).parent for address in made}:
             folder.mkdir(parents=True, exist_ok=True)
-            clear_abandoned(folder)
         if not self._task.resume:
             for place in self._task.places(CHECKPOINTS):
                 shutil.rmtree(place.address, ignore_errors=True)

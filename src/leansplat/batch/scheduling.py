@@ -41,6 +41,9 @@ class _Schedule:
         while True:
             yield from self._fill()
             if not self._flying:
+                for task in self._waiting:
+                    missing = next(name for name in task.needs if name not in self._ended)
+                    yield task, Outcome(SKIPPED, sentence=f"it needs {missing}, which nobody makes")
                 return
             task, outcome = self._executor.finished()
             tried = self._flying.pop(task.name)

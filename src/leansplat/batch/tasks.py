@@ -9,14 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeAlias
 
-INPUT, OUTPUT, CHECKPOINTS, RUN = "input", "output", "checkpoints", "run"
-"""What a place is for: read and never changed; made by the command; a run folder to go on from, which goes when the
-command has ended well; a run folder that is both, the output and what is gone on from."""
+Use: TypeAlias = Literal["input", "output", "checkpoints", "run"]
 
-FINISHED, FAILED, DIED, SKIPPED = "finished", "failed", "died", "skipped"
-"""What becomes of a task: see `Outcome`."""
+INPUT: Final = "input"
+"""A place that is read and never changed."""
+
+OUTPUT: Final = "output"
+"""A place that the command makes."""
+
+CHECKPOINTS: Final = "checkpoints"
+"""A run folder to go on from, which goes when the command has ended well."""
+
+RUN: Final = "run"
+"""A run folder that is both, the output and what is gone on from."""
+
+Status: TypeAlias = Literal["finished", "failed", "died", "skipped"]
+
+FINISHED: Final = "finished"
+FAILED: Final = "failed"
+DIED: Final = "died"
+SKIPPED: Final = "skipped"
 
 
 @dataclass(frozen=True)
@@ -29,12 +43,7 @@ class Place:
     """
 
     address: str
-    use: Literal["input", "output", "checkpoints", "run"]
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it is a run folder, which a command goes on from with --resume."""
-        return self.use in (CHECKPOINTS, RUN)
+    use: Use
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class Task:
     resume: bool = False
     needs: tuple[str, ...] = ()
 
-    def places(self, *uses: str) -> list[Place]:
+    def places(self, *uses: Use) -> list[Place]:
         """The places in the command that are for one of some uses."""
         return [word for word in self.command if isinstance(word, Place) and word.use in uses]
 
@@ -93,7 +102,7 @@ class Outcome:
         memory: bytes that its process had in memory at most, None where the system does not say.
     """
 
-    status: Literal["finished", "failed", "died", "skipped"]
+    status: Status
     answer: Mapping[str, Any] | None = None
     sentence: str = ""
     seconds: float = 0.0

@@ -48,6 +48,9 @@ from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.targets import Target
 from leansplat.simd.threads import thread_count
 
+_FIXED_MEMORY, _MEMORY_EACH = 500_000_000, 3_500
+"""Bytes that work on a block takes, at all and for each of its Gaussians with their part of the margin."""
+
 _OURS = ("cut", "made", "judged", "work", "logs", "cut.json", PLAN, CAMERAS)
 """What lies in a folder of blocks."""
 
@@ -148,9 +151,10 @@ def shrink_in_blocks(
         _make_ready(folder, resume=resume, overwrite=overwrite)
         sliced = _sliced(scene, folder, blocks, at_stage(progress, "cutting the scene"))
         plan = _planned(scene, sliced, target, config, codec, options)
-        executor = options.get("executor") or (executor_for(workers=workers, threads=1) if workers > 1 else None)
         threads = max(1, thread_count() // workers)
-        cost = Cost(threads=threads, gpus=0.0 if engine in ("cpu", "torch") else 1.0)
+        executor = options.get("executor") or (executor_for(workers=workers, threads=threads) if workers > 1 else None)
+        memory = _FIXED_MEMORY + _MEMORY_EACH * max(sliced.facts.counts)
+        cost = Cost(threads, memory, 0.0 if engine in ("cpu", "torch") else 1.0)
         numbers = range(sliced.blocks)
         with nullcontext() if executor is None else executor:
             open_ones = [number for number in numbers if made_of(folder, number) is None]

@@ -24,7 +24,7 @@ from leansplat.errors import CaptureError
 from leansplat.gaussians import WORLD
 from leansplat.origin import origin_of_capture
 
-__all__ = ["Capture", "Points", "View", "cameras_of", "every_eighth", "load", "synthetic_capture"]
+__all__ = ["Capture", "Points", "View", "cameras_of", "every_eighth", "is_capture", "load", "synthetic_capture"]
 
 _BLACK = (0.0, 0.0, 0.0)
 
@@ -102,6 +102,12 @@ def load(
         background=background,
         warnings=(*warnings, *assumed, *describe_lone_cameras(trained_on)),
     )
+
+
+def is_capture(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds what a capture begins with, in any of the layouts; its files may be damaged."""
+    path = Path(folder)
+    return any(layout.find(path) is not None for layout in (colmap, blender, nerfstudio))
 
 
 def cameras_of(path: str | os.PathLike[str]) -> dict[str, Camera]:

@@ -26,10 +26,10 @@ from leansplat.captures.capture import View
 from leansplat.captures.lens import Lens, Undistortion
 from leansplat.captures.listing import Shot
 from leansplat.captures.masks import check_masks, hidden_in_photo, hidden_in_view, masks_said
-from leansplat.memory import available_memory
 from leansplat.captures.photo_choice import Choice, choose
 from leansplat.captures.photo_header import FORMATS, UNREADABLE, has_alpha
 from leansplat.errors import CaptureError
+from leansplat.memory import available_memory
 
 _WORKERS = 8
 _MEMORY_FRACTION = 0.8

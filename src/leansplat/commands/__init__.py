@@ -29,11 +29,15 @@ COMMANDS = {
     "render": "Render",
     "info": "Info",
     "convert": "Convert",
+    "batch": "Batch",
     "download": "Download",
     "doctor": "Doctor",
     "paper": "paper",
 }
 """What makes each command, in the module of its name, in the order `leansplat --help` lists them."""
+
+TAKES_COMMANDS = ("batch",)
+"""Commands that another one follows, after "--"; their field `command` has its words as they stand."""
 
 
 def command_makers(words: list[str]) -> dict[str, Callable[..., Any]]:

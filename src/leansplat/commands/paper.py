@@ -13,6 +13,7 @@ from leansplat.commands.options import Json, Overwrite, Threads
 from leansplat.errors import InputError, LeansplatError
 
 if TYPE_CHECKING:
+    from leansplat.paper.jobs import Plan
     from leansplat.paper.sweep import Standing
     from leansplat.progress import Progress
 
@@ -83,6 +84,10 @@ class PaperRun:
             help_behavior_hint="(default: 1)",
         ),
     ] = None
+    workers: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: one job after the other, in this process)")
+    ] = None
+    """Jobs to run at once, each in a process of its own with its share of the cores, or with --threads of them."""
     threads: Threads = None
     json: Json = False
 
@@ -105,11 +110,26 @@ class PaperRun:
                 seeds=_numbers("1" if self.seeds is None else self.seeds),
             )
         try:
-            with _Display() as display:
-                results = run_sweep(self.output, wanted, begin=display.begin)
+            if self.workers is None:
+                with _Display() as display:
+                    results = run_sweep(self.output, wanted, begin=display.begin)
+            else:
+                results = self._at_once(wanted, self.workers)
         except KeyboardInterrupt as error:
             raise LeansplatError("stopped; the same command goes on from here") from error
         return _describe(self.output, results_path(self.output), results)
+
+    def _at_once(self, wanted: Plan | None, workers: int) -> dict[str, Any]:
+        """Run the sweep in processes."""
+        from leansplat.batch import executor_for
+        from leansplat.batch.sizing import workers_for
+        from leansplat.paper.parallel import run_sweep_at_once
+        from leansplat.progress_bar import ProgressBar
+
+        sized = workers_for(0, tasks=workers, workers=workers, threads=self.threads)
+        executor = executor_for(workers=sized.count, threads=sized.threads)
+        with ProgressBar("paper") as progress:
+            return run_sweep_at_once(self.output, wanted, executor, threads=sized.threads, progress=progress)
 
     def _experiments(self) -> list[str]:
         names = []
@@ -119,6 +139,37 @@ class PaperRun:
                 raise InputError(f"--{option} names nothing; leave it out to run everything")
             names += [f"{kind}{name}" for name in _words(text)]
         return names
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperJob:
+    """Run one job of a folder's plan, in this process. `paper run --workers` does so for each, and so can you.
+
+    The jobs that it needs must be finished. results.json is gathered by `paper run`, which finds this one finished.
+
+    Example: leansplat paper job fox/base-s1 -o paper
+    """
+
+    name: Annotated[Positional[str], arg(metavar="NAME")]
+    """Name of the job, as plan.json has it."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
+    """Folder of the sweep."""
+    threads: Threads = None
+    json: Json = False
+
+    def run(self) -> Answer:
+        from leansplat.paper.gathering import failure_of, job_folder
+        from leansplat.paper.jobs import open_plan
+        from leansplat.paper.sweep import run_job
+
+        ran = run_job(self.output, self.name)
+        job = next(job for job in open_plan(self.output).jobs if job.name == self.name)
+        reason = failure_of(self.output, job)
+        if reason is not None:
+            raise LeansplatError(reason)
+        done = "finished" if ran else "was finished before"
+        folder = job_folder(self.output, self.name)
+        return Answer(f"{self.name} {done}: {folder}", {"job": self.name, "folder": str(folder), "ran": ran})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +201,10 @@ class PaperReport:
 
 def paper(
     action: Annotated[
-        Annotated[PaperRun, subcommand(name="run")] | Annotated[PaperReport, subcommand(name="report")], arg(name="")
+        Annotated[PaperRun, subcommand(name="run")]
+        | Annotated[PaperJob, subcommand(name="job")]
+        | Annotated[PaperReport, subcommand(name="report")],
+        arg(name=""),
     ],
 ) -> Command:
     """Run the experiments of Trimming the Fat on your captures, and report what they show.

@@ -206,14 +206,19 @@ class Trim:
                 progress=progress,
             )
             progress.stage("measuring on held-out views")
-            return replace(describe_run(result, capture), closing=self._closing(result))
+            answer = describe_run(result, capture)
+            original = {"bytes": size_of(self.scene), "gaussians": self._began_with(result)}
+            return replace(answer, values={**answer.values, "original": original}, closing=self._closing(result))
+
+    def _began_with(self, result: TrimmingResult) -> int | None:
+        """How many Gaussians the scene had."""
+        assert result.run is not None
+        return next((event["gaussians"] for event in result.run.events() if event["event"] == "started"), None)
 
     def _closing(self, result: TrimmingResult) -> tuple[str, str]:
-        assert result.run is not None
-        started = [event["gaussians"] for event in result.run.events() if event["event"] == "started"]
         before, after = size_of(self.scene), size_of(self.output) or 0
         return closing(
-            scene_in_words(self.scene, started[0] if started else None, before),
+            scene_in_words(self.scene, self._began_with(result), before),
             scene_in_words(self.output, len(result.gaussians), after),
             bytes_before=before,
             bytes_after=after,

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 
-from leansplat.memory import available_memory
 from leansplat.engines.requirements import compiler, installed_version
+from leansplat.memory import available_memory
 from leansplat.simd.threads import thread_count
 
 PACKAGES = ("leansplat", "torch", "numpy", "numba", "llvmlite", "gsplat", "ninja", "packaging")

@@ -91,6 +91,12 @@ def record_failure(folder: Path, job: Job, reason: str, details: str) -> None:
         file.write(f"{' '.join(reason.split())}\n\n{details}".encode())
 
 
+def failure_of(folder: Path, job: Job) -> str | None:
+    """Why a job failed the last time, None where it has not."""
+    path = _failure_path(folder, job)
+    return path.read_text(encoding="utf-8").partition("\n")[0] if path.exists() else None
+
+
 def clear_failure(folder: Path, job: Job) -> None:
     """Forget an earlier failure."""
     _failure_path(folder, job).unlink(missing_ok=True)
@@ -111,9 +117,8 @@ def _entry(folder: Path, job: Job, before: dict[str, dict[str, Any]]) -> dict[st
             "versions": run.config["versions"],
             "rounds": [{name: event.get(name) for name in _ROUND} for event in events if event["event"] == "round"],
         }
-    elif _failure_path(folder, job).exists():
-        status = FAILED
-        reason = _failure_path(folder, job).read_text(encoding="utf-8").partition("\n")[0]
+    elif (failure := failure_of(folder, job)) is not None:
+        status, reason = FAILED, failure
     elif broken:
         status, reason = SKIPPED, f"it needs {broken[0]}, which was not run to its end"
     else:

@@ -25,6 +25,7 @@ from leansplat.locks import alone_in
 from leansplat.paper.gathering import (
     FINISHED,
     clear_failure,
+    gather,
     job_folder,
     photo_path,
     record_failure,
@@ -90,8 +91,8 @@ def run_sweep(
         InputError: there is no plan, it contradicts what is wanted, or the folder cannot be written.
         RunError: another process runs jobs of one of the captures.
     """
-    plan = _remember(folder, wanted)
-    jobs = _by_capture((wanted or plan).jobs)
+    plan = remember(folder, wanted)
+    jobs = by_capture((wanted or plan).jobs)
     with ExitStack() as alone:
         for capture in dict.fromkeys(job.capture for job in jobs):
             alone.enter_context(alone_in(folder / "jobs" / capture))
@@ -123,7 +124,7 @@ def _run_jobs(
     return results
 
 
-def _remember(folder: Path, wanted: Plan | None) -> Plan:
+def remember(folder: Path, wanted: Plan | None) -> Plan:
     """The folder's plan with what is wanted."""
     if wanted is None:
         return open_plan(folder)
@@ -177,6 +178,35 @@ def _run(folder: Path, job: Job, captures: _Captures, progress: Progress | None)
         _run_or_record(folder, job, captures, progress)
 
 
+def run_job(folder: Path, name: str, *, load: Callable[[Source], Capture] = load_source) -> bool:
+    """Run one job of the folder's plan here, unless it is finished; what goes wrong is recorded in its folder.
+
+    Args:
+        folder: of the sweep. Other processes may run other jobs in it, and one that gathers results.json.
+        name: of the job.
+        load: loads its capture.
+
+    Returns:
+        Whether it was run, and not finished before.
+
+    Raises:
+        InputError: there is no such job, or one that it needs is not finished.
+        RunError: another process runs it.
+    """
+    plan = open_plan(folder)
+    entries = {entry["name"]: entry for entry in gather(folder, plan)["jobs"]}
+    job = next((job for job in plan.jobs if job.name == name), None)
+    if job is None:
+        raise InputError(f"{folder} has no job {name}; plan.json lists those that there are")
+    if entries[name]["status"] == FINISHED:
+        return False
+    missing = [other for other in job.needs if entries[other]["status"] != FINISHED]
+    if missing:
+        raise InputError(f"{name} needs {missing[0]}, which is not finished; run that first")
+    _run(folder, job, _Captures(plan, folder, load), None)
+    return True
+
+
 def _run_or_record(folder: Path, job: Job, captures: _Captures, progress: Progress | None) -> None:
     try:
         capture = captures.get(job.capture)
@@ -208,7 +238,7 @@ def _drop_checkpoints(run: Run, job: Job) -> None:
         run.checkpoint_path(step).unlink(missing_ok=True)
 
 
-def _by_capture(jobs: Sequence[Job]) -> list[Job]:
+def by_capture(jobs: Sequence[Job]) -> list[Job]:
     """Jobs in their order, those of one capture together."""
     order = list(dict.fromkeys(job.capture for job in jobs))
     return sorted(jobs, key=lambda job: order.index(job.capture))
