@@ -306,7 +306,7 @@ class _Centres:
             finite = batch.finite()
             means.append(batch.means + np.array(batch.origin, np.float32))
             drawable.append(finite & (opacity_of(batch.opacities) >= _FAINTEST))
-            some.append(replace(batch[:: max(1, len(batch) // 256)], extras={}))
+            some.append(replace(batch[np.arange(0, len(batch), max(1, len(batch) // 256))], extras={}))  # no view of it
             nonfinite += len(batch) - int(finite.sum())
             done += len(batch)
             if progress is not None:
