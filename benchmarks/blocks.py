@@ -185,7 +185,7 @@ def seams(fox: Path, folder: Path) -> dict[str, Any]:
     given = formats.read(scene)
     found: dict[str, Any] = {"gaussians": len(given), "blocks": 4, "keep": 0.25, "views": len(judges)}
     for steps in (0, 150):
-        usual = ["--keep", "25%", "--steps", str(steps), "--views", "24", "--view-size", "160"]
+        usual = ["--keep", "25%", "--steps", str(steps), "--views", "96", "--view-size", "160"]
         kept = folder / f"run-{steps}"
         command(scene, folder / f"blocks-{steps}.ply", "--blocks", "4", "--run", str(kept), *usual)
         command(scene, folder / f"whole-{steps}.ply", *usual)
