@@ -56,6 +56,7 @@ LAYERS = [
     {"run_report"},
     {"watching"},
     {"batch"},
+    {"blocks"},
     {"paper"},
     {"progress_bar"},
     {"commands"},

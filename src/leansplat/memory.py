@@ -1,5 +1,6 @@
 """How much physical memory a process may still take, so that a capture that cannot fit is refused in a sentence
-instead of swapping or being killed. Each operating system is asked in its own way; a container's limit counts too.
+instead of swapping or being killed; and how much it took. Each operating system is asked in its own way; a container's
+limit counts too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ def available_memory() -> int | None:
     if known:
         return min(known)
     return _windows_available() if sys.platform == "win32" else _physical()
+
+
+def peak_memory() -> int:
+    """Bytes of physical memory that this process had at most, 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _linux_available() -> int | None:

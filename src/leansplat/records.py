@@ -98,7 +98,7 @@ def write_record(
         **invocation(),
         "result": dict(result),
         "works": [work.to_json() for work in works],
-        "cameras": {name: _camera_json(camera) for name, camera in (cameras or {}).items()},
+        "cameras": {name: camera_json(camera) for name, camera in (cameras or {}).items()},
     }
     write_json(path, content, overwrite=True)
 
@@ -154,15 +154,18 @@ def cameras_of(record: Mapping[str, Any]) -> dict[str, Camera]:
         RunError: one is damaged.
     """
     try:
-        return {
-            name: Camera(value["world_to_camera"], value["K"], value["width"], value["height"])
-            for name, value in record["cameras"].items()
-        }
+        return {name: read_camera(value) for name, value in record["cameras"].items()}
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(f"a record has a camera that is none ({error}); make the file again") from error
 
 
-def _camera_json(camera: Camera) -> dict[str, Any]:
+def read_camera(value: Mapping[str, Any]) -> Camera:
+    """The camera that `camera_json` made a value of; KeyError, TypeError, ValueError or RuntimeError for any other."""
+    return Camera(value["world_to_camera"], value["K"], value["width"], value["height"])
+
+
+def camera_json(camera: Camera) -> dict[str, Any]:
+    """A camera as JSON can hold it."""
     return {
         "width": camera.width,
         "height": camera.height,

@@ -32,7 +32,7 @@ def test_defaults_are_shown_as_one_would_type_them(command: list[str], capsys) -
         assert kind in ("default", "default for lpips")
         assert value
         assert not re.search(r"""[\[\]{}"]|(^|\s)'|'$|\bNone\b|\bTrue\b|\bFalse\b|Path\(""", value), default
-    assert defaults or command in (["info"], ["paper", "report"])
+    assert defaults or command in (["info"], ["block"], ["paper", "report"])
 
 
 def test_the_criterion_of_trimming_is_explained_and_has_a_default(capsys) -> None:

@@ -17,6 +17,7 @@ from leansplat.commands.answer import Command
 COMMANDS = {
     "demo": "Demo",
     "shrink": "Shrink",
+    "block": "Block",
     "train": "Train",
     "trim": "Trim",
     "compress": "Compress",

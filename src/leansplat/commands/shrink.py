@@ -35,8 +35,13 @@ from leansplat.commands.watch import seen
 from leansplat.errors import InputError
 
 if TYPE_CHECKING:
-    from leansplat.shrinking import LadderResult, ShrinkingResult, Target
+    from leansplat.blocks import BlocksResult
+    from leansplat.shrinking import LadderResult, ShrinkingConfig, ShrinkingResult, Target
     from leansplat.shrinking.shrinker import Options
+
+
+_WHOLE_ONLY = ("ladder", "capture", "protect", "only", "floaters", "show_cameras", "view")
+"""Options that blocks have no meaning for, or not yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,7 @@ class Shrink:
               leansplat shrink scene.ply -o scene.spz --count 400000 --minutes 10
               leansplat shrink runs/garden --capture photos/ -o garden.sog --max-drop 0.1
               leansplat shrink scene.ply -o web/ --ladder 40MB,10MB,3MB
+              leansplat shrink town.ply -o town.sog --keep 25% --blocks 500k --workers 4
     """
 
     scene: Scene
@@ -114,6 +120,17 @@ class Shrink:
     """Longest side of the views that the scene is shrunk by."""
     downscale: Downscale = None
     background: Background = None
+    blocks: Annotated[
+        str | None,
+        arg(
+            metavar="N",
+            help="Cut a scene that is too large to be shrunk whole into so many blocks, or into blocks of at most so "
+            "many Gaussians, such as 500k; OUT may then be FOLDER/lod-meta.json too.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    workers: Annotated[int, arg(metavar="N")] = 1
+    """Number of blocks to work on at once, each in a process of its own."""
     run_folder: Annotated[
         Path | None, arg(name="run", aliases=["--run-folder"], metavar="RUN", help_behavior_hint="")
     ] = None
@@ -157,6 +174,8 @@ class Shrink:
         targets += [name for name in ("preset", "ladder") if getattr(self, name) is not None]
         if len(targets) > 1 and ("preset" in targets or "ladder" in targets):
             raise InputError(f"--{targets[-1]} is a target already; leave --{targets[0].replace('_', '-')} out")
+        if self.workers != 1 and self.blocks is None:
+            raise InputError("--workers shares blocks out; say into how many the scene is to be cut (--blocks)")
         config = ShrinkingConfig(
             steps=self.steps,
             minutes=self.minutes,
@@ -165,6 +184,9 @@ class Shrink:
             batch=batch_size(self.batch),
             seed=self.seed or 0,
         )
+        if self.blocks is not None:
+            target = Target(**named) if self.preset is None else preset(self.preset)
+            return self._in_blocks(target, config, engine or "cpu")
         with (
             seen(self.view, self.run_folder, self.output.name) as kept,
             ProgressBar("shrink", quiet=self.quiet) as progress,
@@ -196,6 +218,48 @@ class Shrink:
             self._record(result, values, config.to_json())
         failed = "" if result.met else _missed(target)
         return Answer(_describe(result, target), values, failed, self._closing(result))
+
+    def _in_blocks(self, target: Target, config: ShrinkingConfig, engine: str) -> Answer:
+        from leansplat.blocks import BlocksResult, parse_blocks, shrink_in_blocks
+        from leansplat.progress_bar import ProgressBar
+        from leansplat.provenance import BACKGROUNDS
+
+        for name in _WHOLE_ONLY:
+            if getattr(self, name):
+                raise InputError(
+                    f"--{name.replace('_', '-')} is for scenes that are shrunk whole; leave it out, or --blocks"
+                )
+        with ProgressBar("shrink", quiet=self.quiet) as progress:
+            progress.stage("reading the scene")
+            result = shrink_in_blocks(
+                self.scene,
+                self.output,
+                target,
+                parse_blocks(self.blocks or ""),
+                config,
+                self.run_folder,
+                workers=self.workers,
+                cameras=self.cameras,
+                background=None if self.background is None else BACKGROUNDS[self.background],
+                downscale=self.downscale,
+                engine=engine,
+                resume=self.resume,
+                overwrite=self.overwrite,
+                progress=progress,
+            )
+            if not isinstance(result, BlocksResult):
+                values = _values(result, target)
+                self._record(result, values, config.to_json())
+                return Answer(_describe(result, target), values, "", self._closing(result))
+        words = closing(
+            scene_in_words(self.scene, result.original, result.original_bytes),
+            scene_in_words(result.path, result.gaussians, result.bytes),
+            bytes_before=result.original_bytes,
+            bytes_after=result.bytes,
+            views=[result.path],
+            reported=None,
+        )
+        return Answer(_describe_blocks(result, target), {"target": target.to_json(), **result.to_json()}, "", words)
 
     def _closing(self, result: ShrinkingResult) -> tuple[str, str]:
         before, after = result.original_bytes, result.bytes
@@ -276,6 +340,22 @@ def _describe(result: ShrinkingResult, target: Target) -> str:
         lines.append(f"{result.path}: {format_bytes(result.bytes)}{ratio}")
     else:
         lines.append(f"{result.path}: {result.original_bytes / result.bytes:.1f} times smaller, {target.described()}")
+    return "\n".join(lines)
+
+
+def _describe_blocks(result: BlocksResult, target: Target) -> str:
+    before = ["as given", f"{result.original:,}", megabytes(result.original_bytes)]
+    after = ["shrunk", f"{result.gaussians:,}", megabytes(result.bytes)]
+    lines = [table(["", "Gaussians", "size"], [before, after]), ""]
+    steps = sum(block.steps for block in result.blocks)
+    lines.append(f"{len(result.blocks)} blocks; {steps:,} training steps in all, {result.seconds:,.0f} s.")
+    if result.psnr is not None and result.worst is not None:
+        lines.append(
+            f"On views held back, against the scene as given, where a block is in the picture: PSNR {result.psnr:.1f} "
+            f"dB (worst block {result.worst:.1f} dB), SSIM {result.ssim:.4f}."
+        )
+    lines += _sentences(result.told)
+    lines.append(f"{result.path}: {target.described()}")
     return "\n".join(lines)
 
 

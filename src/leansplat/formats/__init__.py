@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,20 @@ def read_arrays(
     else:
         raise SceneFileError(f"{path} has no levels of detail; leave --level (level={level}) out.")
     return settled(report_padding(gaussians, path, drop=drop_empty), path)
+
+
+def read_parts(path: str | os.PathLike[str]) -> Iterator[GaussianArrays]:
+    """The scene of a file or folder a few rows at a time, in order, for what need not hold it.
+
+    The first part may be empty. A file that only makes sense as a whole is one part. Positions are as the file has
+    them: a scene that `read_arrays` would hold relative to an origin because it is far out has none here.
+
+    Raises:
+        SceneFileError: as `read_arrays` does, at once or on the way.
+    """
+    path = scene_path(path)
+    parts = _format_in(path).stream(path)
+    return iter([read_arrays(path)]) if parts is None else parts
 
 
 def summarize_file(path: str | os.PathLike[str]) -> Summary:

@@ -3,13 +3,14 @@
 All levels share one tree: space is halved where half of the Gaussians are on either side, until a leaf is small enough
 to be switched from one level to another by itself. Neighbouring leaves of a level fill a SOG scene of its own in a
 folder `LEVEL_NUMBER`, each leaf a range of its rows, so what is fetched is never much more than what is seen. One such
-scene is in memory at a time. `streamed_sog` reads what is written here and describes the layout.
+scene is in memory at a time beside the levels, or by `write_chunks`, one chunk. `streamed_sog` reads what is written
+here and describes the layout.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -56,53 +57,121 @@ class _Leaf:
 
 _Tree: TypeAlias = "_Leaf | tuple[_Tree, _Tree]"
 
+ChunkTree: TypeAlias = "int | tuple[ChunkTree, ChunkTree]"
+"""Parts of space by their numbers, from 0 on, or two of them that lie next to each other."""
+
 
 def write(levels: Sequence[AnyScene], folder: Path, *, overwrite: bool = False, options: LevelOptions = _USUAL) -> Path:
     """Write levels of detail as a folder; arguments, result and errors as for `leansplat.formats.write_levels`."""
     scenes = [level.arrays().finite_equivalent() for level in levels]
     _check(scenes, folder)
     scenes = [scene.relative_to(scenes[0].origin) for scene in scenes]
-    extent = options.chunk_extent or distances(scenes[0]).extent / _LEAVES_ALONG
+    extent = options.chunk_extent or _extent(scenes[0])
     means = np.concatenate([scene.means for scene in scenes])
     tree = _cut(means, np.arange(len(means)), extent, options)
     leaves = list(_leaves(tree))
-    filenames: list[str] = []
-    counts = [0] * len(scenes)
     with replacing_folder(folder, owned_by=NAME, overwrite=overwrite) as temporary:
+        written = _Folder(temporary, folder, options, len(scenes))
         first = 0
         for level, scene in enumerate(scenes):
-            for number, group in enumerate(_groups(leaves, first, first + len(scene), options.chunk_gaussians)):
-                name = f"{level}_{number}"
-                part = scene[np.concatenate([rows - first for _, rows in group])]
-                belongs = np.repeat(np.arange(len(group)), [len(rows) for _, rows in group])
-                (temporary / name).mkdir()
-                encoded = _write_part(part, belongs, temporary / name / META, folder / name / META, options.sog)
-                lowest, highest = _boxes(sog.decode(encoded))
-                ends = np.bincount(belongs[encoded.order], minlength=len(group)).cumsum()
-                for (leaf, _), start, end in zip(group, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-                    if end > start:
-                        leaf.add(level, len(filenames), start, lowest[start:end], highest[start:end])
-                filenames.append(f"{name}/{META}")
-                counts[level] += len(encoded.order)
+            written.add(level, scene, first, leaves)
             first += len(scene)
+        written.finish(_described(tree), extent)
+    return folder / NAME
+
+
+def write_chunks(
+    chunks: Iterable[AnyScene],
+    tree: ChunkTree,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    options: LevelOptions = _USUAL,
+) -> Path:
+    """Write one level of detail a chunk at a time, for a scene that need not be in memory whole.
+
+    Args:
+        chunks: parts of space with their Gaussians, all of one origin; each becomes a SOG scene, or several if it has
+            many, and is cut further into leaves.
+        tree: how space was halved to these chunks, by their numbers.
+        folder, overwrite, options: as for `write`; the extent of leaves is by default that of the first chunk.
+
+    Returns:
+        The lod-meta.json.
+
+    Raises:
+        InputError, SceneFileError: as `write` does.
+    """
+    described: list[dict[str, Any]] = []
+    extent = options.chunk_extent
+    with replacing_folder(folder, owned_by=NAME, overwrite=overwrite) as temporary:
+        written = _Folder(temporary, folder, options, 1)
+        for chunk in chunks:
+            scene = chunk.arrays().finite_equivalent()
+            refuse_nonfinite(scene, folder)
+            extent = extent or _extent(scene)
+            part = _cut(scene.means, np.arange(len(scene)), extent, options) if len(scene) else _Leaf(np.zeros(0, int))
+            written.add(0, scene, 0, list(_leaves(part)))
+            described.append(_described(part))
+        if sum(written.counts) == 0:
+            raise InputError(f"{folder} would have a level of detail without Gaussians; give one or more to each.")
+        written.finish(_joined(tree, described), extent or 1.0)
+    return folder / NAME
+
+
+class _Folder:
+    """A folder of levels while it is written.
+
+    Args:
+        path: where it is for now; shown: what it is going to be called.
+        levels: how many it gets.
+    """
+
+    def __init__(self, path: Path, shown: Path, options: LevelOptions, levels: int) -> None:
+        self._path, self._shown, self._options = path, shown, options
+        self._filenames: list[str] = []
+        self.counts = [0] * levels
+
+    def add(self, level: int, scene: GaussianArrays, first: int, leaves: Sequence[_Leaf]) -> None:
+        """Write a scene of a level, whose rows count from `first` on in leaves, and tell these where their part is."""
+        for group in _groups(leaves, first, first + len(scene), self._options.chunk_gaussians):
+            name = f"{level}_{sum(file.startswith(f'{level}_') for file in self._filenames)}"
+            part = scene[np.concatenate([rows - first for _, rows in group])]
+            belongs = np.repeat(np.arange(len(group)), [len(rows) for _, rows in group])
+            (self._path / name).mkdir()
+            encoded = _write_part(part, belongs, self._path / name / META, self._shown / name / META, self._options.sog)
+            lowest, highest = _boxes(sog.decode(encoded))
+            ends = np.bincount(belongs[encoded.order], minlength=len(group)).cumsum()
+            for (leaf, _), start, end in zip(group, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+                if end > start:
+                    leaf.add(level, len(self._filenames), start, lowest[start:end], highest[start:end])
+            self._filenames.append(f"{name}/{META}")
+            self.counts[level] += len(encoded.order)
+
+    def finish(self, tree: dict[str, Any], extent: float) -> None:
+        """Write the lod-meta.json of all that was added."""
         content = {
             "version": 1,
             "asset": {
                 "generator": "leansplat",
-                "chunkGaussians": options.chunk_gaussians,
+                "chunkGaussians": self._options.chunk_gaussians,
                 "chunkExtent": extent,
-                "chunkMinGaussians": options.chunk_min_gaussians,
+                "chunkMinGaussians": self._options.chunk_min_gaussians,
             },
-            "count": sum(counts),
-            "counts": counts,
-            "lodLevels": len(scenes),
+            "count": sum(self.counts),
+            "counts": self.counts,
+            "lodLevels": len(self.counts),
             "lodErrors": False,
-            "filenames": filenames,
-            "tree": _described(tree),
+            "filenames": self._filenames,
+            "tree": tree,
         }
-        with replacing(temporary / NAME) as handle:
+        with replacing(self._path / NAME) as handle:
             handle.write(json.dumps(content, separators=(",", ":")).encode())
-    return folder / NAME
+
+
+def _extent(scene: GaussianArrays) -> float:
+    """How long leaves of a scene usually are."""
+    return distances(scene).extent / _LEAVES_ALONG
 
 
 def _check(scenes: Sequence[GaussianArrays], folder: Path) -> None:
@@ -191,7 +260,19 @@ def _described(tree: _Tree) -> dict[str, Any]:
     if isinstance(tree, _Leaf):
         bound = {"min": tree.lowest.tolist(), "max": tree.highest.tolist()}
         return {"bound": bound, "lods": tree.lods} if tree.lods else {}
-    children = [child for child in map(_described, tree) if child]
+    return _around([_described(part) for part in tree])
+
+
+def _joined(tree: ChunkTree, described: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A tree of chunks as lod-meta.json has it."""
+    if isinstance(tree, int):
+        return described[tree]
+    return _around([_joined(part, described) for part in tree])
+
+
+def _around(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The node around two parts; of one in which nothing was written, the other."""
+    children = [child for child in parts if child]
     if len(children) < 2:
         return children[0] if children else {}
     low, high = ([child["bound"][end] for child in children] for end in ("min", "max"))

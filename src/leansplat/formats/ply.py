@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,29 +18,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from leansplat.arrays import TENSOR_NAMES, WORLD, AnyScene, GaussianArrays
+from leansplat.arrays import WORLD, AnyScene, GaussianArrays
 from leansplat.errors import SceneFileError
 from leansplat.files import replacing
 from leansplat.formats.format import opened, report_nonfinite
-from leansplat.formats.ply_body import BLOCK_BYTES, Block, vertex_readers
-from leansplat.formats.ply_comments import comment_lines, say_antialiased, say_origin
-from leansplat.formats.ply_header import (
-    LARGEST_HEADER,
-    LONGEST_NAME,
-    MAGIC,
-    SCALAR_TYPES,
-    Element,
-    Header,
-    is_compressed,
-    read_header,
-)
+from leansplat.formats.ply_body import Block, vertex_readers
+from leansplat.formats.ply_comments import say_antialiased, say_origin
+from leansplat.formats.ply_header import MAGIC, Element, Header, is_compressed, read_header
+from leansplat.formats.ply_rows import NORMALS, POSITION, REST, RowLayout
 from leansplat.formats.surfels import log_thickness, report_flat
 from leansplat.origin import origin_of_scene
-
-_NORMALS = ("nx", "ny", "nz")
-_POSITION = ("x", "y", "z")
-_CENTRES, _STANDARD = "x y z", "standard columns"
-"""Fields of a written row with the centre and with all else but extras; with spaces in them no extra has the name."""
 
 _EXACT = ("f4", "i2", "u2", "i1", "u1")
 """Types whose every number is a float32."""
@@ -50,8 +36,6 @@ _REST_COUNTS = {0: 0, 9: 1, 24: 2, 45: 3}
 """Number of f_rest_* properties -> SH degree."""
 
 _log = logging.getLogger("leansplat")
-
-_REST = re.compile(r"f_rest_(0|[1-9][0-9]*)")
 
 
 def read(path: str | os.PathLike[str], *, drop_nonfinite: bool = False) -> GaussianArrays:
@@ -138,55 +122,16 @@ def write(gaussians: AnyScene, path: str | os.PathLike[str], *, overwrite: bool 
         InputError: as `leansplat.files.replacing` does.
     """
     path, gaussians = Path(path), gaussians.arrays()
-    extras = {name: _writable(name, values, path) for name, values in gaussians.extras.items()}
-    normals = {name: extras.pop(name) for name in _NORMALS if name in extras}
-    parameters = {name: getattr(gaussians, name).astype(np.float32, copy=False) for name in TENSOR_NAMES}
-    if gaussians.origin != WORLD:
-        parameters["means"] = world_positions(gaussians)
-    standard = _standard_names(gaussians.shN.shape[1])
-    header = _header(gaussians, parameters["means"].dtype, standard, extras, path)
-    row = np.dtype(
-        [
-            (_CENTRES, parameters["means"].dtype.newbyteorder("<"), (3,)),
-            (_STANDARD, "<f4", (len(standard),)),
-            *((name, values.dtype.newbyteorder("<")) for name, values in extras.items()),
-        ]
-    )
-    coefficients = gaussians.shN.shape[1]
-    rows_in_block = max(1, BLOCK_BYTES // row.itemsize)
+    layout = RowLayout.of(gaussians, path)
+    header = layout.header(len(gaussians))
     with replacing(path, overwrite=overwrite) as handle:
         handle.write(header)
-        for start in range(0, len(gaussians), rows_in_block):
-            part = slice(start, min(start + rows_in_block, len(gaussians)))
-            rows = np.zeros(part.stop - part.start, row)
-            rows[_CENTRES] = parameters["means"][part]
-            block = rows[_STANDARD]
-            for column, name in enumerate(_NORMALS):
-                if name in normals:
-                    block[:, column] = normals[name][part]
-            block[:, 3:6] = parameters["sh0"][part, 0]
-            for color in range(3):
-                first = 6 + color * coefficients
-                block[:, first : first + coefficients] = parameters["shN"][part, :, color]
-            after = 6 + 3 * coefficients
-            block[:, after] = parameters["opacities"][part]
-            block[:, after + 1 : after + 4] = parameters["scales"][part]
-            block[:, after + 4 : after + 8] = parameters["quats"][part]
-            for name, values in extras.items():
-                rows[name] = values[part]
-            handle.write(rows.view(np.uint8).data)
-    if parameters["means"].dtype == np.float64:
+        for rows in layout.rows(gaussians):
+            handle.write(rows)
+    if layout.doubles:
         _log.warning(
             "%s: x, y and z are doubles, because they are too large for float32; some viewers refuse them", path
         )
-
-
-def world_positions(gaussians: GaussianArrays) -> np.ndarray:
-    """(N, 3) centres in the world as a file has them: float32 where that rounds none of them, else float64."""
-    exact = gaussians.world_means()
-    with np.errstate(over="ignore"):
-        rounded = exact.astype(np.float32)
-    return rounded if np.array_equal(rounded, exact, equal_nan=True) else exact
 
 
 def recognises(head: bytes) -> bool:
@@ -220,7 +165,7 @@ class _Layout:
     @classmethod
     def of(cls, vertex: Element, path: Path) -> _Layout:
         index = {entry.name: position for position, entry in enumerate(vertex.properties)}
-        rest = sum(1 for name in index if _REST.fullmatch(name))
+        rest = sum(1 for name in index if REST.fullmatch(name))
         if rest not in _REST_COUNTS or any(f"f_rest_{k}" not in index for k in range(rest)):
             raise SceneFileError(
                 f"{path} has {rest} properties f_rest_*, where f_rest_0 and on must be 0, 9, 24 or 45 (SH degree 0 to "
@@ -228,7 +173,7 @@ class _Layout:
             )
         flat = "scale_1" in index and "scale_2" not in index
         columns = {
-            "means": list(_POSITION),
+            "means": list(POSITION),
             "quats": [f"rot_{k}" for k in range(4)],
             "scales": ["scale_0", "scale_1", "scale_1" if flat else "scale_2"],
             "opacities": ["opacity"],
@@ -243,11 +188,11 @@ class _Layout:
                 "check whether it is a mesh, a point cloud or another kind of PLY."
             )
         extras = {entry.name: entry.type for entry in vertex.properties if entry.name not in set(needed)}
-        normals = np.array([index[name] for name in _NORMALS if name in index], np.int64)
+        normals = np.array([index[name] for name in NORMALS if name in index], np.int64)
         uniform = len({entry.type for entry in vertex.properties}) == 1
         order = index if uniform else {name: column for column, name in enumerate(dict.fromkeys(needed))}
         places = tuple(_place([order[name] for name in names]) for names in columns.values())
-        doubles = any(entry.type not in _EXACT for entry in vertex.properties if entry.name in _POSITION)
+        doubles = any(entry.type not in _EXACT for entry in vertex.properties if entry.name in POSITION)
         return cls(columns, places, uniform, doubles, normals, extras, flat)
 
     def numbers(self, rows: np.ndarray) -> np.ndarray:
@@ -283,7 +228,7 @@ class _Rows:
         self._arrays = {name: np.empty((count, len(names)), np.float32) for name, names in layout.columns.items()}
         # Normals are looked at but only copied where one is not zero; pages of np.zeros that stay zero cost nothing.
         self._extras = {
-            name: (np.zeros if name in _NORMALS else np.empty)(count, code) for name, code in layout.extras.items()
+            name: (np.zeros if name in NORMALS else np.empty)(count, code) for name, code in layout.extras.items()
         }
         self.finite = np.ones(count, bool)
         # What float32 might round: where the centres lie decides how to hold them.
@@ -292,8 +237,8 @@ class _Rows:
     def fill(self, blocks: Iterable[Block]) -> None:
         """Copy blocks of the file's rows to where they belong, and mark what is not `finite`."""
         layout = self._layout
-        usual = [name for name in self._extras if name not in _NORMALS]
-        normals = [name for name in self._extras if name in _NORMALS]
+        usual = [name for name in self._extras if name not in NORMALS]
+        normals = [name for name in self._extras if name in NORMALS]
         for start, rows in blocks:
             part = slice(start, start + len(rows))
             numbers = layout.numbers(rows)
@@ -314,7 +259,7 @@ class _Rows:
             for name in usual:
                 self._extras[name][part] = rows[name]
             if layout.doubles:
-                for axis, name in enumerate(_POSITION):
+                for axis, name in enumerate(POSITION):
                     self.exact[part, axis] = rows[name]
 
     def gaussians(self, header: Header) -> GaussianArrays:
@@ -329,61 +274,7 @@ class _Rows:
             sh0=self._arrays["sh0"].reshape(count, 1, 3),
             shN=self._arrays["shN"].reshape(count, self._arrays["shN"].shape[1] // 3, 3),
             antialiased=say_antialiased(header.comments),
-            extras={name: values for name, values in self._extras.items() if name not in _NORMALS or values.any()},
+            extras={name: values for name, values in self._extras.items() if name not in NORMALS or values.any()},
             comments=comments,
             origin=origin,
         )
-
-
-def _standard_names(coefficients: int) -> list[str]:
-    return [
-        *(*_NORMALS, "f_dc_0", "f_dc_1", "f_dc_2"),
-        *(f"f_rest_{k}" for k in range(3 * coefficients)),
-        *("opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
-    ]
-
-
-def _header(
-    gaussians: GaussianArrays, centres: np.dtype, standard: list[str], extras: dict[str, np.ndarray], path: Path
-) -> bytes:
-    for name in extras:
-        if name in (*_POSITION, *standard) or _REST.fullmatch(name) or not _writable_name(name):
-            raise SceneFileError(f"{path} cannot hold an extra called {name!r}; rename it to a free ASCII word.")
-    lines = [
-        "ply",
-        "format binary_little_endian 1.0",
-        *comment_lines(gaussians.comments, gaussians.antialiased),
-        f"element vertex {len(gaussians)}",
-        *(f"property {_TYPE_NAMES[centres.str[1:]]} {name}" for name in _POSITION),
-        *(f"property float {name}" for name in standard),
-        *(f"property {_TYPE_NAMES[values.dtype.str[1:]]} {name}" for name, values in extras.items()),
-        "end_header",
-    ]
-    header = "".join(line + "\n" for line in lines).encode("utf-8", errors="backslashreplace")
-    if len(header) > LARGEST_HEADER:
-        raise SceneFileError(f"{path} cannot hold {len(header):,} bytes of comments and extras; remove some.")
-    return header
-
-
-def _writable_name(name: str) -> bool:
-    return len(name) <= LONGEST_NAME and re.fullmatch(r"[!-~]+", name) is not None
-
-
-_TYPE_NAMES = {code: name for name, code in reversed(SCALAR_TYPES.items())}
-"""NumPy type code -> the older of PLY's two names, which every reader knows."""
-
-
-def _writable(name: str, values: np.ndarray, path: Path) -> np.ndarray:
-    """An extra in a type that PLY has, with every value as it was."""
-    if values.dtype == np.float16:
-        return values.astype(np.float32)
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8)
-    if values.dtype in (np.int64, np.uint64):
-        for code in ("i4", "u4"):
-            limits = np.iinfo(code)
-            if values.size == 0 or (values.min() >= limits.min and values.max() <= limits.max):
-                return values.astype(code)
-    if values.dtype.str[1:] not in _TYPE_NAMES:
-        raise SceneFileError(f"{path} cannot hold the {values.dtype} values of extra {name!r}; convert them to float.")
-    return values

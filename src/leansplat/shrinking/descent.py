@@ -136,12 +136,15 @@ class Descent:
         return Stage(result.gaussians, above.rows[result.rows], run, above.steps + config.iterations)
 
     def _without_surplus_unseen(self, above: Stage, count: int, protected: Tensor) -> tuple[Stage, Tensor]:
-        """The stage with as many of the unseen as are their share of `count`, and (M,) bool, which these are."""
+        """The stage with as many of the unseen as are their share of `count` beside what is protected, and (M,) bool,
+        which these are."""
         if above.gaussians is self.given:
             unseen = self.unseen & ~protected
         else:
             unseen = (worth_of(above.gaussians, self.teacher, self.engine) <= 0) & ~protected
-        surplus = int(unseen.sum()) - math.ceil(int(unseen.sum()) * count / len(above.gaussians))
+        fixed = int(protected.sum())
+        movable = len(above.gaussians) - fixed
+        surplus = int(unseen.sum()) - math.ceil(int(unseen.sum()) * (count - fixed) / movable)
         if surplus <= 0:
             return above, unseen
         fewer = self._merged(above, len(above.gaussians) - surplus, ~unseen, None)

@@ -150,7 +150,7 @@ def choose(
         raise InputError(f"a file of {size} bytes was asked for; give a size above zero")
     search = _Search(gaussians, worth, capture, size, steps, engine, progress)
     shares = shares or Shares.after(steps)
-    grades = _grades(codec, gaussians)
+    grades = grades_of(codec, gaussians)
     tried: dict[int, Tried] = {}
 
     def rank(at: int) -> tuple[int, float]:
@@ -216,7 +216,7 @@ def prepare(
     return search.begin(choice.codec, choice.sh_degree, count).prepared
 
 
-def _grades(codec: Codec, gaussians: Gaussians) -> list[tuple[Codec, int]]:
+def grades_of(codec: Codec, gaussians: Gaussians) -> list[tuple[Codec, int]]:
     """Grades from coarse to fine, with the degree of their harmonics: the codec's own below which there are none, or
     degrees alone where it has no other choice."""
     degree, grades = gaussians.sh_degree, codec.grades(len(gaussians))

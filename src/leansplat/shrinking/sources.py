@@ -103,9 +103,7 @@ def find_source(
     file = Path(cameras) if cameras is not None else _beside(scene)
     if file is not None:
         found = read_cameras(file)
-        return Source(
-            "cameras", str(file), {name: _fitted(c, downscale, view_size) for name, c in found.items()}, color
-        )
+        return Source("cameras", str(file), {name: fitted(c, downscale, view_size) for name, c in found.items()}, color)
     made = made_up_views(gaussians, count, size=view_size, seed=seed, engine=engine, progress=progress)
     sureness = dict(zip(made.cameras, made.sureness.tolist(), strict=True))
     told = f"{len(made.cameras)} made-up cameras {'around an object' if made.kind == 'object' else 'inside a place'}"
@@ -158,7 +156,7 @@ def _beside(scene: Gaussians | str | os.PathLike[str]) -> Path | None:
     return None if isinstance(scene, Gaussians) else cameras_beside(scene)
 
 
-def _fitted(camera: Camera, downscale: int | None, view_size: int) -> Camera:
+def fitted(camera: Camera, downscale: int | None, view_size: int) -> Camera:
     """The camera at 1/downscale of its size, or so that no side is above `view_size`."""
     share = 1 / downscale if downscale is not None else min(1.0, view_size / max(camera.width, camera.height))
     if share == 1:

@@ -42,7 +42,20 @@ def working_threads(count: int) -> Iterator[None]:
     """Let `count` threads, at most `thread_count()`, work on as many parts as always, for results of the same bits."""
     parts, working = thread_count(), numba.get_num_threads()
     entered = _parts.set(parts)
-    numba.set_num_threads(min(count, parts))
+    numba.set_num_threads(min(count, parts, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        _parts.reset(entered)
+        numba.set_num_threads(working)
+
+
+@contextmanager
+def in_parts(parts: int) -> Iterator[None]:
+    """Let results have the bits of `parts` threads, with those of them that there are."""
+    working = numba.get_num_threads()
+    entered = _parts.set(parts)
+    numba.set_num_threads(min(parts, working))
     try:
         yield
     finally:

@@ -52,7 +52,7 @@ class Candidate:
         score: logarithm of what the view is worth.
         distance: median distance to what it shows.
         neighbourhoods: (M,) int64, what it shows; shares: (M,) of the picture.
-        trust: (M,) in (0, 1], how likely each was photographed from here.
+        trust: (M,) in [0, 1], how likely each was photographed from here; 0 for what is not to be seen.
     """
 
     place: np.ndarray
@@ -64,8 +64,14 @@ class Candidate:
     trust: np.ndarray
 
 
-def candidates_from(places: Sequence[np.ndarray], surroundings: Sequence[Surroundings]) -> tuple[list[Candidate], Kind]:
-    """The best views from places (3,), at most three from each, and whether they show an object or a place."""
+def candidates_from(
+    places: Sequence[np.ndarray], surroundings: Sequence[Surroundings], wanted: np.ndarray | None = None
+) -> tuple[list[Candidate], Kind]:
+    """The best views from places (3,), at most three from each, and whether they show an object or a place.
+
+    Args:
+        wanted: (V,) in [0, 1] how much each neighbourhood is to be seen at all; all are, by default.
+    """
     covered = np.array([SOLID_ANGLES[seen.neighbourhood >= 0].sum() for seen in surroundings])
     fullest = [float(((_CONES @ (SOLID_ANGLES * (seen.neighbourhood >= 0))) / _WHOLE).max()) for seen in surroundings]
     kind: Kind = "object" if np.median(fullest) < _ALONE else "place"
@@ -73,12 +79,14 @@ def candidates_from(places: Sequence[np.ndarray], surroundings: Sequence[Surroun
     found: list[Candidate] = []
     for place, seen, share in zip(places, surroundings, covered, strict=True):
         if share <= most:
-            found.extend(candidates_at(place, seen, nearness))
+            found.extend(candidates_at(place, seen, nearness, wanted))
     return found, kind
 
 
-def candidates_at(place: np.ndarray, seen: Surroundings, nearness: float) -> list[Candidate]:
-    """The best views from a place, at most three; none where nothing is seen."""
+def candidates_at(
+    place: np.ndarray, seen: Surroundings, nearness: float, wanted: np.ndarray | None = None
+) -> list[Candidate]:
+    """The best views from a place, at most three; none where nothing is seen, or nothing that is `wanted` (V,)."""
     met = seen.neighbourhood >= 0
     if not met.any():
         return []
@@ -88,6 +96,8 @@ def candidates_at(place: np.ndarray, seen: Surroundings, nearness: float) -> lis
     sums = np.stack([np.bincount(inverse, SOLID_ANGLES[met] * RAYS[met, axis]) for axis in range(3)], axis=1)
     middles = sums / (np.linalg.norm(sums, axis=1, keepdims=True) + 1e-12)
     trust = np.exp(likelihood / _SOFTNESS)
+    if wanted is not None:
+        trust *= wanted[shown]
     inside = math.cos(HALF_ANGLE) < _DIRECTIONS @ middles.T
     worth = inside @ trust
     distances = np.array([_median(seen.distance[cone & met]) for cone in _CONES])

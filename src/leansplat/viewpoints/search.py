@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from leansplat.camera_paths import orbit
 from leansplat.cameras import Camera, look_at
@@ -69,6 +70,7 @@ def made_up_views(
     size: tuple[int, int] | int = _LONGEST_SIDE,
     seed: int = 0,
     engine: str = "cpu",
+    about: Tensor | None = None,
     progress: Progress | None = None,
 ) -> MadeUpViews:
     """Find `count` cameras, or fewer where there are not as many views worth having.
@@ -80,6 +82,7 @@ def made_up_views(
         count: cameras, at least 1.
         size: (width, height) of their pictures in pixels, or the longer side of a picture of 4 to 3.
         engine: what renders, a name in `leansplat.engines.ENGINES`.
+        about: (N,) bool, what the views are to show; the others only hide it, or stand around it. All by default.
         progress: told after each place that was looked around from.
 
     Raises:
@@ -90,7 +93,9 @@ def made_up_views(
     if min(count, width, height) < 1:
         raise InputError(f"{count} views of {width}x{height} pixels cannot be made up; use 1 or more of each")
     finite = gaussians.finite_equivalent()
-    finite = finite if bool(finite.finite().all()) else finite[finite.finite()]
+    if not bool(finite.finite().all()):
+        about = None if about is None else about[finite.finite()]
+        finite = finite[finite.finite()]
     if len(finite) == 0:
         raise InputError("the scene has no Gaussians with finite numbers; there is nothing to look at")
     random = np.random.default_rng(seed)
@@ -103,7 +108,8 @@ def made_up_views(
         surroundings.append(surveyor.around(place))
         if progress is not None:
             progress(done, len(places), {})
-    candidates, kind = candidates_from(list(places), surroundings)
+    wanted = None if about is None else directions.share_of(scene.means, about.cpu().numpy())
+    candidates, kind = candidates_from(list(places), surroundings, wanted)
     if not candidates:
         return _around(gaussians, count, width, height)
     if not directions.known:

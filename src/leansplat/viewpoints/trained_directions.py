@@ -61,6 +61,13 @@ class TrainedDirections:
         """(P,) int64 neighbourhood that each of `points` (P, 3) belongs to."""
         return np.asarray(self.tree.query(points)[1], dtype=np.int64)
 
+    def share_of(self, means: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """(V,) which share of each neighbourhood is chosen, (N,) bool of a scene with centres (N, 3)."""
+        step = -(-len(means) // _MOST)
+        neighbourhoods = self.nearest(means[::step])
+        every = np.bincount(neighbourhoods, minlength=len(self.centres))
+        return np.bincount(neighbourhoods, chosen[::step], len(self.centres)) / np.maximum(every, 1)
+
     def along_rays(self, neighbourhoods: np.ndarray, rays: np.ndarray) -> np.ndarray:
         """(P,) how likely it is that neighbourhoods (P,) were photographed along unit vectors (P, 3) away from the eye.
 
