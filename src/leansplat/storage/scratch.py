@@ -11,12 +11,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from leansplat.errors import InputError
-from leansplat.files import clear_abandoned
-from leansplat.locks import try_lock
+from leansplat.files import clear_abandoned, locked_folder
 
 VARIABLE = "LEANSPLAT_SCRATCH"
 """Variable of the environment that names another folder for scratch than the system's temporary one."""
@@ -48,17 +47,11 @@ def scratch_folder() -> Iterator[Path]:
     """
     root = scratch_root()
     clear_abandoned(root)
-    folder = root / f".leansplat-{os.urandom(8).hex()}.tmp"
     try:
-        folder.mkdir()
+        folder, locked = locked_folder(root)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made for scratch ({error.strerror}); set {VARIABLE}") from error
-    locked = None
+        raise InputError(f"{root} cannot be used for scratch ({error.strerror}); set {VARIABLE}") from error
     try:
-        if os.name != "nt":  # where no folder can be opened
-            locked = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):
-                try_lock(locked)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
