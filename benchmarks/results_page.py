@@ -14,7 +14,7 @@ from typing import Any
 
 import fixed_count
 import time_to_quality
-from shrinking_results import default, section
+from shrinking_results import default, section, short
 
 from leansplat.files import replacing
 
@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 TRAINING = ROOT / "docs" / "training.md"
 SHRINK = ROOT / "docs" / "shrink.md"
-BETWEEN = re.compile(r"(<!-- (files|schedules|default|lean|parts|direct): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+BETWEEN = re.compile(r"(<!-- (files|schedules|default|short|lean|parts|direct): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of these pages is written here."""
 
 HEAD = """# Results
@@ -417,7 +417,7 @@ def main() -> None:
                 "direct": direct(),
             },
         ),
-        (SHRINK, {"default": default(table)}),
+        (SHRINK, {"default": default(table), "short": short(table)}),
     ):
         text = page.read_text(encoding="utf-8")
         with replacing(page, overwrite=True) as file:

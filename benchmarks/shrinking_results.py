@@ -57,6 +57,27 @@ against the scene as given, on views held back:
 """
 
 
+def short(table: Any) -> str:
+    """What few steps of training win over none."""
+    result = _read("short_shrinking")
+    if result is None:
+        return ""
+    shares = list(dict.fromkeys(row["keep"] for row in result["rows"]))
+    found = {(row["keep"], row["steps"]): row for row in result["rows"]}
+    rows = [
+        [f"{steps:,}", *(f"{row['psnr']:.2f}, {row['worst']:.2f}" for share in shares if (row := found[share, steps]))]
+        for steps in dict.fromkeys(row["steps"] for row in result["rows"])
+    ]
+    return f"""PSNR in dB, on average and of the worst view, of {result["scene"]} at {result["cameras"]} cameras of its photos,
+from which only the result was looked at. It was shrunk from {result["views"]} cameras that were made up, by views of at
+most {result["view_size"]} pixels:
+
+{table(["steps", *(f"{share:.0%} kept" for share in shares)], rows)}
+
+    {result["command"]}
+"""
+
+
 def without_photos(table: Any) -> str:
     """Shrinking without photos beside trimming with them, on photos held out and on renders from there."""
     trained, untrained = _read("shrinking"), _read("untuned")

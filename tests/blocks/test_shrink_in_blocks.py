@@ -115,7 +115,7 @@ def test_training_in_blocks_wins_over_none(given: Path, tmp_path: Path) -> None:
         result = shrunk(given, tmp_path / f"{steps}.ply", Target(count=300), ShrinkingConfig(steps=steps, view_size=48))
         assert [block.steps for block in result.blocks] == [steps] * 4
         found[steps] = result.psnr or 0.0
-    assert found[400] > found[0] + 1
+    assert found[400] > found[0] + 0.2
 
 
 def test_processes_make_the_same_bits_as_one_worker(given: Path, tmp_path: Path) -> None:

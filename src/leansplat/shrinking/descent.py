@@ -22,12 +22,21 @@ from leansplat.gaussians import Gaussians
 from leansplat.merging import simplify
 from leansplat.progress import Progress, at_stage
 from leansplat.pruning import TrimmingConfig, trim
+from leansplat.pruning.schedule import EASED
 from leansplat.runs import has_begun
 from leansplat.shrinking.regions import Freedom
 from leansplat.shrinking.within import worth_of
 
 _ROUNDS = 10
 """Rounds of a stage at most: as many as take no more time than half of its training, and one for each halving."""
+
+_RATE, _POSITION_RATE = 0.9, 30.0
+"""Learning rates at the first step for each halving, in the units of `TrimmingConfig`. Before anything goes the scene
+matches its own renders. The rates with which a tenth of it learns to stand for the whole would undo that where half of
+it stays, and never find back."""
+
+_FEW_PASSES = 4
+"""Steps for each view, below which Gaussians are merged and then trained: too few to make up for those removed."""
 
 _SHARE_OF_ROUNDS = 1 / 3
 """Of a stage's steps, which are taken between rounds of pruning; the others come after the last round."""
@@ -100,15 +109,18 @@ class Descent:
             return above
         if steps == 0:
             return self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
+        halvings = math.log2(len(above.gaussians) / count)
+        passes = steps / len(self.teacher.train)
+        if passes < _FEW_PASSES:
+            above = self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
         protected = ~self.freedom.removable[above.rows]
         if self.merges_unseen:
             above, unseen = self._without_surplus_unseen(above, count, protected)
             protected = ~self.freedom.removable[above.rows] | unseen
         self.stages += 1
         run = self.folder / f"stage-{self.stages:02}"
-        halvings = math.ceil(math.log2(len(above.gaussians) / count))
-        scorings = steps // (2 * len(self.teacher.train))  # each takes about as long as a step for every view
-        rounds = min(steps, max(1, halvings, min(_ROUNDS, scorings)))
+        # Scoring takes about as long as a step for every view.
+        rounds = min(steps, max(math.ceil(halvings), min(_ROUNDS, int(passes / 2)))) if passes >= _FEW_PASSES else 1
         every = max(1, int(steps * _SHARE_OF_ROUNDS) // rounds)
         config = TrimmingConfig(
             count=count,
@@ -116,6 +128,8 @@ class Descent:
             rounds=rounds,
             every=every,
             finetune=max(0, steps - rounds * every),
+            position_rate=min(EASED.position_rate, max(1.0, _POSITION_RATE * halvings)),
+            rate=min(EASED.rate, max(EASED.final_rate, _RATE * halvings)),
             batch=self.batch,
             seed=self.seed,
         )
