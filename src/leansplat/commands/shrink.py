@@ -94,7 +94,7 @@ class Shrink:
     steps: Annotated[
         int | None, arg(metavar="N", help_behavior_hint="(default: 2000, or what fits into --minutes)")
     ] = None
-    """Number of training steps in all. With 0, Gaussians are only merged and removed, which takes seconds to a minute."""
+    """Number of training steps in all. With 0, Gaussians are only merged and removed, in seconds to a minute."""
     minutes: Annotated[float | None, arg(metavar="MINUTES", help_behavior_hint="")] = None
     """Time for everything; the number of steps follows from it."""
     protect: Annotated[

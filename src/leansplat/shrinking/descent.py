@@ -98,8 +98,12 @@ class Descent:
         """The scene as it was given."""
         return Stage(self.given, torch.arange(len(self.given)), None, 0)
 
-    def down(self, above: Stage, count: int, steps: int) -> Stage:
+    def down(self, above: Stage, count: int, steps: int, *, one_of_many: bool = False) -> Stage:
         """A stage with `count` Gaussians; in `steps` training steps, or by merging and removing alone where that is 0.
+
+        Args:
+            one_of_many: whether it is a trial on the way to a target of quality, where merging anew for each, which
+                takes longer than few steps do, would be most of the time.
 
         Raises:
             InputError: regions do not allow so few.
@@ -111,7 +115,8 @@ class Descent:
             return self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
         halvings = math.log2(len(above.gaussians) / count)
         passes = steps / len(self.teacher.train)
-        if passes < _FEW_PASSES:
+        merged = passes < _FEW_PASSES and not one_of_many
+        if merged:
             above = self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
         protected = ~self.freedom.removable[above.rows]
         if self.merges_unseen:
@@ -120,7 +125,7 @@ class Descent:
         self.stages += 1
         run = self.folder / f"stage-{self.stages:02}"
         # Scoring takes about as long as a step for every view.
-        rounds = min(steps, max(math.ceil(halvings), min(_ROUNDS, int(passes / 2)))) if passes >= _FEW_PASSES else 1
+        rounds = 1 if merged else min(steps, max(math.ceil(halvings), min(_ROUNDS, int(passes / 2))))
         every = max(1, int(steps * _SHARE_OF_ROUNDS) // rounds)
         config = TrimmingConfig(
             count=count,

@@ -142,7 +142,7 @@ class Reach:
             count = max(descent.freedom.least, 1, round(share * len(held[-1].gaussians)))
             if count >= len(held[-1].gaussians):
                 break
-            stage = descent.down(held[-1], count, trimming // _STAGES)
+            stage = descent.down(held[-1], count, trimming // _STAGES, one_of_many=True)
             trimmed += stage.steps - held[-1].steps
             if self._encoded_loss(stage).within(target):
                 held.append(stage)
