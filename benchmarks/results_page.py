@@ -24,7 +24,8 @@ PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 TRAINING = ROOT / "docs" / "training.md"
 SHRINK = ROOT / "docs" / "shrink.md"
-BETWEEN = re.compile(r"(<!-- (files|schedules|default|short|lean|parts|direct): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+NAMES = "files|schedules|default|short|lean|parts|direct"
+BETWEEN = re.compile(rf"(<!-- ({NAMES}): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of these pages is written here."""
 
 HEAD = """# Results

@@ -68,9 +68,9 @@ def short(table: Any) -> str:
         [f"{steps:,}", *(f"{row['psnr']:.2f}, {row['worst']:.2f}" for share in shares if (row := found[share, steps]))]
         for steps in dict.fromkeys(row["steps"] for row in result["rows"])
     ]
-    return f"""PSNR in dB, on average and of the worst view, of {result["scene"]} at {result["cameras"]} cameras of its photos,
-from which only the result was looked at. It was shrunk from {result["views"]} cameras that were made up, by views of at
-most {result["view_size"]} pixels:
+    return f"""PSNR in dB, on average and of the worst view, of {result["scene"]} at {result["cameras"]} cameras of
+its photos, from which only the result was looked at. It was shrunk from {result["views"]} cameras that were made up, by
+views of at most {result["view_size"]} pixels:
 
 {table(["steps", *(f"{share:.0%} kept" for share in shares)], rows)}
 
