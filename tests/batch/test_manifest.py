@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leansplat.batch.inputs import Asked
+from leansplat.batch.asked import Asked
 from leansplat.batch.manifest import read_manifest
 from leansplat.errors import InputError
 

@@ -11,9 +11,9 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from leansplat.batch.asked import Asked, name_of
 from leansplat.errors import InputError
 from leansplat.formats import FORMATS, RUN_SCENE
 from leansplat.formats.inria_folder import point_cloud
@@ -22,31 +22,6 @@ _CONFIG, _RECORD, _LEVELS, _META = "config.json", "record.json", "lod-meta.json"
 _POINTS = {"points3d.ply", "sparse_pc.ply"}
 """Files in captures that hold points, as COLMAP and nerfstudio call them."""
 _log = logging.getLogger("leansplat")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A scene of a batch as it was asked for.
-
-    Args:
-        name: of its output, without a suffix: "garden", "hall/north".
-        source: the scene, run or capture.
-        where: what asked for it, for messages: "scenes/garden.ply", "scenes.jsonl:3".
-        capture: its photos, where it has some of its own.
-        suffix: of its output, where the manifest names one.
-        options: of its own, after those of all.
-        version: what changes when a source in storage does, where that has been seen already.
-        bytes: size of such a source.
-    """
-
-    name: str
-    source: str
-    where: str
-    capture: str | None = None
-    suffix: str | None = None
-    options: tuple[str, ...] = ()
-    version: str = ""
-    bytes: int | None = None
 
 
 def asked_for(inputs: Sequence[str], takes: str, output: str) -> list[Asked]:
@@ -184,11 +159,3 @@ _RECOGNISED: dict[str, Callable[[Path], bool]] = {
     "run": _is_run,
 }
 """Whether a folder as a whole is what a command takes."""
-
-
-def name_of(path: str) -> str:
-    """A path without the suffix of a scene, and with slashes as everywhere but on Windows."""
-    name = Path(path).as_posix()
-    fitting = [suffix for known in FORMATS for suffix in known.suffixes if name.lower().endswith(suffix)]
-    fitting = [suffix for suffix in fitting if suffix.startswith(".")]
-    return name[: -max(map(len, fitting))] if fitting else name

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from leansplat.batch.inputs import Asked, name_of
+from leansplat.batch.asked import Asked, name_of
 from leansplat.errors import InputError
 from leansplat.storage import checked, is_address, joined, parent
 

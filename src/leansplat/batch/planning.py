@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from leansplat.batch.asked import Asked
 from leansplat.batch.commands import Batchable, batchable, check_options, suffix_of, trial_words, words_of
-from leansplat.batch.inputs import Asked, asked_for
+from leansplat.batch.inputs import asked_for
 from leansplat.batch.journal import NAME as JOURNAL
 from leansplat.batch.tasks import Cost, Place, Task
 from leansplat.errors import InputError

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from leansplat.batch.inputs import Asked, name_of
+from leansplat.batch.asked import Asked, name_of
 from leansplat.errors import InputError
 from leansplat.formats import FORMATS, RUN_SCENE
 from leansplat.storage import (
