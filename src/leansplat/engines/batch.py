@@ -1,6 +1,6 @@
 """A training step with several views: their gradients are added up, and one update is made by the mean of them.
 
-What an engine does for it is in three methods of `Model`, so that whoever trains with several processes can add up
+What an engine does for it is in the methods of `AddingModel`, so that whoever trains with several processes can add up
 what each of them has found in between.
 """
 
@@ -10,12 +10,12 @@ import math
 from collections.abc import Sequence
 
 from leansplat.captures.capture import View
-from leansplat.engines.engine import Background, Model, Step
+from leansplat.engines.engine import AddingModel, Background, Step
 from leansplat.engines.statistics import ViewStatistics
 
 
 def step_with(
-    model: Model,
+    model: AddingModel,
     views: Sequence[View],
     background: Background,
     sh_degree: int,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -193,8 +193,25 @@ class Model(Renderer, Protocol):
         """One update by the mean of what several views say, with Adam's numbers for so many (`engines.adam`).
 
         The loss and the gradients are means over the views; statistics get each view with its own gradient, as if it
-        had been alone. Arguments as for `step`; `engines.batch` does this with the three methods below.
+        had been alone. Arguments as for `step`; `engines.batch` does this for an `AddingModel`.
         """
+
+    def gather_statistics(self, views: Sequence[View], background: Background, ssim_weight: float) -> ViewStatistics:
+        """Statistics over all `views` of the loss they are trained with; the scene stays as it is."""
+
+    def blending_weights(self, views: Sequence[View]) -> tuple[Tensor, Tensor]:
+        """(N,) sum and (N,) maximum of each Gaussian's blending weight alpha T over the pixels no mask hides."""
+
+    def removal_effects(self, views: Sequence[View], background: Background) -> RemovalEffects:
+        """What `views` would lose with each Gaussian."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Parameters and moments on the CPU, as `Engine.load` takes them back; they may share memory with the model."""
+
+
+@runtime_checkable
+class AddingModel(Model, Protocol):
+    """A model whose step with several views can be done in parts, so that several processes can share it."""
 
     def add_gradients(
         self,
@@ -218,18 +235,6 @@ class Model(Renderer, Protocol):
 
     def forget_gradients(self) -> None:
         """Begin to add anew without an update."""
-
-    def gather_statistics(self, views: Sequence[View], background: Background, ssim_weight: float) -> ViewStatistics:
-        """Statistics over all `views` of the loss they are trained with; the scene stays as it is."""
-
-    def blending_weights(self, views: Sequence[View]) -> tuple[Tensor, Tensor]:
-        """(N,) sum and (N,) maximum of each Gaussian's blending weight alpha T over the pixels no mask hides."""
-
-    def removal_effects(self, views: Sequence[View], background: Background) -> RemovalEffects:
-        """What `views` would lose with each Gaussian."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Parameters and moments on the CPU, as `Engine.load` takes them back; they may share memory with the model."""
 
 
 class Engine(Protocol):

@@ -16,7 +16,7 @@ from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.captures.reduction import reduced
 from leansplat.distributed.channel import Channel
-from leansplat.engines.engine import Facts, Model
+from leansplat.engines.engine import AddingModel, Facts
 from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import LeansplatError
@@ -35,7 +35,7 @@ class Follower:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._models: dict[int, Model] = {}
+        self._models: dict[int, AddingModel] = {}
         self._views: dict[int, View] = {}
         self._loaded: dict[str, View] = {}
         self._effects: RemovalEffects | None = None
@@ -77,7 +77,7 @@ class Follower:
         for key in gone.get("photos", ()):
             self._views.pop(key, None)
 
-    def _model(self, told: Header) -> Model:
+    def _model(self, told: Header) -> AddingModel:
         return self._models[told["model"]]
 
     def _mine(self, told: Header) -> dict[int, View]:
@@ -98,7 +98,8 @@ class Follower:
     def _begin(self, told: Header, tensors: list[Tensor]) -> None:
         facts = Facts(**{**told["facts"], "origin": tuple(told["facts"]["origin"])})
         named = dict(zip(told["names"], tensors, strict=True))
-        self._models[told["model"]] = engines.named(told["engine"]).load(named, facts, told["rates"])
+        loaded = engines.named(told["engine"]).load(named, facts, told["rates"])
+        self._models[told["model"]] = sharing.adding(loaded)
 
     def _step(self, told: Header, _: list[Tensor]) -> None:
         model, views = self._model(told), self._mine(told)

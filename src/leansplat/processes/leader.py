@@ -22,7 +22,17 @@ from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.distributed import photos
 from leansplat.distributed.channel import Channel, LostError
-from leansplat.engines.engine import BLACK, Background, Depth, Engine, Facts, Model, Moments, Rendering, Step
+from leansplat.engines.engine import (
+    BLACK,
+    AddingModel,
+    Background,
+    Depth,
+    Engine,
+    Facts,
+    Moments,
+    Rendering,
+    Step,
+)
 from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.engines.sensitivity import Sensitivity
 from leansplat.engines.shared import SharedGaussians
@@ -56,13 +66,13 @@ class SharedEngine:
         self._inner.check()
 
     def begin(self, gaussians: Gaussians, rates: Mapping[str, float], moments: Moments | None = None) -> SharedModel:
-        return SharedModel(self._inner.begin(gaussians, rates, moments), rates, self._channel)
+        return SharedModel(sharing.adding(self._inner.begin(gaussians, rates, moments)), rates, self._channel)
 
     def layout(self, facts: Facts) -> Mapping[str, tuple[str, Sequence[int]]]:
         return self._inner.layout(facts)
 
     def load(self, tensors: Mapping[str, Tensor], facts: Facts, rates: Mapping[str, float]) -> SharedModel:
-        return SharedModel(self._inner.load(tensors, facts, rates), rates, self._channel)
+        return SharedModel(sharing.adding(self._inner.load(tensors, facts, rates)), rates, self._channel)
 
     def renderer(self, gaussians: Gaussians) -> Any:
         return self._inner.renderer(gaussians)
@@ -98,7 +108,7 @@ class SharedModel:
         channel: to the others.
     """
 
-    def __init__(self, inner: Model, rates: Mapping[str, float], channel: Channel) -> None:
+    def __init__(self, inner: AddingModel, rates: Mapping[str, float], channel: Channel) -> None:
         self._inner, self._channel = inner, channel
         self._rates = dict(rates)
         self._number: int | None = None
@@ -191,25 +201,6 @@ class SharedModel:
             statistics,
             gradients_of,
         )
-
-    def add_gradients(
-        self,
-        views: Sequence[View],
-        background: Background,
-        sh_degree: int,
-        ssim_weight: float,
-        statistics: ViewStatistics | None = None,
-    ) -> list[float]:
-        raise NotImplementedError("a batch of several processes is one call of step_batch")
-
-    def gradient_sums(self) -> list[Tensor]:
-        return self._inner.gradient_sums()
-
-    def update_by_mean(self, views: int, gradients_of: Sequence[str] = ()) -> Mapping[str, Tensor]:
-        raise NotImplementedError("a batch of several processes is one call of step_batch")
-
-    def forget_gradients(self) -> None:
-        self._inner.forget_gradients()
 
     def gather_statistics(self, views: Sequence[View], background: Background, ssim_weight: float) -> ViewStatistics:
         mine = self._ask("statistics", views, background=list(background), ssim_weight=ssim_weight)

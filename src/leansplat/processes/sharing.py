@@ -15,17 +15,29 @@ from torch import Tensor
 
 from leansplat.captures.capture import View
 from leansplat.distributed.channel import Channel
-from leansplat.engines.engine import Background, Model, Step
+from leansplat.engines.engine import AddingModel, Background, Model, Step
 from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.engines.statistics import ViewStatistics
+from leansplat.errors import InputError
 
 PAIRS = (("change", "slope"), ("value_gradient", "visibility"))
 """Effects of removal that are found together."""
 
 
+def adding(model: Model) -> AddingModel:
+    """A model as one that can be shared.
+
+    Raises:
+        InputError: its engine has none of that kind.
+    """
+    if not isinstance(model, AddingModel):
+        raise InputError(f"several processes cannot share the engine {model.engine}; choose another (--engine)")
+    return model
+
+
 def shared_step(
     channel: Channel,
-    model: Model,
+    model: AddingModel,
     views: Sequence[View],
     places: Sequence[int],
     of: int,
