@@ -28,9 +28,10 @@ from leansplat.commands.watch import seen
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.errors import StoppedError
 from leansplat.pruning import TrimmingConfig, trim
-from leansplat.runs import open_run
+from leansplat.runs import create_run, open_run
 from leansplat.training import TrainingConfig, train
 from leansplat.watching import Watching
+from leansplat.watching.reading import Watched
 
 CAPTURE = tiny_capture()
 CONFIG = replace(TrainingConfig().scaled(800), sh_degree=1, checkpoint_every=750)
@@ -208,6 +209,16 @@ def test_a_run_that_keeps_nothing_is_watched_in_a_temporary_folder_and_cannot_be
     assert not folder.exists()
     with pytest.raises(OSError, match=r"refused|reset"):
         state_of(server)
+
+
+@pytest.mark.parametrize("rendered", [True, False])
+def test_a_scenes_own_renders_are_told_from_photos(tmp_path: Path, rendered: bool) -> None:
+    watched, run = Watched(tmp_path), create_run(tmp_path / "run", "trim", {}, {}, seed=0)
+    (run.folder / live.FOLDER).mkdir()
+    live.Live(run.folder, live.Shown(blobs, replace(CAPTURE, rendered=rendered)))._write_views()
+    shown = watched.photos(run)
+    assert shown is not None
+    assert shown.rendered == rendered
 
 
 def _posted(server: Any, name: str, *lines: str, host: str | None = None, token: str | None = None, **how: Any) -> Any:
