@@ -61,7 +61,7 @@ def scene_box(cameras: Sequence[Camera]) -> tuple[Tensor, float] | None:
         return None
     focus = torch.linalg.solve(normal, (across @ positions[:, :, None]).mean(dim=0)[:, 0])
     depths = ((focus - positions) * forward).sum(dim=1)
-    if float(depths.median()) <= 0:
+    if float(depths.median()) <= NEAR:  # above 0 by rounding alone, where all turn about one place
         return None
     half_angles = torch.tensor([0.5 * max(c.width / c.fx, c.height / c.fy) for c in cameras])
     return focus, float((depths.clamp(min=0) * half_angles).median())
