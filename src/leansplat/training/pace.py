@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from statistics import median
@@ -53,7 +54,14 @@ def check_minutes(minutes: float | None, *, resume: bool) -> None:
 
 
 def lean_within(
-    seconds: float, capture: Capture, count: int, *, further: float = 0.0, batch: int = 1, engine: str = "cpu"
+    seconds: float,
+    capture: Capture,
+    count: int,
+    *,
+    further: float = 0.0,
+    batch: int = 1,
+    engine: str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[int, Deadline]:
     """Steps of the lean recipe to begin with, 200 at least, and the deadline that changes them on the way.
 
@@ -65,15 +73,16 @@ def lean_within(
         further: share of as many steps more, through the rounding of a file.
         batch: views of a step.
         engine: what trains.
+        clock: seconds, as `time.perf_counter` gives them.
     """
-    began = time.perf_counter()
+    began = clock()
     first = max(_FIRST, 4 * batch)
     _timed(capture, count, first // 2, batch, engine)  # compiles, and fills caches
     steps, costs, taken = first, *_timed(capture, count, first, batch, engine)
     while _LONGER * taken < _TIMING * seconds and _LONGER * steps <= LEAN_STEPS:
         steps *= _LONGER
         costs, taken = _timed(capture, count, steps, batch, engine)
-    deadline = Deadline(_AIM * seconds - (time.perf_counter() - began), costs, further)
+    deadline = Deadline(_AIM * seconds - (clock() - began), costs, further, clock)
     fitting = deadline.steps
     if fitting < _LEAST:
         _log.warning("the time is too short to make a scene; some %d training steps are made, and take longer", _LEAST)
