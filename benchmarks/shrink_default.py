@@ -47,8 +47,8 @@ def main() -> None:
             print(rows[-1], flush=True)
         if arguments.pictures is not None and name in MAY_BE_SHOWN:
             write_picture(result, arguments.pictures / f"{name}.jpg")
-        command = "python benchmarks/shrink_default.py --data DATA --pictures docs/pictures"
-        write_json(RESULT, {"command": command, "rows": rows}, overwrite=True)
+    command = "python benchmarks/shrink_default.py --data DATA --pictures docs/pictures"
+    write_json(RESULT, {"command": command, "rows": rows}, overwrite=True)
 
 
 def row_of(name: str, scene: Path, plain: Path, result: ShrinkingResult) -> dict[str, Any]:
