@@ -6,13 +6,16 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 export LEANSPLAT_LPIPS_WEIGHTS ?= $(CURDIR)/.venv/share/leansplat/lpips
 
-.PHONY: demo test lint lpips node chromium clean
+.PHONY: demo test test-long lint lpips node chromium clean
 
 demo: $(INSTALLED)
 	$(BIN)/leansplat demo --output demo --overwrite
 
 test: lint lpips node
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-long: test
+	$(BIN)/python -m pytest -m long
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

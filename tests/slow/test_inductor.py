@@ -12,6 +12,7 @@ from leansplat.engines.torch.fused import Fused
 from leansplat.engines.torch.ssim import structural_similarity
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs a C++ compiler here")
 def test_compiled_kernels_have_the_values_and_gradients_of_the_formula() -> None:
     fused = Fused(structural_similarity, (24, 40, 3), devices=("cpu",))

@@ -19,10 +19,10 @@ TESTS = Path(__file__).parents[1]
 def test_a_run_that_is_killed_at_any_moment_and_resumed_leaves_what_one_in_peace_does(
     tmp_path: Path, kind: str
 ) -> None:
-    """Four moments of about fifty, chosen by a seed; `killing.py` says what a moment is. 1000 means all of them."""
+    """Two moments of about fifty, chosen by a seed; `killing.py` says what a moment is. 1000 means all of them."""
     paths = [str(TESTS), str(Path(leansplat.__file__).parents[1])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "NUMBA_NUM_THREADS": "1"}
-    command = [sys.executable, str(TESTS / "slow" / "killing.py"), kind, str(tmp_path), "4", "7"]
+    command = [sys.executable, str(TESTS / "slow" / "killing.py"), kind, str(tmp_path), "2", "7"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()

@@ -138,7 +138,9 @@ def framed(scene: Gaussians) -> Camera:
     return replace(view, K=K)
 
 
-@pytest.mark.parametrize("name", ["fox_opensplat.ply", "plant.splat", "academic_tarot_cards.splat"])
+@pytest.mark.parametrize(
+    "name", ["fox_opensplat.ply", "plant.splat", pytest.param("academic_tarot_cards.splat", marks=pytest.mark.long)]
+)
 def test_real_scenes_of_other_tools_agree_in_every_format(
     opened: Callable[..., Opened], viewing: Viewing, tmp_path: Path, name: str
 ) -> None:
