@@ -123,7 +123,7 @@ def understood(words: Sequence[str]) -> Any:
     """The command that words describe.
 
     Raises:
-        InputError: they describe none.
+        InputError: they describe none, or one that no scene could make right.
     """
     import tyro
 
@@ -133,7 +133,7 @@ def understood(words: Sequence[str]) -> Any:
     said = io.StringIO()
     try:
         with redirect_stderr(said), redirect_stdout(said):
-            return tyro.cli(
+            command = tyro.cli(
                 command_makers(list(words))[name],
                 prog=f"leansplat {name}",
                 args=rest,
@@ -144,6 +144,9 @@ def understood(words: Sequence[str]) -> Any:
             print(said.getvalue(), end="")
             raise
         raise InputError(f"{name} cannot be run so: {_gist(said.getvalue())}; see leansplat {name} --help") from error
+    if hasattr(command, "check"):
+        command.check()
+    return command
 
 
 def _gist(said: str) -> str:

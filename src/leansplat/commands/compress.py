@@ -33,7 +33,8 @@ from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
 
 if TYPE_CHECKING:
-    from leansplat.compression import CompressionReport, CompressionResult
+    from leansplat.compression import CompressionConfig, CompressionReport, CompressionResult
+    from leansplat.compression.codecs import Codec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +99,39 @@ class Compress:
     quiet: Quiet = False
     json: Json = False
 
+    def check(self) -> None:
+        """Refuse what is wrong whatever the scene is.
+
+        Raises:
+            InputError: something is.
+        """
+        self._config()
+        self._codec()
+
+    def _config(self) -> CompressionConfig:
+        from leansplat.compression import CompressionConfig, FineTuningConfig
+
+        return CompressionConfig(
+            drop_unseen=self.drop_unseen,
+            fine_tuning=FineTuningConfig(
+                steps=self.steps,
+                batch=1 if self.batch is None else self.batch,
+                seed=0 if self.seed is None else self.seed,
+            ),
+            sh_degree=self.sh_degree,
+        )
+
+    def _codec(self) -> Codec | None:
+        """The kind of file with its settings, where there are any of its own."""
+        from leansplat.compression import codec_of
+
+        flags = {"sh_loss": self.sh_loss, "palette_size": self.palette_size}
+        options = {name: value for name, value in flags.items() if value is not None}
+        codec = codec_of(self.output)
+        return codec.from_json(options) if options else None
+
     def run(self) -> Answer:
-        from leansplat.compression import CompressionConfig, FineTuningConfig, codec_of, compress, report
+        from leansplat.compression import compress, report
         from leansplat.formats import scene_files
         from leansplat.locks import alone_in
         from leansplat.progress_bar import ProgressBar
@@ -109,18 +141,7 @@ class Compress:
         engine = engine_on(self.device, self.engine)
         named = ("drop_unseen", "steps", "batch", "seed", "sh_degree")
         changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in named)
-        config = CompressionConfig(
-            drop_unseen=self.drop_unseen,
-            fine_tuning=FineTuningConfig(
-                steps=self.steps,
-                batch=1 if self.batch is None else self.batch,
-                seed=0 if self.seed is None else self.seed,
-            ),
-            sh_degree=self.sh_degree,
-        )
-        flags = {"sh_loss": self.sh_loss, "palette_size": self.palette_size}
-        options = {name: value for name, value in flags.items() if value is not None}
-        codec = codec_of(self.output).from_json(options) if options else None
+        config, codec = self._config(), self._codec()
         capture, begun, settings = None, None, {}
         with ExitStack() as stack:
             folder = self.run_folder

@@ -35,7 +35,7 @@ from leansplat.commands.watch import seen
 from leansplat.errors import InputError
 
 if TYPE_CHECKING:
-    from leansplat.blocks import BlocksResult
+    from leansplat.blocks import Blocks, BlocksResult
     from leansplat.shrinking import LadderResult, ShrinkingConfig, ShrinkingResult, Target
     from leansplat.shrinking.shrinker import Options
 
@@ -149,20 +149,25 @@ class Shrink:
     shared: ClassVar[bool] = True
     """Several processes that torchrun starts share the work."""
 
-    def run(self) -> Answer:
-        from leansplat.progress_bar import ProgressBar
-        from leansplat.provenance import BACKGROUNDS
-        from leansplat.shrinking import (
-            ShrinkingConfig,
-            Target,
-            parse_bytes,
-            parse_ladder,
-            preset,
-            shrink,
-            shrink_ladder,
-        )
+    def check(self) -> None:
+        """Refuse what is wrong whatever the scene is.
 
-        engine = engine_on(self.device, self.engine)
+        Raises:
+            InputError: something is.
+        """
+        from leansplat.shrinking import parse_ladder
+
+        self._target()
+        self._config(1 if self.batch is None else self.batch)
+        if self.ladder is not None:
+            parse_ladder(self.ladder)
+        if self.blocks is not None:
+            self._check_blocks()
+
+    def _target(self) -> Target:
+        """What is asked for, without the levels of a ladder."""
+        from leansplat.shrinking import Target, parse_bytes, preset
+
         named: dict[str, Any] = {
             "size": None if self.size is None else parse_bytes(self.size),
             "count": self.count,
@@ -176,16 +181,28 @@ class Shrink:
             raise InputError(f"--{targets[-1]} is a target already; leave --{targets[0].replace('_', '-')} out")
         if self.workers != 1 and self.blocks is None:
             raise InputError("--workers shares blocks out; say into how many the scene is to be cut (--blocks)")
-        config = ShrinkingConfig(
+        return Target(**named) if self.preset is None else preset(self.preset)
+
+    def _config(self, batch: int) -> ShrinkingConfig:
+        from leansplat.shrinking import ShrinkingConfig
+
+        return ShrinkingConfig(
             steps=self.steps,
             minutes=self.minutes,
             view_size=self.view_size,
             views=self.views,
-            batch=batch_size(self.batch),
+            batch=batch,
             seed=self.seed or 0,
         )
+
+    def run(self) -> Answer:
+        from leansplat.progress_bar import ProgressBar
+        from leansplat.provenance import BACKGROUNDS
+        from leansplat.shrinking import parse_ladder, shrink, shrink_ladder
+
+        engine = engine_on(self.device, self.engine)
+        target, config = self._target(), self._config(batch_size(self.batch))
         if self.blocks is not None:
-            target = Target(**named) if self.preset is None else preset(self.preset)
             return self._in_blocks(target, config, engine or "cpu")
         with (
             seen(self.view, self.run_folder, self.output.name) as kept,
@@ -212,30 +229,36 @@ class Shrink:
                 answer = replace(_of_ladder(ladder), closing=self._closing_of_ladder(ladder))
                 self._record(ladder, answer.values, config.to_json())
                 return answer
-            target = Target(**named) if self.preset is None else preset(self.preset)
             result = shrink(self.scene, self.output, target, config, kept, **options)
             values = _values(result, target)
             self._record(result, values, config.to_json())
         failed = "" if result.met else _missed(target)
         return Answer(_describe(result, target), values, failed, self._closing(result))
 
-    def _in_blocks(self, target: Target, config: ShrinkingConfig, engine: str) -> Answer:
-        from leansplat.blocks import BlocksResult, parse_blocks, shrink_in_blocks
-        from leansplat.progress_bar import ProgressBar
-        from leansplat.provenance import BACKGROUNDS
+    def _check_blocks(self) -> Blocks:
+        """Into how many blocks."""
+        from leansplat.blocks import parse_blocks
 
         for name in _WHOLE_ONLY:
             if getattr(self, name):
                 raise InputError(
                     f"--{name.replace('_', '-')} is for scenes that are shrunk whole; leave it out, or --blocks"
                 )
+        return parse_blocks(self.blocks or "")
+
+    def _in_blocks(self, target: Target, config: ShrinkingConfig, engine: str) -> Answer:
+        from leansplat.blocks import BlocksResult, shrink_in_blocks
+        from leansplat.progress_bar import ProgressBar
+        from leansplat.provenance import BACKGROUNDS
+
+        blocks = self._check_blocks()
         with ProgressBar("shrink", quiet=self.quiet) as progress:
             progress.stage("reading the scene")
             result = shrink_in_blocks(
                 self.scene,
                 self.output,
                 target,
-                parse_blocks(self.blocks or ""),
+                blocks,
                 config,
                 self.run_folder,
                 workers=self.workers,

@@ -119,8 +119,12 @@ class Train:
     shared: ClassVar[bool] = True
     """Several processes that torchrun starts share the work."""
 
-    def run(self) -> Answer:
-        engine_on(self.device, self.engine)
+    def check(self) -> None:
+        """Refuse what is wrong whatever the capture is.
+
+        Raises:
+            InputError: something is.
+        """
         if self.recipe == "3dgs" and self.count is not None:
             raise InputError("--recipe 3dgs trains to no --count; leave one of them out, or trim the scene afterwards")
         if self.minutes is not None and self.iterations is not None:
@@ -131,14 +135,26 @@ class Train:
             from leansplat.training import check_minutes
 
             check_minutes(self.minutes, resume=self.resume)
-        if not self.output.is_dir() and self.output.name.lower().endswith(_SUFFIXES):
-            return self._to_file()
+        if self.size is not None:
+            from leansplat.shrinking import parse_bytes
+
+            parse_bytes(self.size)
+        if self._makes_file:
+            return
         for name, value in (("--size", self.size), ("--run", self.run_folder)):
             if value is not None:
                 raise InputError(
                     f"{name} belongs to a file, and {self.output} is a run folder; name one such as {self.output}.sog"
                 )
-        return self._to_run()
+
+    @property
+    def _makes_file(self) -> bool:
+        return not self.output.is_dir() and self.output.name.lower().endswith(_SUFFIXES)
+
+    def run(self) -> Answer:
+        engine_on(self.device, self.engine)
+        self.check()
+        return self._to_file() if self._makes_file else self._to_run()
 
     def _to_file(self) -> Answer:
         from leansplat.locks import alone_in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
 from tyro.constructors import PrimitiveConstructorSpec
@@ -182,15 +182,31 @@ class Trim:
     shared: ClassVar[bool] = True
     """Several processes that torchrun starts share the work."""
 
+    def check(self) -> None:
+        """Refuse what is wrong whatever the scene is.
+
+        Raises:
+            InputError: something is.
+        """
+        from leansplat.pruning import TrimmingConfig
+
+        TrimmingConfig(**self._given())
+
+    def _given(self) -> dict[str, Any]:
+        """The settings of a trimming, as they were given or are by default."""
+        from leansplat.pruning import TrimmingConfig
+
+        given = {entry.name: getattr(self, entry.name) for entry in fields(TrimmingConfig) if hasattr(self, entry.name)}
+        return given | {"batch": 1 if self.batch is None else self.batch, "seed": self.seed or 0}
+
     def run(self) -> Answer:
         from leansplat.locks import alone_in
         from leansplat.progress_bar import ProgressBar
         from leansplat.pruning import TrimmingConfig, trim
 
         engine = engine_on(self.device, self.engine)
-        given = {entry.name: getattr(self, entry.name) for entry in fields(TrimmingConfig) if hasattr(self, entry.name)}
-        changed = any(given[entry.name] != entry.default for entry in fields(self) if entry.name in given)
-        given["seed"] = self.seed or 0
+        given = self._given()
+        changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in given)
         with alone_in(self.output), seen(self.view, self.output), ProgressBar("trim", quiet=self.quiet) as progress:
             begun = begun_run(self.output, self.threads) if self.resume else None
             given["batch"] = batch_size(self.batch)
