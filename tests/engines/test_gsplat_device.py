@@ -18,6 +18,9 @@ from torch import Tensor
 
 from leansplat import engines
 from leansplat.captures.capture import Capture, Points
+from leansplat.compression import FineTuningConfig
+from leansplat.compression.fine_tuning import FineTuningResult, fine_tune
+from leansplat.compression.format_quantiser import SogQuantiser, SpzQuantiser
 from leansplat.doctor.scene import cameras_around, made_up_scene, photos_of
 from leansplat.engines.engine import Depth
 from leansplat.engines.statistics import ViewStatistics
@@ -157,3 +160,21 @@ def test_with_values_training_and_trimming_do_so_too(small_capture: Capture) -> 
     for ours, theirs in zip(found, expected, strict=True):
         for name in TENSOR_NAMES:
             torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_fine_tuning_compares_pictures_where_they_are(small_capture: Capture, shared: bool) -> None:
+    """The rounding of a file is on the CPU: the scene goes over in every step, and its gradients come back."""
+    scene, steps = made_up_scene(30), 3
+
+    def made() -> FineTuningResult:
+        quantiser = SogQuantiser(steps=steps, palette_size=4) if shared else SpzQuantiser()
+        return fine_tune(scene, small_capture, quantiser, FineTuningConfig(steps=steps), engine="gsplat")
+
+    with gsplat_stand_in.in_place_of_gsplat():
+        expected = made()
+    with FarDevice() as far, gsplat_stand_in.in_place_of_gsplat(device="meta"):
+        found = made()
+    for name, latent in expected.latents.items():
+        torch.testing.assert_close(found.latents[name], latent, rtol=1e-3, atol=1e-3)
+    assert far.back["aten._to_copy"] == len(TENSOR_NAMES) * steps

@@ -25,7 +25,6 @@ from leansplat.engines.shared import SharedGaussians
 from leansplat.errors import CaptureError, RunError
 from leansplat.gaussians import Gaussians
 from leansplat.live import Shown
-from leansplat.metrics.loss import photometric_loss
 from leansplat.progress import Progress
 from leansplat.runs import Run
 from leansplat.training import loop
@@ -178,7 +177,7 @@ def _step(
     scene, losses = quantiser.render_parameters(state.latents), []
     for view in views:
         image = engine.render(scene, view.camera, background=background).image
-        losses.append(photometric_loss(image.cpu(), view.photo, ssim_weight, view.mask))
+        losses.append(engine.photometric_loss(image, view, ssim_weight))
         value = float(losses[-1].detach())
         if not math.isfinite(value):
             raise RunError(f"the loss is {value} at step {state.step + 1}, view {view.name}; check that photo")

@@ -290,6 +290,12 @@ class Engine(Protocol):
             ValueError: `sh_degree` is above what is stored, or there is no such depth.
         """
 
+    def photometric_loss(self, image: Tensor, view: View, ssim_weight: float) -> Tensor:
+        """`metrics.loss.photometric_loss` of an image that `render` gave and the photo of its view, where the image is.
+
+        Differentiable in the image.
+        """
+
     def sensitivity(
         self,
         gaussians: Gaussians,

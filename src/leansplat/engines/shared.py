@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from leansplat.gaussians import Gaussians
@@ -25,7 +26,7 @@ class SharedGaussians:
             them, such as (P, 1, 3) of `sh0`, and the row in them (N,) int64 that each Gaussian has.
 
     Raises:
-        ValueError, IndexError: there is not a row for each Gaussian, or it is not in the table.
+        ValueError, IndexError: there is not a row for each Gaussian, or, on the CPU, it is not in the table.
     """
 
     gaussians: Gaussians
@@ -35,8 +36,13 @@ class SharedGaussians:
         for name, (values, rows) in self.tables.items():
             if tuple(rows.shape) != (len(self.gaussians),):
                 raise ValueError(f"{name} has rows of {tuple(rows.shape)} for {len(self.gaussians)} Gaussians")
-            if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(values):
+            if len(rows) and rows.device.type == "cpu" and not 0 <= int(rows.min()) <= int(rows.max()) < len(values):
                 raise IndexError(f"{name} is a table of {len(values)} rows, and a Gaussian has none of them")
+
+    def to(self, device: torch.device | str) -> SharedGaussians:
+        """The same scene on a device; differentiable in all of its tensors."""
+        tables = {name: (values.to(device), rows.to(device)) for name, (values, rows) in self.tables.items()}
+        return SharedGaussians(self.gaussians.to(device), tables)
 
     def copied(self) -> Gaussians:
         """The scene with every Gaussian's own copy of what it shares; differentiable in the tables."""

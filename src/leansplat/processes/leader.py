@@ -88,6 +88,9 @@ class SharedEngine:
     ) -> Rendering:
         return self._inner.render(scene, camera, background=background, sh_degree=sh_degree, depth=depth)
 
+    def photometric_loss(self, image: Tensor, view: View, ssim_weight: float) -> Tensor:
+        return self._inner.photometric_loss(image, view, ssim_weight)
+
     def sensitivity(
         self,
         gaussians: Gaussians,

@@ -13,7 +13,6 @@ from leansplat import engines
 from leansplat.captures.capture import Capture, View
 from leansplat.engines.shared import SharedGaussians
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.metrics.loss import photometric_loss
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
 
@@ -79,10 +78,10 @@ def _training(gaussians: Gaussians, teacher: Capture, engine: str) -> Callable[[
 
 def _rendering(gaussians: Gaussians, teacher: Capture, engine: str) -> Callable[[View], object]:
     tensors = {name: getattr(gaussians, name).clone().requires_grad_() for name in TENSOR_NAMES}
-    scene = SharedGaussians(replace(gaussians, **tensors, extras={}))
+    scene, its = SharedGaussians(replace(gaussians, **tensors, extras={})), engines.named(engine)
 
     def step(view: View) -> None:
-        image = engines.named(engine).render(scene, view.camera, background=teacher.background).image
-        photometric_loss(image.cpu(), view.photo, _SSIM_WEIGHT, view.mask).backward()
+        image = its.render(scene, view.camera, background=teacher.background).image
+        its.photometric_loss(image, view, _SSIM_WEIGHT).backward()
 
     return step

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
+from leansplat.captures.capture import View
 from leansplat.engines.cpu import rasterizer
 from leansplat.engines.cpu.covariance_backward import COVARIANCE_ROWS
 from leansplat.engines.cpu.model import CpuModel, row_rates
@@ -18,6 +19,7 @@ from leansplat.engines.engine import BLACK, Background, Depth, Engine, Facts, Mo
 from leansplat.engines.sensitivity import Sensitivity
 from leansplat.engines.shared import SharedGaussians
 from leansplat.gaussians import Gaussians
+from leansplat.metrics.loss import photometric_loss
 from leansplat.progress import Progress
 
 
@@ -59,6 +61,9 @@ class CpuEngine:
         depth: Depth | None = None,
     ) -> Rendering:
         return render(pack(scene), camera, background=background, sh_degree=sh_degree, depth=depth)
+
+    def photometric_loss(self, image: Tensor, view: View, ssim_weight: float) -> Tensor:
+        return photometric_loss(image, view.photo, ssim_weight, view.mask)
 
     def sensitivity(
         self,

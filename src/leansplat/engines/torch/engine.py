@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
+from leansplat.captures.capture import View
 from leansplat.engines.engine import BLACK, Background, Depth, Engine, Facts, Moments, Rendering
 from leansplat.engines.sensitivity import Sensitivity
 from leansplat.engines.shared import SharedGaussians
+from leansplat.engines.torch.loss import photometric_loss
 from leansplat.engines.torch.memory import memory_of
 from leansplat.engines.torch.model import TorchModel, TorchRenderer, rendering
 from leansplat.engines.torch.projection import rotation_matrices
@@ -89,9 +91,13 @@ class TorchEngine:
         sh_degree: int | None = None,
         depth: Depth | None = None,
     ) -> Rendering:
-        gaussians = (scene.copied() if isinstance(scene, SharedGaussians) else scene).to(self._device)
+        moved = scene.to(self._device)
+        gaussians = moved.copied() if isinstance(moved, SharedGaussians) else moved
         with memory_of(len(gaussians), camera, trained=True):
             return rendering(self._rasterise, gaussians, camera, background, sh_degree, depth)
+
+    def photometric_loss(self, image: Tensor, view: View, ssim_weight: float) -> Tensor:
+        return photometric_loss(image, self._targets.photo(view), ssim_weight, self._targets.mask(view))
 
     def sensitivity(
         self,
