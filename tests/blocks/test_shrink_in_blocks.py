@@ -260,6 +260,11 @@ def test_the_command_tells_what_became_of_the_blocks(
     values = json.loads(capsys.readouterr().out)
     assert values["gaussians"] == 330
     assert [block["made"] for block in values["blocks"]] == [83, 83, 82, 82]
+    assert main(["report", str(tmp_path / "small.spz"), "-o", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert f"{values['loss']['own']['psnr']:.2f} dB" in page
+    assert "25 % of the Gaussians" in page
+    capsys.readouterr()
     assert main(["block", str(tmp_path / "run"), "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["made"] == 82
     assert main(["block", str(tmp_path / "run"), "4"]) == 2

@@ -66,7 +66,7 @@ class BlocksResult:
                 {name: value for name, value in made.to_json().items() if name != "cameras"} | {"psnr": judged.mean}
                 for made, judged in zip(self.blocks, self.judged, strict=True)
             ],
-            "loss": {"psnr": self.psnr, "worst_block": self.worst, "ssim": self.ssim},
+            "loss": {"own": {"psnr": self.psnr, "ssim": self.ssim, "lpips": None}, "worst_block": self.worst},
             "seconds": self.seconds,
             "memory": self.memory,
             "driver_memory": self.driver_memory,

@@ -123,10 +123,9 @@ def shrink_in_blocks(
     began = time.perf_counter()
     path, config = Path(path), config or ShrinkingConfig()
     resume, overwrite = options.get("resume", False), options.get("overwrite", False)
-    progress, workers = options.get("progress"), options.get("workers", 1)
-    codec = _check(path, target, config, workers)
-    engine = options.get("engine", "cpu")
-    engines.named(engine)  # says what it lacks here
+    progress = options.get("progress")
+    codec = _check(path, target, config, options.get("workers", 1))
+    engines.named(options.get("engine", "cpu"))  # says what it lacks here
     if codec is not None:
         check_output(scene, path, overwrite=overwrite)
     else:
@@ -151,19 +150,9 @@ def shrink_in_blocks(
         _make_ready(folder, resume=resume, overwrite=overwrite)
         sliced = _sliced(scene, folder, blocks, at_stage(progress, "cutting the scene"))
         plan = _planned(scene, sliced, target, config, codec, options)
-        threads = max(1, thread_count() // workers)
-        executor = options.get("executor") or (executor_for(workers=workers, threads=threads) if workers > 1 else None)
-        memory = _FIXED_MEMORY + _MEMORY_EACH * max(sliced.facts.counts)
-        cost = Cost(threads, memory, 0.0 if engine in ("cpu", "torch") else 1.0)
-        numbers = range(sliced.blocks)
-        with nullcontext() if executor is None else executor:
-            open_ones = [number for number in numbers if made_of(folder, number) is None]
-            memory = work_on_all(folder, open_ones, SHRINK, executor, cost, at_stage(progress, "shrinking blocks"))
-            open_ones = [number for number in numbers if judged_of(folder, number) is None]
-            memory = max(
-                memory, work_on_all(folder, open_ones, JUDGE, executor, cost, at_stage(progress, "judging blocks"))
-            )
+        memory = _work_on(sliced, options)
         at_stage(progress, "joining blocks")
+        numbers = range(sliced.blocks)
         made = [block for number in numbers if (block := made_of(folder, number)) is not None]
         judged = [loss for number in numbers if (loss := judged_of(folder, number)) is not None]
         told = _told(sliced, blocks, made)
@@ -322,6 +311,22 @@ def _planned(
     plan = replace(plan, counts=shared(count, sliced.facts.counts, sliced.facts.drawable))
     plan.write(folder)
     return plan
+
+
+def _work_on(sliced: SlicedScene, options: Mapping[str, Any]) -> int:
+    """Shrink and judge what is open; returns the bytes that a process of a block had in memory at most."""
+    folder, progress, workers = sliced.folder, options.get("progress"), options.get("workers", 1)
+    threads = max(1, thread_count() // workers)
+    executor = options.get("executor") or (executor_for(workers=workers, threads=threads) if workers > 1 else None)
+    memory = _FIXED_MEMORY + _MEMORY_EACH * max(sliced.facts.counts)
+    cost = Cost(threads, memory, 0.0 if options.get("engine", "cpu") in ("cpu", "torch") else 1.0)
+    numbers = range(sliced.blocks)
+    with nullcontext() if executor is None else executor:
+        unmade = [number for number in numbers if made_of(folder, number) is None]
+        making = work_on_all(folder, unmade, SHRINK, executor, cost, at_stage(progress, "shrinking blocks"))
+        unjudged = [number for number in numbers if judged_of(folder, number) is None]
+        judging = work_on_all(folder, unjudged, JUDGE, executor, cost, at_stage(progress, "judging blocks"))
+    return max(making, judging)
 
 
 def _told(sliced: SlicedScene, blocks: Blocks, made: list[BlockMade]) -> list[str]:

@@ -227,11 +227,11 @@ class Shrink:
                 levels = parse_ladder(self.ladder)
                 ladder = shrink_ladder(self.scene, self.output, levels, config, kept, **options)
                 answer = replace(_of_ladder(ladder), closing=self._closing_of_ladder(ladder))
-                self._record(ladder, answer.values, config.to_json())
+                self._record(answer.values, config, ladder)
                 return answer
             result = shrink(self.scene, self.output, target, config, kept, **options)
             values = _values(result, target)
-            self._record(result, values, config.to_json())
+            self._record(values, config, result)
         failed = "" if result.met else _missed(target)
         return Answer(_describe(result, target), values, failed, self._closing(result))
 
@@ -248,6 +248,7 @@ class Shrink:
 
     def _in_blocks(self, target: Target, config: ShrinkingConfig, engine: str) -> Answer:
         from leansplat.blocks import BlocksResult, shrink_in_blocks
+        from leansplat.formats.levels import NAME
         from leansplat.progress_bar import ProgressBar
         from leansplat.provenance import BACKGROUNDS
 
@@ -272,17 +273,21 @@ class Shrink:
             )
             if not isinstance(result, BlocksResult):
                 values = _values(result, target)
-                self._record(result, values, config.to_json())
+                self._record(values, config, result)
                 return Answer(_describe(result, target), values, "", self._closing(result))
+            streamed = result.path.name == NAME
+            values = {"target": target.to_json(), **result.to_json()}
+            if not streamed:
+                self._record(values, config)
         words = closing(
             scene_in_words(self.scene, result.original, result.original_bytes),
             scene_in_words(result.path, result.gaussians, result.bytes),
             bytes_before=result.original_bytes,
             bytes_after=result.bytes,
             views=[result.path],
-            reported=None,
+            reported=None if streamed else result.path,
         )
-        return Answer(_describe_blocks(result, target), {"target": target.to_json(), **result.to_json()}, "", words)
+        return Answer(_describe_blocks(result, target), values, "", words)
 
     def _closing(self, result: ShrinkingResult) -> tuple[str, str]:
         before, after = result.original_bytes, result.bytes
@@ -306,22 +311,24 @@ class Shrink:
             reported=result.folder,
         )
 
-    def _record(self, result: ShrinkingResult | LadderResult, values: dict[str, Any], settings: dict[str, Any]) -> None:
-        """Keep beside the output how it came about."""
+    def _record(
+        self, values: dict[str, Any], config: ShrinkingConfig, result: ShrinkingResult | LadderResult | None = None
+    ) -> None:
+        """Keep beside the output how it came about; of blocks, without what was done on the way."""
         from leansplat.formats import scene_files
         from leansplat.records import write_record
         from leansplat.runs import hash_file
 
-        source = result.source
+        source = None if result is None else result.source
         loaded = {} if source is None else {"background": list(source.background), **source.loaded}
         write_record(
             self.output,
             "shrink",
             values,
-            settings={"scene": str(self.scene), **loaded, "shrinking": settings},
+            settings={"scene": str(self.scene), **loaded, "shrinking": config.to_json()},
             inputs={"scene": hash_file(*scene_files(self.scene))},
-            works=result.works,
-            cameras=result.cameras,
+            works=() if result is None else result.works,
+            cameras=None if result is None else result.cameras,
         )
 
 
