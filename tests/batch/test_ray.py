@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.capture_folder import write_nerfstudio
 from support.random_cloud import cloud
 from support.ray_cluster import TwoNodes, processes, two_nodes, until, worker_of
 from support.s3_server import S3Server
 from support.stored_scenes import has_checkpoint, names, trimming, went_on, write_photographed
+from support.tiny import tiny_capture
 
 from leansplat import formats
 from leansplat.batch import Cost, Outcome, Task, outcomes
@@ -84,6 +86,21 @@ def test_paths_are_taken_where_all_nodes_see_the_same_disk(
     assert main([*words, "--", "convert"]) == 0
     assert (tmp_path / "out/cloud.spz").exists()
     assert not list((tmp_path / "out").glob(".leansplat-batch*"))
+
+
+@pytest.mark.long
+def test_jobs_of_the_paper_run_on_a_cluster_where_all_nodes_see_the_same_disk(
+    cluster: TwoNodes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = write_nerfstudio(tiny_capture(), tmp_path / "photos")
+    asked = ["--captures", f"tiny={capture}", "--figures", "7c", "--iterations-scale", "0.001", "--threads", "1"]
+    words = ["paper", "run", "-o", str(tmp_path / "sweep"), "--ray", cluster.address, "--json"]
+    assert main([*words, *asked]) == 0
+    assert json.loads(capsys.readouterr().out)["finished"] == ["tiny/base-s1", "tiny/gradient-0.45-s1"]
+    scene = tmp_path / "sweep/jobs/tiny/base-s1/scene.ply"
+    made = scene.stat().st_mtime_ns
+    assert main(words) == 0
+    assert scene.stat().st_mtime_ns == made
 
 
 def test_a_node_that_sees_another_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
