@@ -10,12 +10,22 @@ import os
 import sys
 from pathlib import Path
 
-_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_CONTAINER = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", ("inactive_file", "active_file")),
+    (
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
+    ),
+)
+"""Where a container's limit is, and what is taken of it, by the two versions of control groups; and in `memory.stat`
+what of that is files that were read, whose memory is free for the asking."""
 
 
 def available_memory() -> int | None:
     """Bytes of physical memory that can be taken without swapping, or None where the system does not say."""
-    known = [amount for amount in (_linux_available(), _container_limit()) if amount is not None]
+    known = [amount for amount in (_linux_available(), _container_available()) if amount is not None]
     if known:
         return min(known)
     return _windows_available() if sys.platform == "win32" else _physical()
@@ -39,15 +49,28 @@ def _linux_available() -> int | None:
     return int(amounts[0]) * 1024 if amounts else None
 
 
-def _container_limit() -> int | None:
-    for path in _CONTAINER_LIMITS:
-        try:
-            text = path.read_text().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            return int(text)
+def _container_available() -> int | None:
+    for folder, limit, usage, files in _CONTAINER:
+        most, taken = (_number(folder / name) for name in (limit, usage))
+        if most is not None:
+            return max(0, most - max(0, (taken or 0) - _cached(folder / "memory.stat", files)))
     return None
+
+
+def _number(path: Path) -> int | None:
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _cached(stat: Path, names: tuple[str, ...]) -> int:
+    try:
+        lines = [line.split() for line in stat.read_text().splitlines()]
+    except OSError:
+        return 0
+    return sum(int(line[1]) for line in lines if len(line) == 2 and line[0] in names)
 
 
 def _physical() -> int | None:
