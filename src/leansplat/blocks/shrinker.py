@@ -42,14 +42,12 @@ from leansplat.provenance import BACKGROUNDS, Color, trained_with
 from leansplat.runs import alone_at_work, hash_file
 from leansplat.shrinking.config import ShrinkingConfig
 from leansplat.shrinking.fitting import LEAST_SHARE
+from leansplat.shrinking.memory import memory_for
 from leansplat.shrinking.plain import codec_for
 from leansplat.shrinking.shrinker import ShrinkingResult, shrink
 from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.targets import Target
 from leansplat.simd.threads import thread_count
-
-_FIXED_MEMORY, _MEMORY_EACH = 500_000_000, 3_500
-"""Bytes that work on a block takes, at all and for each of its Gaussians with their part of the margin."""
 
 _OURS = ("cut", "made", "judged", "work", "logs", "cut.json", PLAN, CAMERAS)
 """What lies in a folder of blocks."""
@@ -318,7 +316,7 @@ def _work_on(sliced: SlicedScene, options: Mapping[str, Any]) -> int:
     folder, progress, workers = sliced.folder, options.get("progress"), options.get("workers", 1)
     threads = max(1, thread_count() // workers)
     executor = options.get("executor") or (executor_for(workers=workers, threads=threads) if workers > 1 else None)
-    memory = _FIXED_MEMORY + _MEMORY_EACH * max(sliced.facts.counts)
+    memory = memory_for(max(sliced.facts.counts))
     cost = Cost(threads, memory, 0.0 if options.get("engine", "cpu") in ("cpu", "torch") else 1.0)
     numbers = range(sliced.blocks)
     with nullcontext() if executor is None else executor:

@@ -40,6 +40,7 @@ from leansplat.shrinking.config import ShrinkingConfig
 from leansplat.shrinking.descent import Descent
 from leansplat.shrinking.floaters import Floaters, find_floaters
 from leansplat.shrinking.judging import Judge, Loss
+from leansplat.shrinking.memory import say_if_short
 from leansplat.shrinking.plain import codec_for
 from leansplat.shrinking.reaching import Reach
 from leansplat.shrinking.regions import Freedom, parse_region
@@ -249,6 +250,7 @@ def prepare(
         target: the one to judge by.
     """
     engine, progress = options.get("engine", "cpu"), options.get("progress")
+    say_if_short(len(original))
     given = original.finite_equivalent()
     given = given[morton_order(given.means)]
     freedom = _freedom(given, options)

@@ -1,0 +1,40 @@
+"""How much memory it takes to shrink a scene, so that it is said beforehand where there may be too little.
+
+A million Gaussians took 4.2 GB (benchmarks/shrink_million.py): the scene as given and as trained, with its gradients
+and the moments of Adam. What the views take is small beside that.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from leansplat.memory import available_memory
+
+FIXED, EACH = 500_000_000, 3_500
+"""Bytes that it takes at all, and for each Gaussian."""
+
+_OF_A_BLOCK = 0.7
+"""Share of what is free that a block may take; it has as many Gaussians again in its margin at most."""
+_log = logging.getLogger("leansplat")
+
+
+def memory_for(count: int) -> int:
+    """Bytes that shrinking so many Gaussians takes at most."""
+    return FIXED + EACH * count
+
+
+def say_if_short(count: int) -> None:
+    """Warn where the memory that is free may be too little for so many Gaussians, and say what takes less."""
+    free, needed = available_memory(), memory_for(count)
+    if free is None or needed <= free:
+        return
+    fitting = max(10_000, int((_OF_A_BLOCK * free - FIXED) / (2 * EACH)))
+    digits = 10 ** (len(str(fitting)) - 1)
+    _log.warning(
+        "shrinking %s Gaussians takes up to %.1f GB of memory, and %.1f GB are free; if it does not come through, cut "
+        "the scene into blocks: --blocks %dk",
+        f"{count:,}",
+        needed / 1e9,
+        free / 1e9,
+        fitting // digits * digits // 1000,
+    )
