@@ -51,6 +51,7 @@ def test_the_result_is_the_file_as_it_is_read(trained: Path, tmp_path: Path) -> 
     assert result.gaussians.sh_degree == scene.sh_degree
 
 
+@pytest.mark.long
 def test_fine_tuning_recovers_what_coarse_tables_cost(tmp_path: Path) -> None:
     """On held-out views of the built-in capture, with far smaller tables than by default."""
     capture = synthetic_capture(24, 64)

@@ -25,6 +25,7 @@ from leansplat.formats.spz import streams
 from leansplat.gaussians import TENSOR_NAMES, Gaussians, empty
 
 VERSIONS = (3, 4)
+OTHER_SCENES = ("plant.splat", "academic_tarot_cards.splat")
 COORDINATES_ARE_RDF = struct.pack("<III", 0xADBE0003, 4, 6)
 """An extension."""
 
@@ -343,7 +344,7 @@ def test_splat_transform_reads_our_files(tmp_path, version, degree):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+@pytest.mark.parametrize("degree", [0, *(pytest.param(degree, marks=pytest.mark.long) for degree in (1, 2)), 3])
 def test_we_read_files_of_splat_transform(tmp_path, version, degree):
     scene = random_scene(degree=degree, antialiased=True)
     formats.write(scene, tmp_path / "scene.ply")
@@ -356,7 +357,9 @@ def test_we_read_files_of_splat_transform(tmp_path, version, degree):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", ["fox_opensplat.ply", "plant.splat", "academic_tarot_cards.splat"])
+@pytest.mark.parametrize(
+    "name", ["fox_opensplat.ply", *(pytest.param(name, marks=pytest.mark.long) for name in OTHER_SCENES)]
+)
 def test_real_scenes_arrive_in_splat_transform_as_they_were(tmp_path, version, name):
     scene = formats.read(shared_scene(name))
     formats.write(scene, tmp_path / "ours.spz", options=SpzOptions(version=version))

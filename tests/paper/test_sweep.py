@@ -291,6 +291,7 @@ def test_standing_counts_jobs_and_knows_the_time_once_one_is_finished(tmp_path: 
     assert seen[1].seconds_left > 0
 
 
+@pytest.mark.long
 def test_a_killed_sweep_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     script = """
 import os, signal, sys

@@ -101,7 +101,7 @@ def test_splat_transform_draws_the_reference_with_its_own_falloff(tmp_path: Path
     assert psnr(theirs, ours) > 33
 
 
-@pytest.mark.parametrize("number", [0, 24, 40])
+@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.long) for number in (24, 40))])
 def test_splat_transform_draws_a_real_scene_as_we_do(number: int, tmp_path: Path) -> None:
     """On a trained scene the different edges of Gaussians leave 36 to 38 dB, wrong view-dependent colours 25."""
     if not FOX.exists():

@@ -44,6 +44,7 @@ def test_a_trained_scene_predicts_held_out_photos(background: tuple[float, float
         assert found > max(constant, neighbour) + 3
 
 
+@pytest.mark.long
 def test_a_killed_process_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     script = """
 import os, signal, sys

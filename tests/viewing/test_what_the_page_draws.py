@@ -139,7 +139,11 @@ def framed(scene: Gaussians) -> Camera:
 
 
 @pytest.mark.parametrize(
-    "name", ["fox_opensplat.ply", "plant.splat", pytest.param("academic_tarot_cards.splat", marks=pytest.mark.long)]
+    "name",
+    [
+        "fox_opensplat.ply",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("plant.splat", "academic_tarot_cards.splat")),
+    ],
 )
 def test_real_scenes_of_other_tools_agree_in_every_format(
     opened: Callable[..., Opened], viewing: Viewing, tmp_path: Path, name: str
