@@ -2,7 +2,8 @@
 
 Every row is one training: its capture, its recipe or the one part of the lean recipe that is different, its Gaussians
 and its steps; and what came of it on the photos held out, in how many seconds, of which those spent on measuring are
-left out. `curve` is held-out PSNR along the way, at twenty moments of the training, for rows that are drawn.
+left out. `curve` is held-out PSNR along the way, at twenty moments of the training, for rows that are drawn. Rows with
+a `host` (--host) were made on another machine than those without, with which their times are not compared.
 
     leansplat download fox -o data/captures
     leansplat download chair -o data/captures
@@ -158,6 +159,11 @@ def measure(capture: Capture, config: TrainingConfig, label: str, curved: bool) 
     return {**found, "processor_seconds": round(spent, 1), **({"curve": curve} if curved else {})}
 
 
+def seconds_of(row: dict[str, Any]) -> str:
+    """Processor time for a table, "-" where it is that of another machine than most have."""
+    return "-" if "host" in row else f"{row['processor_seconds']:.0f} s"
+
+
 def gained(row: dict[str, Any], control: dict[str, Any]) -> list[str]:
     """Differences to a control, for a table."""
     return [f"{row[name] - control[name]:+.{digits}f}" for name, digits in (("psnr", 2), ("ssim", 4), ("lpips", 4))]
@@ -178,7 +184,7 @@ def against_trimming() -> str:
             row = rows.get(f"{name}/lean/{counts[-1]}/{steps}")
             if row:
                 values = f"{row['psnr']:.2f} dB, {row['ssim']:.4f}, {row['lpips']:.4f}"
-                spent = f"{row['processor_seconds']:.0f} s"
+                spent = seconds_of(row)
                 lines.append([name, f"{row['gaussians']:,}", f"{steps:,}", values, *gained(row, control), spent])
     head = ["capture", "Gaussians", "steps", "lean: PSNR, SSIM, LPIPS", "PSNR", "SSIM", "LPIPS", "processor time"]
     return table(head, lines)
@@ -193,8 +199,9 @@ def parts() -> str:
             count = COUNTS[name][-1]
             row, control = (rows.get(f"{name}/{each}/{count}/{STEPS}") for each in (part, "lean"))
             if row and control:
-                seconds = f"{row['processor_seconds'] / control['processor_seconds'] - 1:+.0%}"
-                lines.append([f"without it: {part}", name, *gained(row, control), seconds])
+                seconds = row["processor_seconds"] / control["processor_seconds"] - 1
+                shown = f"{seconds:+.0%}" if row.get("host") == control.get("host") else "-"
+                lines.append([f"without it: {part}", name, *gained(row, control), shown])
     lines += [[each["part"], each["capture"], *gained(each, each["control"]), ""] for each in done.get("tried", [])]
     return table(["what is different", "capture", "PSNR", "SSIM", "LPIPS", "processor time"], lines)
 
@@ -208,13 +215,14 @@ def draw(rows: dict[str, Any]) -> None:
     panels = []
     for name in DRAWN:
         lines, counts = [], COUNTS[name]
+        host = rows.get(f"{name}/lean/{counts[-1]}/{STEPS}", {}).get("host")
         for part, count in (*(("lean", count) for count in counts), *((part, counts[-1]) for part in PARTS)):
             row = rows.get(f"{name}/{part}/{count}/{STEPS}")
-            if row:
+            if row and row.get("host") == host:
                 lines.append(Line(f"lean, {count:,}" if part == "lean" else part, row["curve"], nth_look(len(lines))))
         for steps in PUBLISHED_STEPS:
             row = rows.get(f"{name}/3dgs/0/{steps}")
-            if row:
+            if row and row.get("host") == host:
                 lines.append(Line(f"3dgs, {row['gaussians']:,}", row["curve"], nth_look(len(lines))))
         if lines:
             panels.append(Panel("processor seconds", "held-out PSNR in dB", lines, name))
@@ -227,6 +235,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with `captures`")
     parser.add_argument("--only", nargs="*", metavar="ROW", help="such as fox, fox/lean or fox/lean/28700/5000")
     parser.add_argument("--draw", action="store_true", help="only draw the plot of what is there")
+    parser.add_argument("--host", help="what to call this machine in rows, where it is another than the usual one")
     arguments = parser.parse_args()
     done: dict[str, Any] = {"command": COMMAND, "cores": os.cpu_count(), "rows": {}}
     if RESULT.exists():
@@ -240,6 +249,7 @@ def main() -> None:
         if name not in loaded:
             loaded[name] = capture_of(name, arguments.data)
         found = measure(loaded[name], config, row, drawn(name, part, count))
+        found |= {} if arguments.host is None else {"host": arguments.host}
         done["rows"][row] = found
         write_json(RESULT, done, overwrite=True)
         values = f"{found['psnr']:>8.2f}{found['ssim']:>8.4f}{found['lpips']:>8.4f}{found['processor_seconds']:>8.0f} s"
