@@ -8,13 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numba
 import pytest
 import torch
+
+from leansplat.simd.threads import set_thread_count
 
 if TYPE_CHECKING:
     from support.s3_server import S3Server
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def all_threads() -> None:
+    """As many threads as a process begins with, whatever a test or a fixture before has asked for (--threads)."""
+    set_thread_count(numba.config.NUMBA_NUM_THREADS)
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_longer_trainings_are_timed_where_there_is_time_and_too_little_is_said(
 ) -> None:
     lengths: list[int] = []
 
-    def timed(capture, count: int, steps: int, engine: str) -> tuple[Costs, float]:
+    def timed(capture, count: int, steps: int, batch: int, engine: str) -> tuple[Costs, float]:
         lengths.append(steps)
         return Costs((0.01,) * 7, (0.0,) * 7), 0.01 * steps
 

@@ -168,9 +168,11 @@ def test_view_serves_a_page_of_the_commands_own_run_which_ends_with_it(tmp_path:
         assert process.stderr is not None
         line = next(line for line in process.stderr if "watch it: " in line)
         address = line.split("watch it: ")[1].strip()
-        state = until(lambda: (told := state_of(address))["scene"] and told["stoppable"] and told, "a scene")
+        state = until(
+            lambda: (told := state_of(address))["scene"] and told["stoppable"] and told["points"] and told,
+            "a scene, a button and a curve",
+        )
         assert state["gaussians"] > 0
-        assert state["points"] > 0
         with urllib.request.urlopen(f"{address}viewer/{state['scene']['url']}", timeout=10) as response:
             assert response.read(3) == b"ply"
         request = urllib.request.Request(f"{address}stop", method="POST")
