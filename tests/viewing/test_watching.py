@@ -98,7 +98,7 @@ def test_a_run_is_watched_stopped_by_the_button_and_resumed_to_the_same_bits(
     folder = tmp_path / "garden"
     with Watching(folder) as watching:
         page = opened(watching.address, size=(1100, 700)).page
-        assert "waiting for a run" in until(lambda: _text(page, "#said"), "a word")
+        until(lambda: "waiting for a run" in _text(page, "#said"), "the word that there is none yet")
         running = Slow(folder)
         until(lambda: page.locator("#charts svg .line").count() >= 2, "curves")
         until(lambda: "loss" in _text(page, "#numbers"), "numbers")
