@@ -84,6 +84,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "positions end at the published rate": {"position_rate_final": 1.6e-6},
 }
 """What is different in settings of `TrainingConfig` or `BudgetTraining`, without one part at a time."""
+IN_PLOT = dict(zip(PARTS, ("full size", "no peak", "no swap", "SSIM 0.2", "one round", "end rate"), strict=True))
+"""What parts are called where there is little room."""
 TRIED_ON = ("synthetic", "south")
 DRAWN = ("fox", "synthetic", "south")
 PUBLISHED_STEPS = (3000, 10_000)
@@ -219,7 +221,8 @@ def draw(rows: dict[str, Any]) -> None:
         for part, count in (*(("lean", count) for count in counts), *((part, counts[-1]) for part in PARTS)):
             row = rows.get(f"{name}/{part}/{count}/{STEPS}")
             if row and row.get("host") == host:
-                lines.append(Line(f"lean, {count:,}" if part == "lean" else part, row["curve"], nth_look(len(lines))))
+                label = f"lean, {count:,}" if part == "lean" else IN_PLOT[part]
+                lines.append(Line(label, row["curve"], nth_look(len(lines))))
         for steps in PUBLISHED_STEPS:
             row = rows.get(f"{name}/3dgs/0/{steps}")
             if row and row.get("host") == host:
