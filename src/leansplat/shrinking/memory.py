@@ -1,7 +1,7 @@
 """How much memory it takes to shrink a scene, so that it is said beforehand where there may be too little.
 
-A million Gaussians took 4.2 GB (benchmarks/shrink_million.py): the scene as given and as trained, with its gradients
-and the moments of Adam. What the views take is small beside that.
+A million Gaussians took 4.2 GB (benchmarks/results/shrink_million.json): the scene as given and as trained, with its
+gradients and the moments of Adam, and the views. The numbers below are round ones above that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 
 from leansplat.memory import available_memory
 
-FIXED, EACH = 500_000_000, 3_500
+FIXED, EACH = 500_000_000, 4_000
 """Bytes that it takes at all, and for each Gaussian."""
 
 _OF_A_BLOCK = 0.7
@@ -19,7 +19,7 @@ _log = logging.getLogger("leansplat")
 
 
 def memory_for(count: int) -> int:
-    """Bytes that shrinking so many Gaussians takes at most."""
+    """Bytes that shrinking so many Gaussians may take."""
     return FIXED + EACH * count
 
 
@@ -31,7 +31,7 @@ def say_if_short(count: int) -> None:
     fitting = max(10_000, int((_OF_A_BLOCK * free - FIXED) / (2 * EACH)))
     digits = 10 ** (len(str(fitting)) - 1)
     _log.warning(
-        "shrinking %s Gaussians takes up to %.1f GB of memory, and %.1f GB are free; if it does not come through, cut "
+        "shrinking %s Gaussians may take %.1f GB of memory, and %.1f GB are free; if it does not come through, cut "
         "the scene into blocks: --blocks %dk",
         f"{count:,}",
         needed / 1e9,
