@@ -109,6 +109,13 @@ def test_without_a_common_point_there_is_no_box(name: str) -> None:
     assert scene_box(ARRANGEMENTS[name]) is None
 
 
+@pytest.mark.parametrize("radius", [1e-15, 1e-6, 1e-3])
+def test_cameras_that_turn_about_one_place_have_no_box_however_their_positions_are_rounded(radius: float) -> None:
+    ways = [(1, 0, 0.1), (0, 1, -0.1), (-1, 0, 0.1), (0, -1, -0.1)]
+    cameras = [look_at([-radius * d for d in way], way, (0, 0, 1), 0.7, 8, 8) for way in ways]
+    assert scene_box(cameras) is None
+
+
 def test_points_in_view_are_uniform_over_pixels_and_over_the_logarithm_of_depth() -> None:
     wide = look_at((3, -1, 2), (0, 4, 1), (0, 0, 1), 1.2, 90, 30)
     others = [looking((0.5 * index, 0, 0), (0, 1, 0)) for index in range(9)]

@@ -17,7 +17,6 @@ from leansplat.engines.cpu import model as model_module
 from leansplat.engines.cpu import render
 from leansplat.engines.cpu.model import CpuModel
 from leansplat.errors import CaptureError, RunError
-from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.metrics.loss import photometric_loss
 from leansplat.runs import open_run
@@ -310,12 +309,8 @@ def test_views_that_show_nothing_are_counted_after_training(caplog: pytest.LogCa
     assert "show nothing" not in caplog.text
 
 
-def test_one_camera_far_away_costs_little() -> None:
-    """It used to multiply every rate and size by hundreds."""
+def test_one_camera_far_away_moves_no_rates_and_sizes() -> None:
+    """It used to multiply every rate and size by hundreds, all of which go by the extent."""
     far = replace(CAPTURE.train[0], camera=look_at((3000, 0, 0), (0, 0, 0), (0, 0, 1), 0.7, 40, 40))
-    config = CONFIG.scaled(200).adjusted(Densification, every=25)
-    scores = [
-        evaluate(train(capture, config).gaussians, CAPTURE, lpips=None, fps=False).psnr
-        for capture in (replace(CAPTURE, train=CAPTURE.train[1:]), replace(CAPTURE, train=(far, *CAPTURE.train[1:])))
-    ]
-    assert scores[1] > scores[0] - 2  # of five seeds, what it costs is 0.2 to 0.9 dB
+    others = CAPTURE.train[1:]
+    assert replace(CAPTURE, train=(far, *others)).extent == pytest.approx(replace(CAPTURE, train=others).extent)

@@ -51,7 +51,7 @@ def scene_box(cameras: Sequence[Camera]) -> tuple[Tensor, float] | None:
 
     The point nearest to all optical axes (least squares), and as far around it as the median camera sees there; for the
     NeRF-synthetic captures this is about the published [-1.3, 1.3]. None for cameras without a common point in front of
-    them (all parallel, or looking outwards).
+    them (all parallel, looking outwards, or turning about one place, where it is nearer than anything is drawn).
     """
     positions = torch.stack([camera.position for camera in cameras])
     forward = torch.stack([camera.world_to_camera[2, :3] for camera in cameras])
