@@ -32,7 +32,8 @@ class Answer:
 
 
 class Command(Protocol):
-    """A dataclass made from the command line. Those that run kernels have `threads: int | None` too."""
+    """A dataclass made from the command line. Those that run kernels have `threads: int | None` too, and those with
+    options that may be wrong whatever they are given for have `check()`, which raises an `InputError` then."""
 
     @property
     def json(self) -> bool: ...
