@@ -23,7 +23,18 @@ SOURCE = ROOT / "src" / "leansplat"
 # A part may import itself and what stands above it. Parts on one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"locks", "seeds", "configs", "progress", "activation", "invocation", "lifeline", "memory", "distributed"},
+    {
+        "locks",
+        "seeds",
+        "configs",
+        "progress",
+        "activation",
+        "invocation",
+        "lifeline",
+        "memory",
+        "distributed",
+        "temporary_folders",
+    },
     {"arrays"},
     {"gaussians"},
     {"cameras"},

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from leansplat.captures.capture import View
+from leansplat.distributed.photos import present
 from leansplat.engines.engine import Background, Renderer
 from leansplat.metrics.lpips import Lpips
 from leansplat.metrics.psnr import psnr
@@ -62,7 +63,7 @@ def view_scores(
     scores: list[ViewScore] = []
     for view in views:
         image = scene.render(view.camera, background).image.cpu().clamp(0, 1)
-        photo = view.photo.to(torch.float32) / 255
+        photo = present(view.photo).to(torch.float32) / 255
         distance = network(image, photo, view.mask) if network else None
         scores.append(ViewScore(view.name, psnr(image, photo, view.mask), ssim(image, photo, view.mask), distance))
         if progress is not None:

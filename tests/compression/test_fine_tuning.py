@@ -17,7 +17,7 @@ from torch import Tensor
 from leansplat.captures.capture import Capture
 from leansplat.compression import FineTuningConfig, fine_tune
 from leansplat.compression.state import FineTuningState, read_state, write_state
-from leansplat.engines.cpu.engine import CpuEngine
+from leansplat.engines.cpu import engine as cpu_engine
 from leansplat.errors import CaptureError, InputError, RunError
 from leansplat.evaluation import evaluate
 from leansplat.gaussians import Gaussians
@@ -177,7 +177,7 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(monkeypatch: pytest.Mon
     with pytest.raises(CaptureError, match="no training views"):
         fine_tune(blobs(), replace(CAPTURE, train=()), ToyQuantiser(), SHORT)
     with monkeypatch.context() as patch:
-        patch.setattr(CpuEngine, "photometric_loss", lambda _, image, *__: image.sum() * math.nan)
+        patch.setattr(cpu_engine, "photometric_loss", lambda image, *_: image.sum() * math.nan)
         with pytest.raises(RunError, match="loss is nan at step 1"):
             fine_tune(blobs(), CAPTURE, ToyQuantiser(), SHORT)
     for settings in ({"steps": -1}, {"checkpoint_every": 0}, {"position_rate": float("nan")}, {"final_rate": 2.0}):

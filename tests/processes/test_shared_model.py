@@ -124,3 +124,22 @@ def test_a_word_to_end_is_heard_between_steps() -> None:
     channel.broken = channel._told_to_end = False
     with pytest.raises(LostError):
         channel._terminated(signal.SIGTERM, None)
+
+
+@pytest.mark.parametrize("name", ["cpu", "torch"])
+def test_losses_and_sensitivities_are_the_engines_own_where_nobody_else_is(name: str) -> None:
+    engine, nobody = shared(name)
+    alone, scene = engines.named(name), blobs()
+    values = []
+    for each in (engine, alone):
+        own = {tensor: getattr(scene, tensor).clone().requires_grad_() for tensor in TENSOR_NAMES}
+        loss, losses = each.mean_loss(replace(scene, **own), CAPTURE.train[:3], BLACK, 0.2)
+        loss.backward()
+        values.append((loss.detach(), torch.tensor(losses), *(own[tensor].grad for tensor in TENSOR_NAMES)))
+    for ours, theirs in zip(*values, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    cameras = [view.camera for view in CAPTURE.train[:2]]
+    ours, theirs = (each.sensitivity(scene, cameras, BLACK) for each in (engine, alone))
+    assert torch.equal(ours.colors, theirs.colors)
+    assert torch.equal(ours.covariances, theirs.covariances)
+    assert nobody.told == ["loss", "sensitivity"]

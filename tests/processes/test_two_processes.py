@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,48 @@ def test_two_processes_trim_to_the_scene_that_one_makes_and_one_speaks(
     capsys.readouterr()
 
 
+def test_two_processes_compress_to_the_scene_that_one_makes(folder: Path, tmp_path: Path) -> None:
+    scene = blobs()
+    formats.write(replace(scene, sh0=scene.sh0 + 0.5), tmp_path / "scene.ply")
+    how = ["compress", tmp_path / "scene.ply", "--capture", folder, "--steps", "80", "--batch", "4", "--threads", "1"]
+    how += ["--no-lpips", "--json"]
+    work = torchrun(*how, "-o", tmp_path / "two.npz")
+    assert main([*map(str, how), "-o", str(tmp_path / "one.npz")]) == 0
+    out, errors = work.communicate(timeout=200)
+    assert work.returncode == 0, errors
+    assert spoken(errors) == []
+    assert json.loads(out)["written"] == "fine-tuned"
+    one, two = (formats.read(tmp_path / f"{name}.npz") for name in ("one", "two"))
+    assert len(one) == len(two)
+    assert float((one.means - two.means).abs().max()) < 0.02
+    assert float((one.sh0 - two.sh0).abs().mean()) < 0.02
+
+
+def test_a_training_to_a_file_needs_no_photo_that_another_process_holds(folder: Path, tmp_path: Path) -> None:
+    work = torchrun("train", folder, "-o", tmp_path / "scene.sog", "--count", "80", "--iterations", "100", "--json")
+    out, errors = work.communicate(timeout=200)
+    assert work.returncode == 0, errors
+    assert json.loads(out)["gaussians"] == len(formats.read(tmp_path / "scene.sog")) == 80
+    assert spoken(errors) == ["leansplat: each step takes 2 views, one for each process; --batch takes any multiple"]
+
+
+def test_a_process_that_is_lost_while_nothing_is_kept_promises_no_resuming(folder: Path, tmp_path: Path) -> None:
+    formats.write(blobs(), tmp_path / "scene.ply")
+    how = ["compress", tmp_path / "scene.ply", "--capture", folder, "--steps", "30000", "--batch", "2"]
+    work = torchrun(*how, "-o", tmp_path / "scene.npz")
+    until = time.monotonic() + 100
+    assert work.stderr is not None
+    said = ""
+    while "training through" not in said and time.monotonic() < until:
+        said += os.read(work.stderr.fileno(), 4096).decode()
+    os.kill(ranks(work.pid)[1], signal.SIGKILL)
+    _, errors = work.communicate(timeout=60)
+    assert work.returncode != 0
+    (sentence,) = spoken(errors)
+    assert "start again, with --run-folder RUN to have something to go on from" in sentence
+    assert not (tmp_path / "scene.npz").exists()
+
+
 def test_a_lost_process_ends_all_with_one_sentence_and_one_process_goes_on(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,8 +165,9 @@ def test_each_process_holds_its_photos_and_all_find_the_same(folder: Path) -> No
     assert "process 1: " in found["broken"] or str(second) in found["broken"]
     assert found["here"] == [True, False] * 4
     assert found["held out here"] == [True, True]
-    for name in ("same capture", "same small", "statistics", "weights", "effects", "alike"):
+    for name in ("same capture", "same small", "statistics", "weights", "effects", "losses", "alike"):
         assert found[name] is True, name
+    assert found["sensitivity"] == [True] * 9
     assert "process 1 holds other parameters than process 0" in found["apart"]
 
 

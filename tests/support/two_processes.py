@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def _lead(folder: Path) -> dict[str, Any]:
             bool(torch.isclose(ours.double(), theirs.double(), rtol=1e-4, atol=1e-6).all())
             for ours, theirs in zip(*values, strict=True)
         )
+    found["losses"] = _same_losses(scene, capture, whole)
+    found["sensitivity"] = _same_sensitivity(scene, capture)
     model.step_batch(capture.train[:4], (0, 0, 0), 1, 0.2, None, ())
     model.write("opacities", torch.arange(3), torch.zeros(3))
     model.select(torch.arange(49).flip(0))
@@ -100,6 +103,58 @@ def _lead(folder: Path) -> dict[str, Any]:
         model.tensors()
     except LeansplatError as error:
         found["apart"] = str(error)
+    return found
+
+
+def _same_losses(scene: Any, capture: Any, whole: Any) -> bool:
+    """Whether both find the losses of a batch, and the gradients of a scene with tables, that one process finds."""
+    import torch
+
+    from leansplat import engines
+    from leansplat.engines.shared import SharedGaussians
+    from leansplat.gaussians import TENSOR_NAMES
+
+    shared = engines.known("cpu")
+    with engines.surrounded(lambda engine: engine):
+        alone = engines.known("cpu")
+    rows = torch.arange(len(scene)) % 7
+    values = []
+    for engine, views in ((shared, capture.train), (alone, whole.train)):
+        own = {name: getattr(scene, name).clone().requires_grad_() for name in TENSOR_NAMES}
+        palette = torch.linspace(-0.3, 0.3, 7 * 9).reshape(7, 3, 3).requires_grad_()
+        tables = {"shN": (palette, rows)}
+        loss, losses = engine.mean_loss(SharedGaussians(replace(scene, **own), tables), views[:5], (0, 0, 0), 0.2)
+        (3 * loss).backward()
+        by = [own[name].grad for name in TENSOR_NAMES if name != "shN"]
+        values.append([loss.detach(), torch.tensor(losses), palette.grad, *by])
+        if own["shN"].grad is not None and bool(own["shN"].grad.any()):
+            return False
+    return all(
+        bool(torch.isclose(ours.double(), theirs.double(), rtol=1e-4, atol=1e-6).all())
+        for ours, theirs in zip(*values, strict=True)
+    )
+
+
+def _same_sensitivity(scene: Any, capture: Any) -> list[bool]:
+    """Whether both find the sensitivity that one process finds: with masks, and with one camera for both of them."""
+    import torch
+
+    from leansplat import engines
+
+    with engines.surrounded(lambda engine: engine):
+        alone = engines.known("cpu")
+    cameras = [view.camera for view in capture.train]
+    masks: list[Any] = [None] * len(cameras)
+    masks[2] = torch.arange(cameras[2].height)[:, None].expand(-1, cameras[2].width) % 3 > 0
+    masks[3] = torch.zeros(cameras[3].height, cameras[3].width, dtype=torch.bool)
+    found = []
+    for some, hidden in ((cameras, masks), (cameras[:1], None), (cameras[2:4], masks[2:4])):
+        ours, theirs = (engine.sensitivity(scene, some, (0, 0, 0), hidden) for engine in (engines.known("cpu"), alone))
+        found += [
+            bool(torch.isclose(ours.colors, theirs.colors, rtol=1e-4, atol=1e-9).all()),
+            bool(torch.isclose(ours.covariances, theirs.covariances, rtol=1e-4, atol=1e-9).all()),
+            bool(theirs.colors.any()),
+        ]
     return found
 
 

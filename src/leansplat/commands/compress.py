@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
@@ -27,10 +26,12 @@ from leansplat.commands.options import (
     Scene,
     Seed,
     Threads,
+    batch_size,
     engine_on,
 )
 from leansplat.commands.photo_options import photo_options
 from leansplat.commands.resuming import begun_run
+from leansplat.temporary_folders import temporary_folder
 
 if TYPE_CHECKING:
     from leansplat.compression import CompressionConfig, CompressionReport, CompressionResult
@@ -99,23 +100,26 @@ class Compress:
     quiet: Quiet = False
     json: Json = False
 
+    shared: ClassVar[bool] = True
+    """Several processes that torchrun starts share the work."""
+
     def check(self) -> None:
         """Refuse what is wrong whatever the scene is.
 
         Raises:
             InputError: something is.
         """
-        self._config()
+        self._config(1 if self.batch is None else self.batch)
         self._codec()
 
-    def _config(self) -> CompressionConfig:
+    def _config(self, batch: int) -> CompressionConfig:
         from leansplat.compression import CompressionConfig, FineTuningConfig
 
         return CompressionConfig(
             drop_unseen=self.drop_unseen,
             fine_tuning=FineTuningConfig(
                 steps=self.steps,
-                batch=1 if self.batch is None else self.batch,
+                batch=batch,
                 seed=0 if self.seed is None else self.seed,
             ),
             sh_degree=self.sh_degree,
@@ -141,17 +145,19 @@ class Compress:
         engine = engine_on(self.device, self.engine)
         named = ("drop_unseen", "steps", "batch", "seed", "sh_degree")
         changed = any(getattr(self, entry.name) != entry.default for entry in fields(self) if entry.name in named)
-        config, codec = self._config(), self._codec()
+        codec = self._codec()
         capture, begun, settings = None, None, {}
         with ExitStack() as stack:
             folder = self.run_folder
             if folder is not None:
                 stack.enter_context(alone_in(folder))
             elif self.capture is not None:  # its log is to be recorded, though nobody resumes it
-                folder = Path(stack.enter_context(TemporaryDirectory())) / "run"
+                folder = stack.enter_context(temporary_folder()) / "run"
             progress = stack.enter_context(ProgressBar("compress", quiet=self.quiet))
             if self.resume:
                 begun = begun_run(self.run_folder, self.threads)
+            trains = begun is None and self.capture is not None and self.steps > 0
+            config = self._config(batch_size(self.batch) if trains else 1 if self.batch is None else self.batch)
             if self.capture is not None:
                 known = self.scene if begun is None or self.run_folder is None else self.run_folder
                 photos = photo_options(known, self.background, self.downscale, warn=False)

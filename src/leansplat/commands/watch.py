@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer
 from leansplat.commands.options import Flag, Json
+from leansplat.temporary_folders import temporary_folder
 
 _log = logging.getLogger("leansplat")
 
@@ -80,6 +80,5 @@ def seen(wanted: bool, folder: Path | None, title: str = "") -> Iterator[Path | 
         with watched(folder, title=title):
             yield folder
         return
-    temporary = TemporaryDirectory(prefix="leansplat-")
-    with temporary, watched(Path(temporary.name), stoppable=False, title=title):
-        yield Path(temporary.name)
+    with temporary_folder() as temporary, watched(temporary, stoppable=False, title=title):
+        yield temporary

@@ -174,14 +174,11 @@ def _step(
     ssim_weight: float,
 ) -> float:
     """Render views of the decoded scene, compare them with their photos, update every latent; returns the mean loss."""
-    scene, losses = quantiser.render_parameters(state.latents), []
-    for view in views:
-        image = engine.render(scene, view.camera, background=background).image
-        losses.append(engine.photometric_loss(image, view, ssim_weight))
-        value = float(losses[-1].detach())
+    scene = quantiser.render_parameters(state.latents)
+    loss, losses = engine.mean_loss(scene, views, background, ssim_weight)
+    for view, value in zip(views, losses, strict=True):
         if not math.isfinite(value):
             raise RunError(f"the loss is {value} at step {state.step + 1}, view {view.name}; check that photo")
-    loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
     before = state.step
     state.update(loss, len(views))
     with torch.no_grad():

@@ -290,10 +290,14 @@ class Engine(Protocol):
             ValueError: `sh_degree` is above what is stored, or there is no such depth.
         """
 
-    def photometric_loss(self, image: Tensor, view: View, ssim_weight: float) -> Tensor:
-        """`metrics.loss.photometric_loss` of an image that `render` gave and the photo of its view, where the image is.
+    def mean_loss(
+        self, scene: Gaussians | SharedGaussians, views: Sequence[View], background: Background, ssim_weight: float
+    ) -> tuple[Tensor, list[float]]:
+        """What a scene's images of some views, at least one, are off from their photos.
 
-        Differentiable in the image.
+        Returns:
+            The mean of the losses (`metrics.loss.photometric_loss`), differentiable in the scene's tensors and tables,
+            and the loss of each view.
         """
 
     def sensitivity(

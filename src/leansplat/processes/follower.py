@@ -20,8 +20,10 @@ from leansplat.engines.engine import AddingModel, Facts
 from leansplat.engines.removal_effects import RemovalEffects
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import LeansplatError
-from leansplat.processes import sharing
+from leansplat.gaussians import TENSOR_NAMES
+from leansplat.processes import scenes, sharing
 from leansplat.processes.leader import digest_of
+from leansplat.processes.telling import camera_of
 
 Header = Mapping[str, Any]
 
@@ -50,6 +52,8 @@ class Follower:
             "effects": self._find_effects,
             "sum effects": self._sum_effects,
             "digest": self._digest,
+            "loss": self._loss,
+            "sensitivity": self._sensitivity,
             "capture": self._load,
             "hold": self._hold,
             "photo": self._take,
@@ -86,13 +90,7 @@ class Follower:
         for each in told["views"]:
             if each["owner"] == self._channel.place.rank:
                 held = self._views[each["photo"]]
-                camera = Camera(
-                    torch.tensor(each["world_to_camera"], dtype=torch.float64),
-                    torch.tensor(each["K"], dtype=torch.float64),
-                    each["width"],
-                    each["height"],
-                )
-                found[each["place"]] = View(held.name, camera, held.photo, held.mask)
+                found[each["place"]] = View(held.name, camera_of(each), held.photo, held.mask)
         return found
 
     def _begin(self, told: Header, tensors: list[Tensor]) -> None:
@@ -133,6 +131,28 @@ class Follower:
         assert self._effects is not None
         for pair in told["pairs"]:
             sharing.shared_effects(self._channel, self._effects, sharing.PAIRS[pair])
+
+    def _loss(self, told: Header, tensors: list[Tensor]) -> None:
+        views = self._mine(told)
+        scenes.shared_loss(
+            self._channel,
+            engines.named(told["engine"]),
+            told,
+            tensors,
+            list(views.values()),
+            list(views),
+            told["of"],
+            told["background"],
+            told["ssim_weight"],
+        )
+
+    def _sensitivity(self, told: Header, tensors: list[Tensor]) -> None:
+        cameras = [camera_of(each) for each in told["cameras"]]
+        hidden = dict(zip(told["masks"], tensors[len(TENSOR_NAMES) :], strict=True))
+        masks = [hidden.get(place) for place in range(len(cameras))]
+        scene = scenes.of_message(told, tensors[: len(TENSOR_NAMES)]).gaussians
+        engine = engines.named(told["engine"])
+        scenes.shared_sensitivity(self._channel, engine, scene, cameras, masks, told["background"])
 
     def _digest(self, told: Header, _: list[Tensor]) -> None:
         self._channel.gather(digest_of(self._model(told).tensors()))

@@ -1,14 +1,14 @@
 """`SharedEngine`: an engine whose models are held by all processes, and whose views are shared out among them.
 
-A model is told to the others when there is first something to share; from then on whatever changes it is told, too.
-Views are looked at by the process that holds their photo. A photo that only process 0 has, such as a render to learn
-from, is given to the process that its place in a batch falls to, and stays there.
+A model is told to the others when there is first something to share; from then on whatever changes it is told, too. A
+scene that is no model's, such as one that a file is fine-tuned by, is told each time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
-from leansplat.distributed import photos
 from leansplat.distributed.channel import Channel, LostError
 from leansplat.engines.engine import (
     BLACK,
@@ -39,12 +38,10 @@ from leansplat.engines.shared import SharedGaussians
 from leansplat.engines.statistics import ViewStatistics
 from leansplat.errors import LeansplatError
 from leansplat.gaussians import Gaussians
-from leansplat.processes import sharing
+from leansplat.processes import scenes, sharing, telling
 from leansplat.progress import Progress
 
 _numbers = itertools.count()
-_ended: list[int] = []
-"""Models that are gone here, and that the others may forget."""
 
 
 class SharedEngine:
@@ -88,8 +85,20 @@ class SharedEngine:
     ) -> Rendering:
         return self._inner.render(scene, camera, background=background, sh_degree=sh_degree, depth=depth)
 
-    def photometric_loss(self, image: Tensor, view: View, ssim_weight: float) -> Tensor:
-        return self._inner.photometric_loss(image, view, ssim_weight)
+    def mean_loss(
+        self, scene: Gaussians | SharedGaussians, views: Sequence[View], background: Background, ssim_weight: float
+    ) -> tuple[Tensor, list[float]]:
+        shared = scene if isinstance(scene, SharedGaussians) else SharedGaussians(scene)
+        message, tensors = scenes.as_message(shared)
+        told, mine = telling.shared_out(self._channel, views)
+        how = {"of": len(views), "background": list(background), "ssim_weight": ssim_weight}
+        self._tell({"op": "loss", **message, **how, "views": told}, tensors)
+        own = [views[place] for place in mine]
+        losses, gradients = scenes.shared_loss(
+            self._channel, self._inner, message, tensors, own, mine, len(views), background, ssim_weight
+        )
+        mean = torch.tensor(math.fsum(losses) / len(views) if all(map(math.isfinite, losses)) else math.nan)
+        return scenes.KnownGradients.apply(mean, gradients, *tensors[: len(gradients)]), losses
 
     def sensitivity(
         self,
@@ -99,7 +108,18 @@ class SharedEngine:
         masks: Sequence[Tensor | None] | None = None,
         progress: Progress | None = None,
     ) -> Sensitivity:
-        return self._inner.sensitivity(gaussians, cameras, background, masks, progress)
+        masks = [None] * len(cameras) if masks is None else masks
+        message, tensors = scenes.as_message(SharedGaussians(gaussians.detach()))
+        looked = {"cameras": [telling.camera_as_json(camera) for camera in cameras], "background": list(background)}
+        hidden = [place for place, mask in enumerate(masks) if mask is not None]
+        self._tell(
+            {"op": "sensitivity", **message, **looked, "masks": hidden},
+            [*tensors, *(mask for mask in masks if mask is not None)],
+        )
+        return scenes.shared_sensitivity(self._channel, self._inner, gaussians, cameras, masks, background, progress)
+
+    def _tell(self, header: dict[str, Any], tensors: Sequence[Tensor]) -> None:
+        telling.tell(self._channel, {"engine": self.name, **header}, tensors)
 
 
 class SharedModel:
@@ -243,15 +263,7 @@ class SharedModel:
     def _shared_out(self, views: Sequence[View]) -> tuple[dict[str, Any], list[int]]:
         """What to tell of views, and the places among them of those that this process looks at."""
         self._publish()
-        count, mine, told = self._channel.place.count, [], []
-        for place, view in enumerate(views):
-            found = photos.held(view.photo)
-            if found is None and place % count:
-                found = self._give(view, place % count)
-            if found is None or found.owner == 0:
-                mine.append(place)
-            else:
-                told.append({"photo": found.key, "owner": found.owner, "place": place, **camera_as_json(view.camera)})
+        told, mine = telling.shared_out(self._channel, views)
         return {"views": told}, mine
 
     def _ask(self, what: str, views: Sequence[View], **how: Any) -> list[View]:
@@ -260,21 +272,12 @@ class SharedModel:
         self._tell({"op": what, **told, **how})
         return [views[place] for place in mine]
 
-    def _give(self, view: View, owner: int) -> photos.Held | None:
-        """Let another process hold a photo that only this one has."""
-        key = photos.new_key()
-        masks = [] if view.mask is None else [view.mask]
-        header = {"op": "photo", "photo": key, "owner": owner, "name": view.name}
-        self._channel.tell(header, [view.photo, *masks])
-        photos.remember(view.photo, key, owner)
-        return photos.held(view.photo)
-
     def _publish(self) -> None:
         """Let all hold this model."""
         if self._number is not None:
             return
         self._number = next(_numbers)
-        weakref.finalize(self, _ended.append, self._number).atexit = False
+        weakref.finalize(self, telling.ended.append, self._number).atexit = False
         tensors, facts = self._inner.tensors(), self.facts
         told = {"engine": self.engine, "names": list(tensors), "facts": vars(facts), "rates": self._rates}
         self._tell({"op": "begin", **told}, list(tensors.values()))
@@ -290,9 +293,7 @@ class SharedModel:
                 self._tell(header, tensors)
 
     def _tell(self, header: dict[str, Any], tensors: Sequence[Tensor] = ()) -> None:
-        gone = {"models": list(_ended), "photos": photos.dropped()}
-        _ended.clear()
-        self._channel.tell({"model": self._number, "gone": gone, **header}, tensors)
+        telling.tell(self._channel, {"model": self._number, **header}, tensors)
 
 
 class _LazyEffects(RemovalEffects):
@@ -342,13 +343,3 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
-
-
-def camera_as_json(camera: Camera) -> dict[str, Any]:
-    """A camera in exact numbers."""
-    return {
-        "world_to_camera": camera.world_to_camera.tolist(),
-        "K": camera.K.tolist(),
-        "width": camera.width,
-        "height": camera.height,
-    }

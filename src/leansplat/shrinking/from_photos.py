@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from leansplat import formats
@@ -33,6 +32,7 @@ from leansplat.shrinking.plain import PLAIN, codec_for
 from leansplat.shrinking.sized import filled
 from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.within import few_views, worth_of
+from leansplat.temporary_folders import temporary_folder
 from leansplat.training import LEAN_STEPS, TrainingConfig, check_minutes, count_for, lean, lean_within, train
 
 _SHARE_OF_ENCODING = 0.2
@@ -139,7 +139,7 @@ def train_to_file(
     check_minutes(minutes, resume=resume)
     share = 0.0 if codec.suffix in PLAIN else _SHARE_OF_ENCODING
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory()) if run is None else run)
+        folder = stack.enter_context(temporary_folder()) if run is None else Path(run)
         check_output(folder / "trained" / "scene.ply", path, overwrite=overwrite)
         begun = open_run(folder / "trained") if resume and has_begun(folder / "trained") else None
         if iterations is None and begun is not None:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from typing_extensions import Unpack
 
@@ -31,6 +30,7 @@ from leansplat.shrinking.reaching import Reach, Reached
 from leansplat.shrinking.shrinker import Options, prepare, read_original
 from leansplat.shrinking.sources import Source
 from leansplat.shrinking.targets import Target
+from leansplat.temporary_folders import temporary_folder
 
 STREAMED = "streamed"
 """The folder of levels to stream from, in that of the ladder."""
@@ -104,7 +104,7 @@ def shrink_ladder(
     scenes: list[Gaussians] = []
     told: list[str] = []
     with ExitStack() as stack:
-        place = Path(stack.enter_context(TemporaryDirectory()) if run is None else run)
+        place = stack.enter_context(temporary_folder()) if run is None else Path(run)
         prepared = prepare(scene, original, config, place, targets[0], options)
         told += prepared.told
         reach = Reach(prepared.descent, codec, prepared.judge, config, began, levels=len(targets))

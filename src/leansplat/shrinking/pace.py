@@ -81,7 +81,7 @@ def _rendering(gaussians: Gaussians, teacher: Capture, engine: str) -> Callable[
     scene, its = SharedGaussians(replace(gaussians, **tensors, extras={})), engines.named(engine)
 
     def step(view: View) -> None:
-        image = its.render(scene, view.camera, background=teacher.background).image
-        its.photometric_loss(image, view, _SSIM_WEIGHT).backward()
+        loss, _ = its.mean_loss(scene, [view], teacher.background, _SSIM_WEIGHT)
+        loss.backward()
 
     return step

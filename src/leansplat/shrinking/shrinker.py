@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypedDict
 
 from typing_extensions import Unpack
@@ -47,6 +46,7 @@ from leansplat.shrinking.regions import Freedom, parse_region
 from leansplat.shrinking.sources import Source, find_source
 from leansplat.shrinking.targets import Target
 from leansplat.shrinking.teacher import blended, teacher_capture
+from leansplat.temporary_folders import temporary_folder
 from leansplat.viewpoints import contact_sheet
 
 
@@ -176,7 +176,7 @@ def shrink(
         seconds = time.perf_counter() - began
         return ShrinkingResult(original, path, size or 0, original, size, None, True, (copied,), None, 0, 0, seconds)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory()) if run is None else run)
+        folder = stack.enter_context(temporary_folder()) if run is None else Path(run)
         prepared = prepare(scene, original, config, folder, target, options)
         reach = Reach(prepared.descent, codec, prepared.judge, config, began)
         reached = reach.reach(target, prepared.descent.top, path, overwrite=overwrite)

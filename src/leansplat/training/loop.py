@@ -28,6 +28,7 @@ from leansplat.progress import Progress
 from leansplat.runs import Run
 from leansplat.simd.sharing import FairShare
 from leansplat.simd.threads import thread_count
+from leansplat.temporary_folders import is_temporary
 
 _LOG_EVERY = 100
 _REPORT_EVERY = 10
@@ -156,6 +157,8 @@ def _with_checkpoint(lost: LostError, run: Run | None, state: LoopState, save: C
     """What there is to say when a process is gone: a checkpoint is written first, if the state is a whole one."""
     if run is None:
         return lost.saying("start again")
+    if is_temporary(run.folder):
+        return lost.saying("start again, with --run-folder RUN to have something to go on from")
     if lost.untouched:
         save(run.checkpoint_path(state.step))
         run.drop_old_checkpoints()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
+from leansplat.engines.batch import mean_of
 from leansplat.engines.cpu import rasterizer
 from leansplat.engines.cpu.covariance_backward import COVARIANCE_ROWS
 from leansplat.engines.cpu.model import CpuModel, row_rates
@@ -62,8 +63,16 @@ class CpuEngine:
     ) -> Rendering:
         return render(pack(scene), camera, background=background, sh_degree=sh_degree, depth=depth)
 
-    def photometric_loss(self, image: Tensor, view: View, ssim_weight: float) -> Tensor:
-        return photometric_loss(image, view.photo, ssim_weight, view.mask)
+    def mean_loss(
+        self, scene: Gaussians | SharedGaussians, views: Sequence[View], background: Background, ssim_weight: float
+    ) -> tuple[Tensor, list[float]]:
+        packed = pack(scene)
+        return mean_of(
+            photometric_loss(
+                render(packed, view.camera, background=background).image, view.photo, ssim_weight, view.mask
+            )
+            for view in views
+        )
 
     def sensitivity(
         self,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
+from leansplat.engines.batch import mean_of
 from leansplat.engines.engine import BLACK, Background, Depth, Engine, Facts, Moments, Rendering
 from leansplat.engines.sensitivity import Sensitivity
 from leansplat.engines.shared import SharedGaussians
@@ -96,8 +97,17 @@ class TorchEngine:
         with memory_of(len(gaussians), camera, trained=True):
             return rendering(self._rasterise, gaussians, camera, background, sh_degree, depth)
 
-    def photometric_loss(self, image: Tensor, view: View, ssim_weight: float) -> Tensor:
-        return photometric_loss(image, self._targets.photo(view), ssim_weight, self._targets.mask(view))
+    def mean_loss(
+        self, scene: Gaussians | SharedGaussians, views: Sequence[View], background: Background, ssim_weight: float
+    ) -> tuple[Tensor, list[float]]:
+        moved = scene.to(self._device)
+        gaussians = moved.copied() if isinstance(moved, SharedGaussians) else moved
+        losses = []
+        for view in views:
+            image = self.render(gaussians, view.camera, background=background).image
+            photo, mask = self._targets.photo(view), self._targets.mask(view)
+            losses.append(photometric_loss(image, photo, ssim_weight, mask))
+        return mean_of(losses)
 
     def sensitivity(
         self,
