@@ -23,7 +23,7 @@ from operator import or_
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from leansplat.distributed.environment import Place, place, threads_of
+from leansplat.distributed.environment import Place, place, threads_of, work_alone
 from leansplat.errors import InputError, LeansplatError
 from leansplat.invocation import invoked_as
 from leansplat.streams import OutputError, standard_streams
@@ -102,8 +102,13 @@ def _run(arguments: Sequence[str] | None, here: Place | None) -> int:
     command = parse(arguments)
     _import_numpy()
     _send_log_to_stderr()
+    if here is not None and not getattr(command, "shared", False):
+        name = type(command).__name__.lower()
+        logging.getLogger("leansplat").warning("%s is done by one of the %d processes", name, here.count)
+        work_alone()
+        here = None
     _use_threads(getattr(command, "threads", None), here)
-    with invoked_as(sys.argv[1:] if arguments is None else arguments), _together(command, here):
+    with invoked_as(sys.argv[1:] if arguments is None else arguments), _together(here):
         answer = command.run()
     if not answer.said:
         closing = () if command.json or getattr(command, "quiet", False) else answer.closing
@@ -112,13 +117,9 @@ def _run(arguments: Sequence[str] | None, here: Place | None) -> int:
 
 
 @contextmanager
-def _together(command: Command, here: Place | None) -> Iterator[None]:
-    """Lead the other processes during this block, where there are any and the command has work for them."""
+def _together(here: Place | None) -> Iterator[None]:
+    """Lead the other processes during this block, where there are any."""
     if here is None:
-        yield
-    elif not getattr(command, "shared", False):
-        name = type(command).__name__.lower()
-        logging.getLogger("leansplat").warning("%s is done by one of the %d processes", name, here.count)
         yield
     else:
         from leansplat.processes.together import leading

@@ -71,6 +71,28 @@ def test_a_command_that_cannot_be_shared_is_done_once(
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.parametrize(
+    "line", [["batch", "SCENES", "-o", "OUT", "--", "info"], ["shrink", "SCENE", "-o", "OUT", "--blocks", "2"]]
+)
+def test_what_works_in_processes_of_its_own_has_torchruns_others_forgotten(
+    line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "scenes").mkdir()
+    scene = blobs()
+    formats.write(scene[torch.arange(3000) % len(scene)], tmp_path / "scenes" / "scene.ply")
+    out = tmp_path / ("out" if line[0] == "batch" else "out.ply")
+    names = {"SCENES": tmp_path / "scenes", "SCENE": tmp_path / "scenes" / "scene.ply", "OUT": out}
+    more = ["--keep", "50%", "--steps", "0"] if line[0] == "shrink" else []
+    started(monkeypatch, 0, 2, 0, 2)
+    words = [str(names.get(word, word)) for word in line]
+    assert main([*words, *more]) == 0
+    shown = capsys.readouterr()
+    assert f"{line[0]} is done by one of the 2 processes" in shown.err
+    for log in tmp_path.rglob("*.log"):
+        assert "of the 2 processes" not in log.read_text()
+    assert out.exists()
+
+
 def test_processes_other_than_the_first_say_nothing_of_a_wrong_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

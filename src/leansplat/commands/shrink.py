@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -146,8 +146,10 @@ class Shrink:
     quiet: Quiet = False
     json: Json = False
 
-    shared: ClassVar[bool] = True
-    """Several processes that torchrun starts share the work."""
+    @property
+    def shared(self) -> bool:
+        """Whether several processes that torchrun starts share the work: blocks have workers of their own."""
+        return self.blocks is None
 
     def check(self) -> None:
         """Refuse what is wrong whatever the scene is.

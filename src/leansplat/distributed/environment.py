@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from leansplat.errors import InputError
 
+_NAMES = {"rank": "RANK", "count": "WORLD_SIZE", "local_rank": "LOCAL_RANK", "local_count": "LOCAL_WORLD_SIZE"}
+"""Variables by what they say."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -35,18 +38,23 @@ def place() -> Place | None:
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return None
-    names = {"rank": "RANK", "count": "WORLD_SIZE", "local_rank": "LOCAL_RANK", "local_count": "LOCAL_WORLD_SIZE"}
     try:
-        found = Place(**{entry: int(os.environ[name]) for entry, name in names.items()})
+        found = Place(**{entry: int(os.environ[name]) for entry, name in _NAMES.items()})
         if not (0 <= found.rank < found.count and 0 <= found.local_rank < found.local_count <= found.count):
             raise ValueError
     except (KeyError, ValueError):
-        said = ", ".join(f"{name}={os.environ.get(name)}" for name in names.values())
+        said = ", ".join(f"{name}={os.environ.get(name)}" for name in _NAMES.values())
         raise InputError(
             f"the environment speaks of several processes and does not say which this is ({said}); start them with "
             "torchrun, or unset WORLD_SIZE"
         ) from None
     return found
+
+
+def work_alone() -> None:
+    """Forget what torchrun has told: neither this process nor any that it starts is one of several from now on."""
+    for name in _NAMES.values():
+        os.environ.pop(name, None)
 
 
 def threads_of(place: Place) -> int:
