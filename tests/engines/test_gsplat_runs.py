@@ -14,10 +14,12 @@ from leansplat.compression import CompressionConfig, compress
 from leansplat.compression.config import FineTuningConfig
 from leansplat.engines.torch import gsplat
 from leansplat.errors import InputError
+from leansplat.evaluation import evaluate
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.pruning import TrimmingConfig, trim
 from leansplat.shrinking import ShrinkingConfig, Target
-from leansplat.training import TrainingConfig, train
+from leansplat.shrinking.from_photos import train_to_file
+from leansplat.training import TrainingConfig, lean, train
 from leansplat.training.start import start_from
 from leansplat.training.strategies import Densification
 
@@ -56,6 +58,28 @@ def test_a_training_is_that_of_the_cpu(runs: dict[str, Path]) -> None:
     cpu, card = (formats.read(run / "scene.ply") for run in runs.values())
     assert abs(len(card) - len(cpu)) <= 0.05 * len(cpu)
     assert difference(cpu, card) < 0.01
+
+
+@pytest.mark.usefixtures("gsplat_stand_in")
+def test_a_training_by_the_lean_recipe_is_that_of_the_cpu_in_number_and_quality() -> None:
+    found = [train(CAPTURE, lean(60, 150), engine=engine).gaussians for engine in ("cpu", "gsplat")]
+    assert [len(scene) for scene in found] == [60, 60]
+    quality = [evaluate(scene, CAPTURE, lpips=None, fps=False).psnr or 0 for scene in found]
+    assert min(quality) > 15
+    assert abs(quality[0] - quality[1]) < 0.5
+
+
+@pytest.mark.usefixtures("gsplat_stand_in")
+def test_a_training_straight_to_a_file_is_that_of_the_cpu_in_number_and_quality(tmp_path: Path) -> None:
+    found = []
+    for engine in ("cpu", "gsplat"):
+        made = train_to_file(CAPTURE, tmp_path / f"{engine}.sog", count=50, iterations=100, engine=engine)
+        assert made.tuned
+        found.append(formats.read(tmp_path / f"{engine}.sog"))
+    assert [len(scene) for scene in found] == [50, 50]
+    quality = [evaluate(scene, CAPTURE, lpips=None, fps=False).psnr or 0 for scene in found]
+    assert min(quality) > 15
+    assert abs(quality[0] - quality[1]) < 0.5
 
 
 @pytest.mark.usefixtures("gsplat_stand_in")

@@ -24,6 +24,7 @@ def metrics(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_jobs_side_by_side_find_what_they_find_one_after_the_other(tmp_path: Path, capsys) -> None:
     capture = write_nerfstudio(tiny_capture(), tmp_path / "photos")
     asked = ["--captures", f"tiny={capture}", "--figures", "7c", "--iterations-scale", "0.001", "--threads", "1"]

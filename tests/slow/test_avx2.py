@@ -56,6 +56,7 @@ def instructions() -> set[str]:
     return {register for register in ("xmm", "ymm", "zmm") if "%" + register in code}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="AVX2 is a feature of x86-64 processors")
 def test_kernels_compiled_for_avx2_render_the_same(tmp_path: Path) -> None:
     out, assembly = tmp_path / "step.pt", tmp_path / "assembly.txt"
