@@ -230,3 +230,15 @@ def test_a_command_that_crashes_says_how(tmp_path: Path) -> None:
     assert ended.answer["gaussians"] == 5
     assert ended.memory is not None
     assert ended.memory > 1 << 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, processes are given no pipe for it")
+def test_the_memory_of_a_task_is_its_own_and_not_that_of_who_began_it(tmp_path: Path) -> None:
+    formats.write(cloud(5), tmp_path / "scene.ply")
+    task = Task("a", ("info", Place(str(tmp_path / "scene.ply"), "input")), str(tmp_path / "a.log"), Cost(1))
+    without = run_piece(task)
+    large = b"1" * (1 << 29)
+    beside = run_piece(task)
+    assert without.memory is not None
+    assert beside.memory is not None
+    assert beside.memory < without.memory + len(large) // 2

@@ -92,7 +92,8 @@ def _holds_anything(folder: str) -> bool:
 def _run(task: Task, places: Places, began: Began | None) -> tuple[int, bytes, int | None]:
     """The exit code of the command, negative for a signal; what it printed; bytes of memory it had at most."""
     line = [sys.executable, "-m", "leansplat", *command_line(task, places)]
-    with open(places.log, "ab") as log:
+    environment, told = environment_of(task), _PeakTold()
+    with open(places.log, "ab") as log, told:
         log.write(f"$ leansplat {' '.join(line[3:])}\n".encode())
         log.flush()
         process = subprocess.Popen(
@@ -100,20 +101,51 @@ def _run(task: Task, places: Places, began: Began | None) -> tuple[int, bytes, i
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment_of(task),
+            env={**environment, **told.environment},
+            pass_fds=told.passed,
             start_new_session=True,  # Ctrl-C is for who waits for it
         )
-    with process:
-        try:
-            if began is not None:
-                began(process)
-            assert process.stdout is not None
-            printed = process.stdout.read()
-            memory = _wait(process)
-        except BaseException:
-            stop(process)
-            raise
-    return process.returncode, printed, memory
+        with process:
+            try:
+                if began is not None:
+                    began(process)
+                assert process.stdout is not None
+                printed = process.stdout.read()
+                memory = _wait(process)
+            except BaseException:
+                stop(process)
+                raise
+        return process.returncode, printed, told.peak() or memory
+
+
+class _PeakTold:
+    """A pipe by which a command tells how much memory it had at most, where processes can be given one.
+
+    What the system tells of a process that has ended counts what its parent had when it was begun.
+    """
+
+    def __init__(self) -> None:
+        self.passed: tuple[int, ...] = ()
+        self.environment: dict[str, str] = {}
+        if sys.platform != "win32":
+            self._end, given = os.pipe()
+            self.passed, self.environment = (given,), {"LEANSPLAT_PEAK_TO": str(given)}
+
+    def __enter__(self) -> _PeakTold:
+        return self
+
+    def peak(self) -> int | None:
+        """Bytes, when the process has ended; None where it did not come to telling."""
+        if not self.passed:
+            return None
+        os.set_blocking(self._end, False)
+        with suppress(OSError, ValueError):
+            return int(os.read(self._end, 32)) or None
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        for end in (*self.passed, *((self._end,) if self.passed else ())):
+            os.close(end)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
