@@ -175,6 +175,16 @@ def write_json(path: str | os.PathLike[str], value: Any, *, overwrite: bool = Fa
         handle.write(text.encode() + b"\n")
 
 
+def copy_file(source: str | os.PathLike[str], path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write what another file holds.
+
+    Raises:
+        InputError: as `replacing` does.
+    """
+    with open(source, "rb") as content, replacing(path, overwrite=overwrite) as handle:
+        shutil.copyfileobj(content, handle)
+
+
 def clear_abandoned(folder: str | os.PathLike[str]) -> None:
     """Delete what writers that were killed left in `folder`: what `replacing` and `replacing_folder` write to for now.
 

@@ -64,6 +64,28 @@ def test_no_loss_is_visible_where_all_three_limits_hold(short: str | None) -> No
     assert loss.within(Target()) == (short is None)
 
 
+@pytest.mark.parametrize(
+    ("target", "values", "used"),
+    [
+        (Target(), {"psnr": 39.0}, 10**-0.3),
+        (Target(), {"most": 29.0}, 10**0.3),
+        (Target(), {"ssim": 0.985}, 0.5),
+        (Target(max_drop=0.5), {"drop": 0.1}, 0.2),
+        (Target(max_drop=0.5), {"drop": -0.1}, 0.0),
+        (Target(max_drop=0.5, max_lpips_rise=0.01), {"drop": 0.1, "lpips_rise": 0.02}, 2.0),
+        (Target(size=1000), {"psnr": 10.0}, 0.0),
+    ],
+)
+def test_the_share_of_what_is_allowed_is_that_of_what_is_nearest_to_its_limit(
+    target: Target, values: dict[str, float], used: float
+) -> None:
+    own = Quality(values.get("psnr", 99.0), values.get("ssim", 1.0), None)
+    rise = values.get("lpips_rise", 0.0)
+    loss = Loss(own, 5.0, values.get("most", 99.0), None, values.get("drop", 0.0), rise)
+    assert loss.used(target) == pytest.approx(used, abs=1e-6)
+    assert loss.within(target) == (used <= 1)
+
+
 def test_one_view_in_ten_may_show_anything() -> None:
     """A view that the scene never fitted is no evidence; it counts in the mean and in the worst."""
     judge = Judge(SCENE, teacher_capture(SCENE, CAMERAS, held_back=list(CAMERAS)[:10]), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,10 @@ from leansplat.compression.codecs import Codec
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.shrinking import ShrinkingConfig, ShrinkingResult, Target, shrink
+from leansplat.shrinking.descent import Stage
 from leansplat.shrinking.fitting import Choice
+from leansplat.shrinking.judging import Loss
+from leansplat.shrinking.reaching import Reach, Reached
 from leansplat.shrinking.sized import sized
 from leansplat.shrinking.sizes import format_bytes
 
@@ -104,6 +108,58 @@ def test_no_visible_loss_is_what_there_is_without_a_target(given: Path, tmp_path
     assert result.loss is not None
     assert result.loss.within(Target())
     assert result.bytes < formats.scene_bytes(given)
+
+
+LOOSE = Target(max_drop=21.0)
+
+
+@pytest.fixture
+def _rounded_coarsely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if training through the file took half of its loss back."""
+    encoded = Reach._encoded_loss
+
+    def coarse(self: Reach, stage: Stage) -> Loss:
+        loss = encoded(self, stage)
+        return replace(loss, drop=2 * loss.drop)
+
+    monkeypatch.setattr(Reach, "_encoded_loss", coarse)
+
+
+@pytest.mark.usefixtures("_rounded_coarsely")
+def test_what_training_through_the_file_takes_back_buys_a_smaller_scene(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    further = shrunk(given, tmp_path / "further.spz", LOOSE)
+    monkeypatch.setattr("leansplat.shrinking.reaching._SHARE_OF_PROBING", 0.0)
+    usual = shrunk(given, tmp_path / "usual.spz", LOOSE)
+    for result in (further, usual):
+        assert result.met
+        assert result.loss is not None
+        assert result.loss.within(LOOSE)
+    assert len(further.gaussians) < len(usual.gaussians) < len(SCENE)
+
+
+@pytest.mark.usefixtures("_rounded_coarsely")
+def test_where_going_further_does_not_hold_the_file_that_held_is_left(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if all files but the first, which was trained to see what that wins, lost too much."""
+    held: list[bytes] = []
+    written = Reach._written
+
+    def spoilt(self: Reach, *arguments: Any) -> Reached:
+        reached = written(self, *arguments)
+        if held:
+            return replace(reached, loss=replace(reached.loss, drop=99.0))
+        held.append(reached.path.read_bytes())
+        return reached
+
+    monkeypatch.setattr(Reach, "_written", spoilt)
+    result = shrunk(given, tmp_path / "small.spz", LOOSE)
+    assert result.met
+    assert (tmp_path / "small.spz").read_bytes() == held[0]
+    assert result.bytes == len(held[0])
+    assert len(formats.read(result.path)) == len(result.gaussians)
 
 
 def test_a_loss_that_rounding_alone_exceeds_keeps_the_nearest_file_and_says_so(given: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from leansplat.compression.fine_tuning import fine_tune
 from leansplat.compression.harmonics import Loss, loss_on_photos
 from leansplat.compression.preparation import kept_degrees, subject
 from leansplat.errors import InputError, RunError, SceneFileError
-from leansplat.files import clear_abandoned, replacing
+from leansplat.files import clear_abandoned, copy_file
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.progress import Progress, at_stage
 from leansplat.runs import Run, alone_at_work
@@ -177,8 +176,7 @@ def compress(
             files = {"fine-tuned": _File.of(trained, original), **files}
         written = _best(files, loss_on_photos(original, capture, session.engine), path)
         best = files[written]
-        with replacing(path, overwrite=overwrite) as handle, open(best.path, "rb") as content:
-            shutil.copyfileobj(content, handle)
+        copy_file(best.path, path, overwrite=overwrite)
         formats.say_losses(original, path)
         result = CompressionResult(
             gaussians=best.gaussians,

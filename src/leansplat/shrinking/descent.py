@@ -42,7 +42,7 @@ _SHARE_OF_ROUNDS = 1 / 3
 """Of a stage's steps, which are taken between rounds of pruning; the others come after the last round."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """What a descent has come to.
 

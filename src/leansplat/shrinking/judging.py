@@ -69,14 +69,19 @@ class Loss:
 
     def within(self, target: Target) -> bool:
         """Whether a target of quality allows it."""
+        return self.used(target) <= 1
+
+    def used(self, target: Target) -> float:
+        """What share of the loss that a target of quality allows this is, by what comes nearest to its limit or is
+        farthest beyond; of PSNR it is the share of the mean squared error."""
         if not target.of_quality:
-            return True
+            return 0.0
         if target.max_drop is None and target.max_lpips_rise is None:
             psnr, ssim = self.own.psnr or 0.0, self.own.ssim or 0.0
-            return psnr >= INVISIBLE.psnr and self.most >= INVISIBLE.most and ssim >= INVISIBLE.ssim
-        drops = target.max_drop is None or self.drop <= target.max_drop
-        rises = target.max_lpips_rise is None or (self.lpips_rise or 0.0) <= target.max_lpips_rise
-        return drops and rises
+            of_psnr, of_most = 10 ** ((INVISIBLE.psnr - psnr) / 10), 10 ** ((INVISIBLE.most - self.most) / 10)
+            return max(of_psnr, of_most, (1 - ssim) / (1 - INVISIBLE.ssim))
+        lost = ((self.drop, target.max_drop), (self.lpips_rise or 0.0, target.max_lpips_rise))
+        return max(_share(value, allowed) for value, allowed in lost if allowed is not None)
 
     def described(self) -> str:
         """In a few words, such as "PSNR 36.2 dB (worst view 33.1 dB), SSIM 0.9810"."""
@@ -96,6 +101,12 @@ class Loss:
             "drop": _finite(self.drop),
             "lpips_rise": self.lpips_rise,
         }
+
+
+def _share(lost: float, allowed: float) -> float:
+    if lost <= 0 or allowed <= 0:
+        return 0.0 if lost <= allowed else math.inf
+    return lost / allowed
 
 
 class Judge:

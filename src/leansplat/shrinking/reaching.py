@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from leansplat import formats
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.compression.codecs import Codec
+from leansplat.files import copy_file
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.progress import at_stage
 from leansplat.runs import has_begun
 from leansplat.shrinking.config import USUAL_STEPS, ShrinkingConfig
 from leansplat.shrinking.descent import Descent, Stage
-from leansplat.shrinking.fitting import LEAST_SHARE, Choice, choose
+from leansplat.shrinking.fitting import LEAST_SHARE, Choice, Shares, choose
 from leansplat.shrinking.judging import Judge, Loss
 from leansplat.shrinking.pace import steps_within
 from leansplat.shrinking.plain import PLAIN
@@ -42,8 +43,11 @@ _FIRST_SHARE = 0.5
 _CLOSE = 0.9
 """Share of Gaussians that a stage keeps at most: nearer to the last that holds, none is looked for."""
 
-_STAGES = 7
+_STAGES = 8
 """Stages that the steps of a descent towards a target of quality are planned for."""
+
+_SHARE_OF_PROBING = 1 / 3
+"""Of the steps through the rounding of the file, by which it is found how much of the loss they take back."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,37 @@ class Reached:
     told: tuple[str, ...]
     steps: int
     tuned: bool
+
+
+@dataclass
+class _Trials:
+    """Stages on the way to a target of quality.
+
+    Args:
+        held: those that hold, each smaller than the one before.
+        used: what a merely encoded file of each stage uses of what is allowed.
+        steps_each: training steps of a stage.
+        failed: those that do not hold.
+        steps: training steps made for all of them.
+    """
+
+    held: list[Stage]
+    used: dict[Stage, float]
+    steps_each: int
+    failed: list[Stage] = field(default_factory=list)
+    steps: int = 0
+
+    @property
+    def too_few(self) -> int:
+        """Gaussians with which none holds."""
+        return max((len(stage.gaussians) for stage in self.failed), default=0)
+
+    def take_back(self, allowed: float) -> None:
+        """Let those that failed hold where they do with more allowed."""
+        for stage in sorted(self.failed, key=lambda stage: -len(stage.gaussians)):
+            if self.used[stage] <= allowed and len(stage.gaussians) < len(self.held[-1].gaussians):
+                self.held.append(stage)
+                self.failed.remove(stage)
 
 
 class Reach:
@@ -134,32 +169,63 @@ class Reach:
         return reached
 
     def _to_quality(self, target: Target, above: Stage, path: Path, overwrite: bool) -> Reached:
-        descent, held = self._descent, [above]
         trimming, encoding = self._planned(above, max(1, round(_FIRST_SHARE**3 * len(above.gaussians))))
-        trimmed = 0
-        share = _FIRST_SHARE if self._encoded_loss(above).within(target) else 1.0
-        while share < _CLOSE:
-            count = max(descent.freedom.least, 1, round(share * len(held[-1].gaussians)))
-            if count >= len(held[-1].gaussians):
-                break
-            stage = descent.down(held[-1], count, trimming // _STAGES, one_of_many=True)
-            trimmed += stage.steps - held[-1].steps
-            if self._encoded_loss(stage).within(target):
-                held.append(stage)
-            else:
-                share = math.sqrt(share)
+        first = self._encoded_loss(above).used(target)
+        trials = _Trials([above], {above: first}, trimming // _STAGES)
+        self._go_down(trials, target, 1.0, _FIRST_SHARE if first <= 1 else 1.0)
+        probing = int(_SHARE_OF_PROBING * encoding)
+        best = None
+        if probing:
+            stage = trials.held[-1]
+            found = self._written(stage, self._codec, probing, path, overwrite)
+            overwrite, used = True, found.loss.used(target)
+            if used <= 1:
+                best = found, self._copy_of(path)
+                allowed = trials.used[stage] / max(used, 1e-6)
+                rest = Shares.after(encoding - probing).coarseness / Shares.after(probing).coarseness
+                self._go_down(trials, target, max(1.0, allowed / math.sqrt(rest)), math.sqrt(_FIRST_SHARE))
+            encoding -= probing
         if encoding:
-            encoding += max(0, trimming - trimmed)
-        for stage in reversed(held):
+            encoding += max(0, trimming - trials.steps)
+        for stage in reversed(trials.held):
             reached = self._written(stage, self._codec, encoding, path, overwrite)
             if reached.loss.within(target):
                 return reached
             overwrite = True
+            if best is not None and stage is best[0].stage:
+                copy_file(best[1], path, overwrite=True)
+                return best[0]
         said = (
             f"a {self._codec.suffix} of all Gaussians loses more than {target.described()} by its rounding alone; the "
             "file is the nearest, another format such as .ply may do"
         )
         return replace(reached, met=False, told=(*reached.told, said))
+
+    def _go_down(self, trials: _Trials, target: Target, allowed: float, share: float) -> None:
+        """Look for the smallest stage of which a merely encoded file uses no more than `allowed` of what a target
+        allows, from the last one that holds, first by `share`."""
+        trials.take_back(allowed)
+        while share < _CLOSE:
+            above = trials.held[-1]
+            count = max(self._descent.freedom.least, 1, round(share * len(above.gaussians)))
+            if count >= len(above.gaussians):
+                break
+            if count <= trials.too_few:
+                share = math.sqrt(share)
+                continue
+            stage = self._descent.down(above, count, trials.steps_each, one_of_many=True)
+            trials.steps += stage.steps - above.steps
+            trials.used[stage] = self._encoded_loss(stage).used(target)
+            if trials.used[stage] <= allowed:
+                trials.held.append(stage)
+            else:
+                trials.failed.append(stage)
+                share = math.sqrt(share)
+
+    def _copy_of(self, path: Path) -> Path:
+        copy = self._descent.folder / f"held{self._codec.suffix}"
+        copy_file(path, copy, overwrite=True)
+        return copy
 
     def _chosen(self, stage: Stage, size: int, steps: int) -> Choice:
         teacher, engine = few_views(self._descent.teacher), self._descent.engine

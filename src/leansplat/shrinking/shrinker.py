@@ -11,7 +11,6 @@ held back from it judge.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -28,7 +27,7 @@ from leansplat.compression.codecs import Codec
 from leansplat.compression.compressor import check_output
 from leansplat.errors import InputError, RunError
 from leansplat.evaluation import LpipsNet
-from leansplat.files import replacing
+from leansplat.files import copy_file
 from leansplat.gaussians import Gaussians
 from leansplat.ordering import morton_order
 from leansplat.progress import Progress, at_stage
@@ -357,6 +356,5 @@ def _copied(
     few = count is None or count >= len(original)
     if target.of_quality or not (fits and few):
         return None
-    with replacing(path, overwrite=overwrite) as handle, open(file, "rb") as content:
-        shutil.copyfileobj(content, handle)
+    copy_file(file, path, overwrite=overwrite)
     return f"{file} already is within {target.described()}; it was copied as it is"
