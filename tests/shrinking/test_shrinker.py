@@ -152,6 +152,7 @@ def test_where_going_further_does_not_hold_the_file_that_held_is_left(
         if held:
             return replace(reached, loss=replace(reached.loss, drop=99.0))
         held.append(reached.path.read_bytes())
+        assert not (tmp_path / "small.spz").exists()  # so that whoever is stopped now can go on without --overwrite
         return reached
 
     monkeypatch.setattr(Reach, "_written", spoilt)
@@ -261,6 +262,30 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bits(given: Path,
         shrink(given, tmp_path / "part.sog", target, QUICK, tmp_path / "b")
     again = shrink(given, tmp_path / "part.sog", target, QUICK, tmp_path / "b", resume=True)
     assert (tmp_path / "part.sog").read_bytes() == (tmp_path / "whole.sog").read_bytes()
+    assert again.loss == whole.loss
+
+
+@pytest.mark.usefixtures("_rounded_coarsely")
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_run_to_a_target_of_quality_that_was_stopped_goes_on_without_overwriting(
+    given: Path, tmp_path: Path, files: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped when it has written the file that it may fall back to, and when it has written the last one."""
+    whole = shrink(given, tmp_path / "whole.spz", LOOSE, QUICK, tmp_path / "a")
+    written = Reach._written
+
+    def stopped(self: Reach, *arguments: Any) -> Reached:
+        reached = written(self, *arguments)
+        if self._files == files:
+            reached.path.unlink()
+            raise KeyboardInterrupt
+        return reached
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Reach, "_written", stopped)
+        shrink(given, tmp_path / "part.spz", LOOSE, QUICK, tmp_path / "b")
+    again = shrink(given, tmp_path / "part.spz", LOOSE, QUICK, tmp_path / "b", resume=True)
+    assert (tmp_path / "part.spz").read_bytes() == (tmp_path / "whole.spz").read_bytes()
     assert again.loss == whole.loss
 
 

@@ -7,8 +7,11 @@ whose file held. What was reached can be gone on from, to a smaller target.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +33,8 @@ from leansplat.shrinking.sized import filled
 from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.targets import Target
 from leansplat.shrinking.within import few_views, worth_of
+
+_log = logging.getLogger("leansplat")
 
 _SHARE_OF_ENCODING = 0.35
 """Of the steps, that go to training through the rounding of the file, where there is one."""
@@ -176,11 +181,12 @@ class Reach:
         probing = int(_SHARE_OF_PROBING * encoding)
         best = None
         if probing:
-            stage = trials.held[-1]
-            found = self._written(stage, self._codec, probing, path, overwrite)
-            overwrite, used = True, found.loss.used(target)
+            stage, scratch = trials.held[-1], self._descent.folder / f"held{self._codec.suffix}"
+            with _unsaid():
+                found = self._written(stage, self._codec, probing, scratch, True)
+            used = found.loss.used(target)
             if used <= 1:
-                best = found, self._copy_of(path)
+                best = found
                 allowed = trials.used[stage] / max(used, 1e-6)
                 rest = Shares.after(encoding - probing).coarseness / Shares.after(probing).coarseness
                 self._go_down(trials, target, max(1.0, allowed / math.sqrt(rest)), math.sqrt(_FIRST_SHARE))
@@ -192,9 +198,9 @@ class Reach:
             if reached.loss.within(target):
                 return reached
             overwrite = True
-            if best is not None and stage is best[0].stage:
-                copy_file(best[1], path, overwrite=True)
-                return best[0]
+            if best is not None and stage is best.stage:
+                copy_file(best.path, path, overwrite=True)
+                return replace(best, path=path)
         said = (
             f"a {self._codec.suffix} of all Gaussians loses more than {target.described()} by its rounding alone; the "
             "file is the nearest, another format such as .ply may do"
@@ -221,11 +227,6 @@ class Reach:
             else:
                 trials.failed.append(stage)
                 share = math.sqrt(share)
-
-    def _copy_of(self, path: Path) -> Path:
-        copy = self._descent.folder / f"held{self._codec.suffix}"
-        copy_file(path, copy, overwrite=True)
-        return copy
 
     def _chosen(self, stage: Stage, size: int, steps: int) -> Choice:
         teacher, engine = few_views(self._descent.teacher), self._descent.engine
@@ -282,6 +283,16 @@ class Reach:
         loss = self._judge.loss(gaussians)
         tuned = made.written == "fine-tuned"
         return Reached(stage, path, gaussians, loss, True, tuple(self._told), stage.steps + steps, tuned)
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Say nothing of a file that nobody may ever see."""
+    before, _log.disabled = _log.disabled, True
+    try:
+        yield
+    finally:
+        _log.disabled = before
 
 
 def read_again(path: Path, given: Gaussians) -> Gaussians:
