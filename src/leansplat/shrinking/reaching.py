@@ -87,27 +87,27 @@ class _Trials:
         held: those that hold, each smaller than the one before.
         used: what a merely encoded file of each stage uses of what is allowed.
         steps_each: training steps of a stage.
-        failed: those that do not hold.
+        failed: those that do not hold, and what each was made of; made in smaller steps, one with as many may hold.
         steps: training steps made for all of them.
     """
 
     held: list[Stage]
     used: dict[Stage, float]
     steps_each: int
-    failed: list[Stage] = field(default_factory=list)
+    failed: dict[Stage, Stage] = field(default_factory=dict)
     steps: int = 0
 
     @property
     def too_few(self) -> int:
-        """Gaussians with which none holds."""
-        return max((len(stage.gaussians) for stage in self.failed), default=0)
+        """Gaussians with which none holds that is made of the last one."""
+        return max((len(stage.gaussians) for stage, above in self.failed.items() if above is self.held[-1]), default=0)
 
     def take_back(self, allowed: float) -> None:
         """Let those that failed hold where they do with more allowed."""
         for stage in sorted(self.failed, key=lambda stage: -len(stage.gaussians)):
             if self.used[stage] <= allowed and len(stage.gaussians) < len(self.held[-1].gaussians):
                 self.held.append(stage)
-                self.failed.remove(stage)
+                del self.failed[stage]
 
 
 class Reach:
@@ -225,7 +225,7 @@ class Reach:
             if trials.used[stage] <= allowed:
                 trials.held.append(stage)
             else:
-                trials.failed.append(stage)
+                trials.failed[stage] = above
                 share = math.sqrt(share)
 
     def _chosen(self, stage: Stage, size: int, steps: int) -> Choice:
