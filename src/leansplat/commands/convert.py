@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from leansplat.commands.answer import Answer, megabytes
 from leansplat.commands.closing import closing, scene_in_words, size_of
 from leansplat.commands.options import Bits, Flag, Json, Overwrite, Quiet, Scene
+
+if TYPE_CHECKING:
+    from leansplat.formats import Format, SpzOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +49,29 @@ class Convert:
     quiet: Quiet = False
     json: Json = False
 
-    def run(self) -> Answer:
-        from leansplat.formats import SpzOptions, format_of, read_arrays, scene_bytes, write
-        from leansplat.progress_bar import ProgressBar
-        from leansplat.strays import describe, strays
+    def check(self) -> None:
+        """Refuse what is wrong whatever the scene is.
 
-        target = format_of(self.output)  # a wrong suffix or option is told before anything is read
+        Raises:
+            InputError: something is.
+        """
+        self._target()
+
+    def _target(self) -> tuple[Format, SpzOptions | None]:
+        """The format to write, and how, where something is said of that."""
+        from leansplat.formats import SpzOptions, format_taking
+
         flags = {"version": self.spz_version, "sh_bits": self.spz_sh_bits or None}
         given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         options = SpzOptions(**given) if given else None
+        return format_taking(self.output, options), options
+
+    def run(self) -> Answer:
+        from leansplat.formats import read_arrays, scene_bytes, write
+        from leansplat.progress_bar import ProgressBar
+        from leansplat.strays import describe, strays
+
+        target, options = self._target()  # what is wrong with it is told before anything is read
         with ProgressBar("convert", quiet=self.quiet) as progress:
             progress.stage("reading")
             scene = read_arrays(

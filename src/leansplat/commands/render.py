@@ -66,6 +66,15 @@ class Render:
     quiet: Quiet = False
     json: Json = False
 
+    def check(self) -> None:
+        """Refuse what is wrong whatever the scene is.
+
+        Raises:
+            InputError: something is.
+        """
+        if self.orbit is not None and not 1 <= self.orbit <= _MOST_VIEWS:
+            raise InputError(f"--orbit is {self.orbit}; give 1 to {_MOST_VIEWS:,} views")
+
     def run(self) -> Answer:
         from leansplat.camera_paths import orbit
         from leansplat.captures.inria_cameras import read_cameras
@@ -81,8 +90,7 @@ class Render:
             raise InputError(
                 "give one of --capture CAPTURE, --cameras FILE and --orbit N, which say where to render from"
             )
-        if self.orbit is not None and not 1 <= self.orbit <= _MOST_VIEWS:
-            raise InputError(f"--orbit is {self.orbit}; give 1 to {_MOST_VIEWS:,} views")
+        self.check()
         scene = read(self.scene)
         photos = photo_options(self.scene, self.background, self.downscale, photos=self.capture is not None)
         if self.capture is not None:

@@ -178,11 +178,8 @@ def write(
             another format.
     """
     path = Path(path)
+    chosen = format_taking(path, options)
     gaussians = scene.arrays().finite_equivalent()
-    chosen = format_of(path)
-    if options is not None and type(options) is not chosen.options:
-        owner = next((known.name for known in FORMATS if known.options is type(options)), type(options).__name__)
-        raise InputError(f"{path} would be {chosen.name}; leave the options of {owner} out or choose another suffix")
     given = {} if options is None else {"options": options}
     written: Written | None = chosen.write(gaussians, path, overwrite=overwrite, **given)
     say_losses(gaussians, path)
@@ -195,6 +192,20 @@ def write(
 
     fidelity.report(gaussians, written, path)
     return len(written.order)
+
+
+def format_taking(path: str | os.PathLike[str], options: object | None) -> Format:
+    """The format that the suffix of `path` names.
+
+    Raises:
+        SceneFileError: the suffix is of no known format.
+        InputError: it is of another format than `options` are.
+    """
+    chosen = format_of(path)
+    if options is not None and type(options) is not chosen.options:
+        owner = next((known.name for known in FORMATS if known.options is type(options)), type(options).__name__)
+        raise InputError(f"{path} would be {chosen.name}; leave the options of {owner} out or choose another suffix")
+    return chosen
 
 
 def write_levels(
