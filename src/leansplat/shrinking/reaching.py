@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -102,6 +102,18 @@ class _Trials:
         """Gaussians with which none holds that is made of the last one."""
         return max((len(stage.gaussians) for stage, above in self.failed.items() if above is self.held[-1]), default=0)
 
+    def down_to(self, best: _File | None) -> list[Stage]:
+        """Those that hold, the smallest first, down to that of the best file so far."""
+        stages = self.held[::-1]
+        return stages if best is None or not best.holds else stages[: stages.index(best.reached.stage) + 1]
+
+    def end_at(self, best: _File) -> None:
+        """Leave those out that are smaller than the best file's, since their files did not hold."""
+        place = self.held.index(best.reached.stage)
+        for stage in self.held[place + 1 :]:
+            self.used[stage], self.failed[stage] = math.inf, best.reached.stage
+        del self.held[place + 1 :]
+
     def take_back(self, allowed: float) -> None:
         """Let those that failed hold where they do with more allowed."""
         for stage in sorted(self.failed, key=lambda stage: -len(stage.gaussians)):
@@ -178,34 +190,49 @@ class Reach:
         first = self._encoded_loss(above).used(target)
         trials = _Trials([above], {above: first}, trimming // _STAGES)
         self._go_down(trials, target, 1.0, _FIRST_SHARE if first <= 1 else 1.0)
-        probing = int(_SHARE_OF_PROBING * encoding)
         best = None
+        probing = int(_SHARE_OF_PROBING * encoding)
         if probing:
-            stage, scratch = trials.held[-1], self._descent.folder / f"held{self._codec.suffix}"
-            with _unsaid():
-                found = self._written(stage, self._codec, probing, scratch, True)
-            used = found.loss.used(target)
-            if used <= 1:
-                best = found
-                allowed = trials.used[stage] / max(used, 1e-6)
+            best = self._first_that_holds(trials.held[:-2:-1], target, probing)
+            if best.holds:
                 rest = Shares.after(encoding - probing).coarseness / Shares.after(probing).coarseness
-                self._go_down(trials, target, max(1.0, allowed / math.sqrt(rest)), math.sqrt(_FIRST_SHARE))
+                self._go_further(trials, target, best.reached, math.sqrt(rest))
             encoding -= probing
         if encoding:
             encoding += max(0, trimming - trials.steps)
-        for stage in reversed(trials.held):
-            reached = self._written(stage, self._codec, encoding, path, overwrite)
-            if reached.loss.within(target):
-                return reached
-            overwrite = True
-            if best is not None and stage is best.stage:
-                copy_file(best.path, path, overwrite=True)
-                return replace(best, path=path)
+        made = self._first_that_holds(trials.down_to(best), target, encoding)
+        if made.holds or best is None or not best.holds:
+            best = made
+        if best is made and made.holds and encoding and self._config.minutes is None:
+            trials.end_at(best)
+            self._go_further(trials, target, best.reached, 1.0)
+            if trials.held[-1] is not best.reached.stage:
+                again = self._first_that_holds(trials.down_to(best)[:-1], target, encoding)
+                best = again if again.holds else best
+        reached = best.written_to(path, overwrite)
+        if best.holds:
+            return reached
         said = (
             f"a {self._codec.suffix} of all Gaussians loses more than {target.described()} by its rounding alone; the "
             "file is the nearest, another format such as .ply may do"
         )
         return replace(reached, met=False, told=(*reached.told, said))
+
+    def _first_that_holds(self, stages: Sequence[Stage], target: Target, steps: int) -> _File:
+        """The file of the first stage whose file holds, or that of the last."""
+        for stage in stages:
+            scratch = self._descent.folder / f"file-{self._files + 1:02}{self._codec.suffix}"
+            with _unsaid() as said:
+                reached = self._written(stage, self._codec, steps, scratch, True)
+            found = _File(reached, reached.loss.within(target), said)
+            if found.holds:
+                break
+        return found
+
+    def _go_further(self, trials: _Trials, target: Target, reached: Reached, rest: float) -> None:
+        """Go down by what training through the file has won at a stage, of whose loss it is to leave so much more."""
+        allowed = trials.used[reached.stage] / max(rest * reached.loss.used(target), 1e-6)
+        self._go_down(trials, target, max(1.0, allowed), math.sqrt(_FIRST_SHARE))
 
     def _go_down(self, trials: _Trials, target: Target, allowed: float, share: float) -> None:
         """Look for the smallest stage of which a merely encoded file uses no more than `allowed` of what a target
@@ -285,14 +312,40 @@ class Reach:
         return Reached(stage, path, gaussians, loss, True, tuple(self._told), stage.steps + steps, tuned)
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file that is not yet where it was asked for.
+
+    Args:
+        reached: what it is; holds: whether its target allows what it lost.
+        said: what there is to say of it.
+    """
+
+    reached: Reached
+    holds: bool
+    said: list[logging.LogRecord]
+
+    def written_to(self, path: Path, overwrite: bool) -> Reached:
+        copy_file(self.reached.path, path, overwrite=overwrite)
+        for record in self.said:
+            _log.log(record.levelno, "%s", record.getMessage().replace(str(self.reached.path), str(path)))
+        return replace(self.reached, path=path)
+
+
 @contextmanager
-def _unsaid() -> Iterator[None]:
-    """Say nothing of a file that nobody may ever see."""
-    before, _log.disabled = _log.disabled, True
+def _unsaid() -> Iterator[list[logging.LogRecord]]:
+    """Keep what is said of a file during this block, until it is known whether anybody will see it."""
+    said: list[logging.LogRecord] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        said.append(record)
+        return False
+
+    _log.addFilter(keep)
     try:
-        yield
+        yield said
     finally:
-        _log.disabled = before
+        _log.removeFilter(keep)
 
 
 def read_again(path: Path, given: Gaussians) -> Gaussians:
