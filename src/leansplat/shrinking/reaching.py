@@ -198,8 +198,7 @@ class Reach:
                 rest = Shares.after(encoding - probing).coarseness / Shares.after(probing).coarseness
                 self._go_further(trials, target, best.reached, math.sqrt(rest))
             encoding -= probing
-        if encoding:
-            encoding += max(0, trimming - trials.steps)
+        encoding = max(encoding // 2, encoding + trimming - trials.steps) if encoding else 0
         made = self._first_that_holds(trials.down_to(best), target, encoding)
         if made.holds or best is None or not best.holds:
             best = made
