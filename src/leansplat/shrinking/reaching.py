@@ -1,8 +1,9 @@
 """`Reach`: from a stage of a descent to a file that a target allows.
 
 A target of bytes becomes a count and a grade of the kind of file first (`fitting`), since a byte can go to either. A
-target of quality is met by going down stage by stage while what is merely encoded holds, and back up to the last stage
-whose file held. What was reached can be gone on from, to a smaller target.
+target of quality is met by going down stage by stage while what is merely encoded holds. Training through the file's
+rounding takes some of the loss back, so each file that was made tells how much further down to look, and where a file
+does not hold, that of the stage above is next. What was reached can be gone on from, to a smaller target.
 """
 
 from __future__ import annotations
@@ -186,6 +187,8 @@ class Reach:
         return reached
 
     def _to_quality(self, target: Target, above: Stage, path: Path, overwrite: bool) -> Reached:
+        """The smallest file that holds, of three: one trained in few steps, which tells what training wins; one of what
+        should hold by that; and, where there is time, one of what should hold by the second."""
         trimming, encoding = self._planned(above, max(1, round(_FIRST_SHARE**3 * len(above.gaussians))))
         first = self._encoded_loss(above).used(target)
         trials = _Trials([above], {above: first}, trimming // _STAGES)
