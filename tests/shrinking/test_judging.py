@@ -56,11 +56,12 @@ def test_with_photos_the_drop_is_the_difference_of_two_scores() -> None:
     assert nearer.own.psnr == pytest.approx(Judge(SCENE, teacher(), None).loss(dimmed(SCENE, 0.1)).own.psnr)
 
 
-@pytest.mark.parametrize("short", ["psnr", "most", "ssim", None])
-def test_no_loss_is_visible_where_all_three_limits_hold(short: str | None) -> None:
-    values = {name: getattr(INVISIBLE, name) - (1e-6 if name == short else 0) for name in ("psnr", "most", "ssim")}
+@pytest.mark.parametrize("short", ["psnr", "most", "worst", "ssim", None])
+def test_no_loss_is_visible_where_all_four_limits_hold(short: str | None) -> None:
+    names = ("psnr", "most", "worst", "ssim")
+    values = {name: getattr(INVISIBLE, name) - (1e-6 if name == short else 0) for name in names}
     own = Quality(values["psnr"], values["ssim"], None)
-    loss = Loss(own, worst=5.0, most=values["most"], photos=None, drop=0.0, lpips_rise=None)
+    loss = Loss(own, worst=values["worst"], most=values["most"], photos=None, drop=0.0, lpips_rise=None)
     assert loss.within(Target()) == (short is None)
 
 
@@ -69,6 +70,7 @@ def test_no_loss_is_visible_where_all_three_limits_hold(short: str | None) -> No
     [
         (Target(), {"psnr": 39.0}, 10**-0.3),
         (Target(), {"most": 29.0}, 10**0.3),
+        (Target(), {"worst": 33.0}, 10**-0.3),
         (Target(), {"ssim": 0.985}, 0.5),
         (Target(max_drop=0.5), {"drop": 0.1}, 0.2),
         (Target(max_drop=0.5), {"drop": -0.1}, 0.0),
@@ -81,7 +83,7 @@ def test_the_share_of_what_is_allowed_is_that_of_what_is_nearest_to_its_limit(
 ) -> None:
     own = Quality(values.get("psnr", 99.0), values.get("ssim", 1.0), None)
     rise = values.get("lpips_rise", 0.0)
-    loss = Loss(own, 5.0, values.get("most", 99.0), None, values.get("drop", 0.0), rise)
+    loss = Loss(own, values.get("worst", 99.0), values.get("most", 99.0), None, values.get("drop", 0.0), rise)
     assert loss.used(target) == pytest.approx(used, abs=1e-6)
     assert loss.within(target) == (used <= 1)
 

@@ -281,9 +281,10 @@ def test_a_run_to_a_target_of_quality_that_was_stopped_goes_on_without_overwriti
             raise KeyboardInterrupt
         return reached
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Reach, "_written", stopped)
+    monkeypatch.setattr(Reach, "_written", stopped)
+    with pytest.raises(KeyboardInterrupt):
         shrink(given, tmp_path / "part.spz", LOOSE, QUICK, tmp_path / "b")
+    monkeypatch.setattr(Reach, "_written", written)
     again = shrink(given, tmp_path / "part.spz", LOOSE, QUICK, tmp_path / "b", resume=True)
     assert (tmp_path / "part.spz").read_bytes() == (tmp_path / "whole.spz").read_bytes()
     assert again.loss == whole.loss

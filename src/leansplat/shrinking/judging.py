@@ -36,11 +36,13 @@ class Invisible:
         psnr: in dB, mean over the views.
         most: PSNR in dB of nine tenths of the views. A tenth may be worse: a view far from all that a scene was trained
             with shows fragments, and of fragments nobody can say what is missing.
+        worst: PSNR in dB of every view; below, smudges were seen on what is not fragments.
         ssim: mean over the views.
     """
 
     psnr: float = 36.0
     most: float = 32.0
+    worst: float = 30.0
     ssim: float = 0.97
 
 
@@ -78,8 +80,8 @@ class Loss:
             return 0.0
         if target.max_drop is None and target.max_lpips_rise is None:
             psnr, ssim = self.own.psnr or 0.0, self.own.ssim or 0.0
-            of_psnr, of_most = 10 ** ((INVISIBLE.psnr - psnr) / 10), 10 ** ((INVISIBLE.most - self.most) / 10)
-            return max(of_psnr, of_most, (1 - ssim) / (1 - INVISIBLE.ssim))
+            limits = ((psnr, INVISIBLE.psnr), (self.most, INVISIBLE.most), (self.worst, INVISIBLE.worst))
+            return max((1 - ssim) / (1 - INVISIBLE.ssim), *(10 ** ((limit - value) / 10) for value, limit in limits))
         lost = ((self.drop, target.max_drop), (self.lpips_rise or 0.0, target.max_lpips_rise))
         return max(_share(value, allowed) for value, allowed in lost if allowed is not None)
 
