@@ -134,7 +134,7 @@ def large(fox: Path, folder: Path, columns: int, rows: int) -> dict[str, Any]:
         "seconds_a_block": seconds / len(blocks),
         "processor_seconds_a_block": processor / len(blocks),
         "memory": {"driver": peak.driver, "block": peak.block, "all": peak.all},
-        "psnr": values["loss"]["psnr"],
+        "psnr": values["loss"]["own"]["psnr"],
     }
 
 
