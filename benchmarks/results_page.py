@@ -14,7 +14,7 @@ from typing import Any
 
 import fixed_count
 import time_to_quality
-from shrinking_results import default, section, short
+from shrinking_results import default, section, short, visible
 
 from leansplat.files import replacing
 
@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 TRAINING = ROOT / "docs" / "training.md"
 SHRINK = ROOT / "docs" / "shrink.md"
-NAMES = "files|schedules|default|short|lean|parts|direct"
+NAMES = "files|schedules|default|visible|short|lean|parts|direct"
 BETWEEN = re.compile(rf"(<!-- ({NAMES}): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of these pages is written here."""
 
@@ -418,7 +418,7 @@ def main() -> None:
                 "direct": direct(),
             },
         ),
-        (SHRINK, {"default": default(table), "short": short(table)}),
+        (SHRINK, {"default": default(table), "visible": visible(table), "short": short(table)}),
     ):
         text = page.read_text(encoding="utf-8")
         with replacing(page, overwrite=True) as file:

@@ -57,6 +57,25 @@ against the scene as given, on views held back:
 """
 
 
+def visible(table: Any) -> str:
+    """What scenes just within the limits of "no visible loss" lost."""
+    result = _read("visible_loss")
+    if result is None:
+        return ""
+    head = ["scene", "Gaussians", "PSNR", "nine in ten views", "worst view", "SSIM", "pixels off by more than 8 of 255"]
+    rows = [
+        [
+            row["scene"],
+            "{:,} to {:,}".format(*row["gaussians"]),
+            *(f"{value:.1f}" for value in (row["loss"]["own"]["psnr"], row["loss"]["most"], row["loss"]["worst"])),
+            f"{row['loss']['own']['ssim']:.3f}",
+            f"{row['share of pixels off by more than 8 of 255']['mean']:.1%}",
+        ]
+        for row in result["rows"]
+    ]
+    return f"{table(head, rows)}\n\n    {result['command']}\n"
+
+
 def short(table: Any) -> str:
     """What few steps of training win over none."""
     result = _read("short_shrinking")
