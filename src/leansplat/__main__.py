@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 
 from leansplat.cli import main
 from leansplat.lifeline import hold_lifeline
@@ -12,5 +13,6 @@ _code = main()
 if _peak_to is not None:
     from leansplat.memory import peak_memory
 
-    os.write(int(_peak_to), str(peak_memory()).encode())
+    with suppress(OSError):  # whoever asked may be gone
+        os.write(int(_peak_to), str(peak_memory()).encode())
 sys.exit(_code)

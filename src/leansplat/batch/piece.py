@@ -14,8 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -92,8 +92,7 @@ def _holds_anything(folder: str) -> bool:
 def _run(task: Task, places: Places, began: Began | None) -> tuple[int, bytes, int | None]:
     """The exit code of the command, negative for a signal; what it printed; bytes of memory it had at most."""
     line = [sys.executable, "-m", "leansplat", *command_line(task, places)]
-    environment, told = environment_of(task), _PeakTold()
-    with open(places.log, "ab") as log, told:
+    with open(places.log, "ab") as log, _peak_told() as (passed, variables, peak):
         log.write(f"$ leansplat {' '.join(line[3:])}\n".encode())
         log.flush()
         process = subprocess.Popen(
@@ -101,8 +100,8 @@ def _run(task: Task, places: Places, began: Began | None) -> tuple[int, bytes, i
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**environment, **told.environment},
-            pass_fds=told.passed,
+            env={**environment_of(task), **variables},
+            pass_fds=passed,
             start_new_session=True,  # Ctrl-C is for who waits for it
         )
         with process:
@@ -115,37 +114,35 @@ def _run(task: Task, places: Places, began: Began | None) -> tuple[int, bytes, i
             except BaseException:
                 stop(process)
                 raise
-        return process.returncode, printed, told.peak() or memory
+        return process.returncode, printed, peak() or memory
 
 
-class _PeakTold:
+@contextmanager
+def _peak_told() -> Iterator[tuple[tuple[int, ...], dict[str, str], Callable[[], int | None]]]:
     """A pipe by which a command tells how much memory it had at most, where processes can be given one.
 
     What the system tells of a process that has ended counts what its parent had when it was begun.
+
+    Yields:
+        What to pass to the process, variables for it, and a function that gives the bytes once it has ended: None where
+        it did not come to telling.
     """
+    if sys.platform == "win32":
+        yield (), {}, lambda: None
+        return
+    end, given = os.pipe()
+    os.set_blocking(end, False)
 
-    def __init__(self) -> None:
-        self.passed: tuple[int, ...] = ()
-        self.environment: dict[str, str] = {}
-        if sys.platform != "win32":
-            self._end, given = os.pipe()
-            self.passed, self.environment = (given,), {"LEANSPLAT_PEAK_TO": str(given)}
-
-    def __enter__(self) -> _PeakTold:
-        return self
-
-    def peak(self) -> int | None:
-        """Bytes, when the process has ended; None where it did not come to telling."""
-        if not self.passed:
-            return None
-        os.set_blocking(self._end, False)
+    def peak() -> int | None:
         with suppress(OSError, ValueError):
-            return int(os.read(self._end, 32)) or None
+            return int(os.read(end, 32)) or None
         return None
 
-    def __exit__(self, *_: object) -> None:
-        for end in (*self.passed, *((self._end,) if self.passed else ())):
-            os.close(end)
+    try:
+        yield (given,), {"LEANSPLAT_PEAK_TO": str(given)}, peak
+    finally:
+        os.close(end)
+        os.close(given)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -328,6 +328,7 @@ class _File:
     said: list[logging.LogRecord]
 
     def written_to(self, path: Path, overwrite: bool) -> Reached:
+        """Put it where it was asked for, and say what there is to say of it."""
         copy_file(self.reached.path, path, overwrite=overwrite)
         for record in self.said:
             _log.log(record.levelno, "%s", record.getMessage().replace(str(self.reached.path), str(path)))
