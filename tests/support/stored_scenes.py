@@ -23,10 +23,9 @@ def read(address: str) -> bytes:
 
 
 def write_photographed(folder: Path) -> Path:
-    """A capture and a scene. A trimming of it in 4,900 steps has one checkpoint before the last, after 2,500 of them: as
-    many steps as there can be after that, for a test to kill it in."""
+    """A capture and a scene, which a trimming of 4,900 steps keeps one checkpoint of before the last, after 2,500."""
     write_nerfstudio(tiny_capture(), folder / "photos")
-    formats.write(blobs(200), folder / "scene.ply")
+    formats.write(blobs(2000), folder / "scene.ply")
     return folder
 
 
