@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -47,5 +48,25 @@ def photographed_table(places: np.ndarray, count: int = 4000, seed: int = 0) -> 
         scales=torch.from_numpy(scales).float(),
         opacities=torch.full((count,), 3.0),
         sh0=torch.from_numpy(random.uniform(-1, 1, (count, 1, 3))).float(),
+        shN=torch.from_numpy(coefficients).float(),
+    )
+
+
+def photographed_room(places: np.ndarray) -> Gaussians:
+    """The inside of a box, as if photographed from `places` (P, 3)."""
+    table = photographed_table(places, 6000)
+    random = np.random.default_rng(3)
+    walls = random.uniform(-4, 4, (len(table), 3))
+    axis = random.integers(3, size=len(walls))
+    walls[np.arange(len(walls)), axis] = np.sign(walls[np.arange(len(walls)), axis]) * 4
+    coefficients = np.zeros((len(walls), 15, 3))
+    for place in places:
+        offsets = walls - place
+        values = harmonics_of(offsets / np.linalg.norm(offsets, axis=1, keepdims=True))
+        coefficients += 0.03 * values[:, :, None] * random.normal(size=(len(walls), 1, 3))
+    return replace(
+        table,
+        means=torch.from_numpy(walls).float(),
+        scales=torch.full((len(walls), 3), -2.0),
         shN=torch.from_numpy(coefficients).float(),
     )

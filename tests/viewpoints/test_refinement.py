@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
-from support.photographed_scenes import harmonics_of, photographed_table, ring
+from support.photographed_scenes import photographed_room, photographed_table, ring
 
 from leansplat.gaussians import Gaussians
 from leansplat.viewpoints import MadeUpViews, made_up_views, search
@@ -69,26 +66,6 @@ def test_cameras_ahead_see_what_is_around(surveyor: Surveyor) -> None:
     assert met.any()
     seen = np.isfinite(around.distance)
     assert np.median(ahead.distance[met]) == pytest.approx(np.median(around.distance[seen]), rel=0.25)
-
-
-def photographed_room(places: np.ndarray) -> Gaussians:
-    """The inside of a box, as if photographed from `places` (P, 3)."""
-    table = photographed_table(places, 6000)
-    random = np.random.default_rng(3)
-    walls = random.uniform(-4, 4, (len(table), 3))
-    axis = random.integers(3, size=len(walls))
-    walls[np.arange(len(walls)), axis] = np.sign(walls[np.arange(len(walls)), axis]) * 4
-    coefficients = np.zeros((len(walls), 15, 3))
-    for place in places:
-        offsets = walls - place
-        values = harmonics_of(offsets / np.linalg.norm(offsets, axis=1, keepdims=True))
-        coefficients += 0.03 * values[:, :, None] * random.normal(size=(len(walls), 1, 3))
-    return replace(
-        table,
-        means=torch.from_numpy(walls).float(),
-        scales=torch.full((len(walls), 3), -2.0),
-        shN=torch.from_numpy(coefficients).float(),
-    )
 
 
 def likelihood_of(found: MadeUpViews, scene: Gaussians) -> float:

@@ -3,7 +3,8 @@
 The scene's harmonics tell where its cameras stood (`trained_directions`). Places that they make likely (`places`) are
 surveyed with small pictures to all sides (`panorama`), the best views from each are kept (`candidates`), and of those a
 few that together show what sure views show (`choice`). Those of a place are moved to where all that they show was most
-likely photographed from (`refinement`). All are turned level (`upright`).
+likely photographed from (`refinement`), those of an object to where it fills the picture (`framing`). All are turned
+level (`upright`).
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from leansplat.progress import Progress
 from leansplat.seeds import check_seed
 from leansplat.viewpoints.candidates import Candidate, Kind, candidates_from
 from leansplat.viewpoints.choice import choose, sureness
+from leansplat.viewpoints.framing import FIELDS_OF_VIEW, framed
 from leansplat.viewpoints.panorama import Surveyor
 from leansplat.viewpoints.places import likely_places, reach_of
 from leansplat.viewpoints.refinement import refined
 from leansplat.viewpoints.trained_directions import trained_directions
 from leansplat.viewpoints.upright import up_direction
 
-FIELD_OF_VIEW = math.radians(60)
 _PLACES = 200
 _LONGEST_SIDE = 800
 _UPWARDS = math.sin(math.radians(20))
@@ -80,7 +81,7 @@ def made_up_views(
     Args:
         gaussians: a scene of at least one Gaussian with finite parameters.
         count: cameras, at least 1.
-        size: (width, height) of their pictures in pixels, or the longer side of a picture of 4 to 3.
+        size: (width, height) of their pictures in pixels, or the side of a square picture.
         engine: what renders, a name in `leansplat.engines.ENGINES`.
         about: (N,) bool, what the views are to show; the others only hide it, or stand around it. All by default.
         progress: told after each place that was looked around from.
@@ -89,7 +90,7 @@ def made_up_views(
         InputError: the scene has no finite Gaussians, a number is below 1, or there is no such engine.
     """
     check_seed(seed)
-    width, height = size if isinstance(size, tuple) else (size, round(0.75 * size))
+    width, height = size if isinstance(size, tuple) else (size, size)
     if min(count, width, height) < 1:
         raise InputError(f"{count} views of {width}x{height} pixels cannot be made up; use 1 or more of each")
     finite = gaussians.finite_equivalent()
@@ -119,11 +120,16 @@ def made_up_views(
     sure = sureness(candidates)
     chosen = choose(candidates, sure, len(directions.centres), count)
     views = [candidates[index] for index in chosen]
+    field = FIELDS_OF_VIEW[kind]
     if kind == "place" and directions.known:
         views = [refined(view, surveyor, random) for view in views]
+    elif kind == "object" and about is None:
+        # A part of an object would be hidden by the others from where it fills the picture.
+        views = framed(views, scene, math.atan(math.tan(field / 2) * min(1.0, height / width)))
     up = up_direction(scene, np.stack([view.place for view in views]), directions.known)
     cameras = {
-        f"view_{number:03}": _camera(view, up, gaussians.origin, width, height) for number, view in enumerate(views)
+        f"view_{number:03}": _camera(view, up, gaussians.origin, field, width, height)
+        for number, view in enumerate(views)
     }
     return MadeUpViews(cameras, sure[chosen], kind, up, directions.known, _unseen(gaussians, cameras))
 
@@ -137,11 +143,13 @@ def _around(gaussians: Gaussians, count: int, width: int, height: int) -> MadeUp
     return MadeUpViews(cameras, doubtful, "object", np.array([0.0, -1.0, 0.0]), False, _unseen(gaussians, cameras))
 
 
-def _camera(view: Candidate, up: np.ndarray, origin: tuple[float, float, float], width: int, height: int) -> Camera:
+def _camera(
+    view: Candidate, up: np.ndarray, origin: tuple[float, float, float], field: float, width: int, height: int
+) -> Camera:
     place = view.place + np.array(origin)
     if abs(float(up @ view.forward)) > 1 - 1e-6:
         up = np.roll(up, 1)
-    return look_at(place.tolist(), (place + view.forward).tolist(), up.tolist(), FIELD_OF_VIEW, width, height)
+    return look_at(place.tolist(), (place + view.forward).tolist(), up.tolist(), field, width, height)
 
 
 def _unseen(gaussians: Gaussians, cameras: Mapping[str, Camera]) -> int:
