@@ -12,6 +12,7 @@ from support.arrangements import place
 from support.photographed_scenes import photographed_room, photographed_table, ring
 
 from leansplat.cameras import Camera
+from leansplat.engines.engine import NEAR
 from leansplat.gaussians import Gaussians, concatenate
 from leansplat.viewpoints import made_up_views
 from leansplat.viewpoints.candidates import Candidate
@@ -67,6 +68,11 @@ def test_a_few_strays_do_not_move_the_cameras_away() -> None:
     scenes = (TABLE, concatenate([TABLE, strays]))
     near, far = (framed([view_from(0.0, -3.0, 3.0)], each.arrays(), 0.4)[0] for each in scenes)
     assert far.distance == pytest.approx(near.distance, rel=0.1)
+
+
+def test_an_object_smaller_than_the_near_plane_is_in_front_of_it() -> None:
+    small = replace(TABLE, means=TABLE.means * 1e-4)
+    assert framed([view_from(0.0, -3.0, 3.0)], small.arrays(), 0.4)[0].distance > NEAR
 
 
 def test_a_view_from_the_very_middle_looks_the_way_it_did() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from leansplat.activation import opacity_of
 from leansplat.arrays import GaussianArrays
+from leansplat.engines.engine import NEAR
 from leansplat.viewpoints.candidates import Candidate, Kind
 from leansplat.viewpoints.places import weighted_quantile
 
@@ -41,7 +42,9 @@ def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float)
     weights = opacity_of(scene.opacities)
     means = scene.means.astype(np.float64)
     edges = ((1 - _OBJECT) / 2, (1 + _OBJECT) / 2)
-    middle = np.array([np.mean([weighted_quantile(axis, weights, edge) for edge in edges]) for axis in means.T])
+    middle = np.array([[weighted_quantile(means[:, axis], weights, edge) for edge in edges] for axis in range(3)]).mean(
+        1
+    )
     offsets = means - middle
     slope = _FILLED * math.tan(half_angle)
     found = []
@@ -51,6 +54,6 @@ def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float)
         outwards = outwards / length if length > 0 else -view.forward
         towards = offsets @ outwards
         aside = np.linalg.norm(offsets - towards[:, None] * outwards, axis=1)
-        distance = weighted_quantile(towards + aside / slope, weights, _OBJECT)
+        distance = weighted_quantile(towards + np.maximum(aside / slope, 2 * NEAR), weights, _OBJECT)
         found.append(replace(view, place=middle + distance * outwards, forward=-outwards, distance=distance))
     return found
