@@ -42,9 +42,8 @@ def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float)
     weights = opacity_of(scene.opacities)
     means = scene.means.astype(np.float64)
     edges = ((1 - _OBJECT) / 2, (1 + _OBJECT) / 2)
-    middle = np.array([[weighted_quantile(means[:, axis], weights, edge) for edge in edges] for axis in range(3)]).mean(
-        1
-    )
+    ends = np.array([[weighted_quantile(means[:, axis], weights, edge) for edge in edges] for axis in range(3)])
+    middle = ends.mean(axis=1)
     offsets = means - middle
     slope = _FILLED * math.tan(half_angle)
     found = []
