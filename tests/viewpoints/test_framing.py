@@ -51,33 +51,54 @@ def test_an_object_is_framed_whole_in_the_middle_of_every_picture(size: int | tu
 
 def test_an_object_is_seen_from_the_side_that_it_was_to_be_seen_from() -> None:
     views = [view_from(8.0, -3.0, 1.0), view_from(-0.5, -2.0, 0.0)]
-    for before, after in zip(views, framed(views, TABLE.arrays(), math.radians(20)), strict=True):
+    for before, after in zip(views, framed(views, TABLE.arrays(), math.radians(20), 9), strict=True):
         towards = before.place / np.linalg.norm(before.place)
         assert after.place @ towards > 0.9 * np.linalg.norm(after.place)
         assert after.forward @ towards < -0.9
 
 
+def test_of_views_that_come_out_alike_the_best_is_kept_once() -> None:
+    near, far, aside = view_from(0.0, -3.0, 3.0), view_from(0.0, -6.0, 6.0), view_from(4.0, -3.0, 0.0)
+    middle = framed([near], TABLE.arrays(), 0.4, 9)[0]
+    far = replace(
+        far, place=near.place + 2 * (near.place - (middle.place + middle.distance * middle.forward)), score=1.0
+    )
+    found = framed([near, far, aside], TABLE.arrays(), 0.4, 2)
+    assert [view.score for view in found] == [1.0, 0.0]
+    assert found[0].forward @ found[1].forward < 0.99
+
+
+def test_many_views_of_an_object_are_all_different() -> None:
+    found = made_up_views(TABLE, 32, size=48)
+    ahead = np.stack([camera.world_to_camera[2, :3].numpy() for camera in found.cameras.values()])
+    alike = ahead @ ahead.T - 2 * np.eye(len(ahead))
+    assert len(ahead) > 16
+    assert np.degrees(np.arccos(alike.max())) > 1
+
+
 def test_a_long_object_is_seen_from_farther_where_it_looks_long() -> None:
     torch.manual_seed(0)
-    end, side = framed([view_from(5.0, 0.0, 0.0), view_from(0.0, 0.0, 5.0)], long_and_thin().arrays(), math.radians(20))
+    end, side = framed(
+        [view_from(5.0, 0.0, 0.0), view_from(0.0, 0.0, 5.0)], long_and_thin().arrays(), math.radians(20), 9
+    )
     assert side.distance > 1.5 * end.distance
 
 
 def test_a_few_strays_do_not_move_the_cameras_away() -> None:
     strays = replace(TABLE[:5], means=TABLE.means[:5] + 300.0)
     scenes = (TABLE, concatenate([TABLE, strays]))
-    near, far = (framed([view_from(0.0, -3.0, 3.0)], each.arrays(), 0.4)[0] for each in scenes)
+    near, far = (framed([view_from(0.0, -3.0, 3.0)], each.arrays(), 0.4, 9)[0] for each in scenes)
     assert far.distance == pytest.approx(near.distance, rel=0.1)
 
 
 def test_an_object_smaller_than_the_near_plane_is_in_front_of_it() -> None:
     small = replace(TABLE, means=TABLE.means * 1e-4)
-    assert framed([view_from(0.0, -3.0, 3.0)], small.arrays(), 0.4)[0].distance > NEAR
+    assert framed([view_from(0.0, -3.0, 3.0)], small.arrays(), 0.4, 9)[0].distance > NEAR
 
 
 def test_a_view_from_the_very_middle_looks_the_way_it_did() -> None:
     alone = TABLE[:1]
-    found = framed([view_from(*alone.means[0].tolist())], alone.arrays(), 0.4)[0]
+    found = framed([view_from(*alone.means[0].tolist())], alone.arrays(), 0.4, 9)[0]
     np.testing.assert_allclose(found.forward, (0.0, 0.0, 1.0), atol=1e-9)
 
 

@@ -18,7 +18,7 @@ from leansplat.activation import opacity_of
 from leansplat.arrays import GaussianArrays
 from leansplat.engines.engine import NEAR
 from leansplat.viewpoints.candidates import Candidate, Kind
-from leansplat.viewpoints.places import weighted_quantile
+from leansplat.viewpoints.places import spread_out, weighted_quantile
 
 FIELDS_OF_VIEW: Mapping[Kind, float] = {"place": math.radians(70), "object": math.radians(45)}
 """Across a picture: of a place wide, of an object that of a standard lens."""
@@ -30,13 +30,16 @@ _MOST = 20_000
 """So many Gaussians say where an object ends; of larger scenes every so manyth is asked."""
 
 
-def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float) -> list[Candidate]:
+def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float, most: int) -> list[Candidate]:
     """The views of an object, moved along the line from its middle to where it fills the picture, and turned to it.
 
+    Many are then the same, or nearly: of those the one with the best score is kept.
+
     Args:
-        views: their scores and what they show stay those that they were chosen by.
+        views: their scores and what they show stay those of where they were found.
         scene: at least one Gaussian, all finite.
         half_angle: from the middle of a picture to its nearest edge, in radians.
+        most: how many to keep, as different as so many can be.
     """
     scene = scene[:: -(-len(scene) // _MOST)]
     weights = opacity_of(scene.opacities)
@@ -46,13 +49,16 @@ def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float)
     middle = ends.mean(axis=1)
     offsets = means - middle
     slope = _FILLED * math.tan(half_angle)
-    found = []
-    for view in views:
+    found: dict[tuple[float, ...], Candidate] = {}
+    for view in sorted(views, key=lambda view: -view.score):
         outwards = view.place - middle
         length = float(np.linalg.norm(outwards))
         outwards = outwards / length if length > 0 else -view.forward
         towards = offsets @ outwards
         aside = np.linalg.norm(offsets - towards[:, None] * outwards, axis=1)
         distance = weighted_quantile(towards + np.maximum(aside / slope, 2 * NEAR), weights, _OBJECT)
-        found.append(replace(view, place=middle + distance * outwards, forward=-outwards, distance=distance))
-    return found
+        moved = replace(view, place=middle + distance * outwards, forward=-outwards, distance=distance)
+        found.setdefault(tuple(outwards), moved)
+    kept = spread_out(np.array(list(found)), most)
+    different = list(found.values())
+    return [different[index] for index in kept]

@@ -34,6 +34,8 @@ from leansplat.viewpoints.upright import up_direction
 
 _PLACES = 200
 _LONGEST_SIDE = 800
+_OF_WHICH = 2
+"""Different views of an object for each that is chosen of them."""
 _UPWARDS = math.sin(math.radians(20))
 """Where nothing is known, no view looks up more steeply."""
 _DOUBTFUL = 0.1
@@ -113,6 +115,11 @@ def made_up_views(
     candidates, kind = candidates_from(list(places), surroundings, wanted)
     if not candidates:
         return _around(gaussians, count, width, height)
+    field = FIELDS_OF_VIEW[kind]
+    if kind == "object" and about is None:
+        # A part of an object would be hidden by the others from where it fills the picture.
+        half_angle = math.atan(math.tan(field / 2) * min(1.0, height / width))
+        candidates = framed(candidates, scene, half_angle, most=_OF_WHICH * count)
     if not directions.known:
         # Nothing but custom tells the top of a table from its underside.
         usual = up_direction(scene, places, known=False)
@@ -120,12 +127,8 @@ def made_up_views(
     sure = sureness(candidates)
     chosen = choose(candidates, sure, len(directions.centres), count)
     views = [candidates[index] for index in chosen]
-    field = FIELDS_OF_VIEW[kind]
     if kind == "place" and directions.known:
         views = [refined(view, surveyor, random) for view in views]
-    elif kind == "object" and about is None:
-        # A part of an object would be hidden by the others from where it fills the picture.
-        views = framed(views, scene, math.atan(math.tan(field / 2) * min(1.0, height / width)))
     up = up_direction(scene, np.stack([view.place for view in views]), directions.known)
     cameras = {
         f"view_{number:03}": _camera(view, up, gaussians.origin, field, width, height)
