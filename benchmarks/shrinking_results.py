@@ -102,16 +102,17 @@ def without_photos(table: Any) -> str:
     trained, untrained = _read("shrinking"), _read("untuned")
     if trained is None:
         return ""
-    rows = [row for row in trained["rows"] if row["kept"] < 1]
+    every = [row for row in trained["rows"] if row["kept"] < 1]
     given = {row["scene"]: row for row in trained["rows"] if row["kept"] == 1}
     scenes = list(given)
-    counts = sorted({row["kept"] for row in rows}, reverse=True)
+    counts = sorted({row["kept"] for row in every}, reverse=True)
+    lengths = sorted({row["steps"] for row in every})
     text = [
         "Six trained scenes, made smaller with and without their photos, all with "
-        f"{rows[0]['steps']:,} training steps but for the first two lines. PSNR in dB on photos that were held out, "
-        "and in brackets against renders of the scene as given from the same cameras. Trimming did not yet press "
-        "opacities down between its rounds when these were made:\n"
+        f"{lengths[0]:,} training steps but for the first two lines. PSNR in dB on photos that were held out, "
+        "and in brackets against renders of the scene as given from the same cameras:\n"
     ]
+    rows = [row for row in every if row["steps"] == lengths[0]]
     for kept in counts:
         lines = []
         for method, name in METHODS.items():
@@ -124,11 +125,30 @@ def without_photos(table: Any) -> str:
         text += [f"{100 * kept:g} % of the Gaussians:\n", table(["", *scenes, "mean"], lines) + "\n"]
     text.append(f"    {trained['command']}\n")
     if untrained is not None:
+        text += [_way(table, every, untrained, given, counts, lengths)]
+    if untrained is not None:
         text.append(
             '"Decimated" is the better of splat-transform\'s `--decimate` and `--decimate-adaptive` in each case, and '
             f'"merged" is `--steps 0` with made-up cameras:\n\n    {untrained["command"]}\n'
         )
     return "\n".join(text)
+
+
+def _way(
+    table: Any, every: Sequence[Any], untrained: Any, given: dict[str, Any], counts: list[float], lengths: list[int]
+) -> str:
+    """How far made-up cameras come from decimation to trimming with photos, for as many training steps."""
+    lines = []
+    for kept in counts:
+        for steps in lengths:
+            rows = [row for row in every if row["steps"] == steps]
+            shares = [_share_of_way(rows, untrained, given, scene, kept) for scene in given]
+            lines.append([f"{100 * kept:g} % kept, {steps:,} steps", *shares])
+    return (
+        "How far shrinking with made-up cameras comes on the way from decimated to trimmed on the photos with as many "
+        'steps, on photos and in brackets on renders; "more" is above both where trimming is below decimating:\n\n'
+        f"{table(['', *given], lines)}\n"
+    )
 
 
 def million() -> str:
@@ -184,6 +204,20 @@ def _cell(
         if (row["scene"], row["method"], row["kept"]) == (scene, method, kept):
             return [row["photos"]["psnr"], row["renders"]["psnr"]]
     return None
+
+
+def _share_of_way(rows: Sequence[Any], untrained: Any, given: dict[str, Any], scene: str, kept: float) -> str:
+    """What made-up cameras win over decimation next to what photos win, on photos and on renders."""
+    low, reached, high = (
+        _cell(rows, untrained, given, scene, name, kept) for name in ("decimate", "made up", "photos")
+    )
+    if low is None or reached is None or high is None:
+        return "-"
+    shares = [
+        f"{(between - start) / (end - start):.0%}" if end > start else "more" if between > end else "less"
+        for start, between, end in zip(low, reached, high, strict=True)
+    ]
+    return f"{shares[0]} ({shares[1]})"
 
 
 def _shown(pair: Sequence[float]) -> str:

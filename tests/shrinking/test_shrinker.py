@@ -20,7 +20,8 @@ from leansplat.shrinking import ShrinkingConfig, ShrinkingResult, Target, shrink
 from leansplat.shrinking.descent import Stage
 from leansplat.shrinking.fitting import Choice
 from leansplat.shrinking.judging import Loss
-from leansplat.shrinking.reaching import Reach, Reached
+from leansplat.shrinking.making import Maker, Reached
+from leansplat.shrinking.quality_search import QualitySearch
 from leansplat.shrinking.sized import sized
 from leansplat.shrinking.sizes import format_bytes
 
@@ -116,13 +117,13 @@ LOOSE = Target(max_drop=21.0)
 @pytest.fixture
 def _rounded_coarsely(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if training through the file took half of its loss back."""
-    encoded = Reach._encoded_loss
+    encoded = Maker.encoded_loss
 
-    def coarse(self: Reach, stage: Stage) -> Loss:
+    def coarse(self: Maker, stage: Stage) -> Loss:
         loss = encoded(self, stage)
         return replace(loss, drop=2 * loss.drop)
 
-    monkeypatch.setattr(Reach, "_encoded_loss", coarse)
+    monkeypatch.setattr(Maker, "encoded_loss", coarse)
 
 
 @pytest.mark.usefixtures("_rounded_coarsely")
@@ -130,7 +131,7 @@ def test_what_training_through_the_file_takes_back_buys_a_smaller_scene(
     given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     further = shrunk(given, tmp_path / "further.spz", LOOSE)
-    monkeypatch.setattr(Reach, "_go_further", lambda *_: None)
+    monkeypatch.setattr(QualitySearch, "_go_further", lambda *_: None)
     usual = shrunk(given, tmp_path / "usual.spz", LOOSE)
     for result in (further, usual):
         assert result.met
@@ -145,9 +146,9 @@ def test_where_going_further_does_not_hold_the_file_that_held_is_left(
 ) -> None:
     """As if all files but the first, which was trained to see what that wins, lost too much."""
     held: list[bytes] = []
-    written = Reach._written
+    written = Maker.written
 
-    def spoilt(self: Reach, *arguments: Any) -> Reached:
+    def spoilt(self: Maker, *arguments: Any) -> Reached:
         reached = written(self, *arguments)
         if held:
             return replace(reached, loss=replace(reached.loss, drop=99.0))
@@ -155,7 +156,7 @@ def test_where_going_further_does_not_hold_the_file_that_held_is_left(
         assert not (tmp_path / "small.spz").exists()  # so that whoever is stopped now can go on without --overwrite
         return reached
 
-    monkeypatch.setattr(Reach, "_written", spoilt)
+    monkeypatch.setattr(Maker, "written", spoilt)
     result = shrunk(given, tmp_path / "small.spz", LOOSE)
     assert result.met
     assert (tmp_path / "small.spz").read_bytes() == held[0]
@@ -272,19 +273,19 @@ def test_a_run_to_a_target_of_quality_that_was_stopped_goes_on_without_overwriti
 ) -> None:
     """Stopped when it has written the file that it may fall back to, and when it has written the last one."""
     whole = shrink(given, tmp_path / "whole.spz", LOOSE, QUICK, tmp_path / "a")
-    written = Reach._written
+    written = Maker.written
 
-    def stopped(self: Reach, *arguments: Any) -> Reached:
+    def stopped(self: Maker, *arguments: Any) -> Reached:
         reached = written(self, *arguments)
-        if self._files == files:
+        if self.files == files:
             reached.path.unlink()
             raise KeyboardInterrupt
         return reached
 
-    monkeypatch.setattr(Reach, "_written", stopped)
+    monkeypatch.setattr(Maker, "written", stopped)
     with pytest.raises(KeyboardInterrupt):
         shrink(given, tmp_path / "part.spz", LOOSE, QUICK, tmp_path / "b")
-    monkeypatch.setattr(Reach, "_written", written)
+    monkeypatch.setattr(Maker, "written", written)
     again = shrink(given, tmp_path / "part.spz", LOOSE, QUICK, tmp_path / "b", resume=True)
     assert (tmp_path / "part.spz").read_bytes() == (tmp_path / "whole.spz").read_bytes()
     assert again.loss == whole.loss

@@ -25,8 +25,9 @@ from leansplat.report.svg import standalone
 from leansplat.runs import alone_at_work
 from leansplat.shrinking.config import ShrinkingConfig
 from leansplat.shrinking.ladder import Level, plot
+from leansplat.shrinking.making import Maker, Reached
 from leansplat.shrinking.plain import codec_for
-from leansplat.shrinking.reaching import Reach, Reached
+from leansplat.shrinking.reaching import reach
 from leansplat.shrinking.shrinker import Options, prepare, read_original
 from leansplat.shrinking.sources import Source
 from leansplat.shrinking.targets import Target
@@ -107,12 +108,12 @@ def shrink_ladder(
         place = stack.enter_context(temporary_folder()) if run is None else Path(run)
         prepared = prepare(scene, original, config, place, targets[0], options)
         told += prepared.told
-        reach = Reach(prepared.descent, codec, prepared.judge, config, began, levels=len(targets))
+        maker = Maker(prepared.descent, codec, prepared.judge, config, began, levels=len(targets))
         above = prepared.descent.top
         folder.mkdir(parents=True, exist_ok=True)
         for target in targets:
             path = folder / f"{_slug(target)}{suffix}"
-            reached: Reached = reach.reach(target, above, path, overwrite=overwrite or resume)
+            reached: Reached = reach(maker, target, above, path, overwrite=overwrite or resume)
             told += [f"{path.name}: {text}" for text in reached.told]
             above = reached.stage
             levels.append(Level(target, len(reached.gaussians), formats.scene_bytes(path), reached.loss, path))

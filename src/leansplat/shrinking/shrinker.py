@@ -38,9 +38,10 @@ from leansplat.shrinking.config import ShrinkingConfig
 from leansplat.shrinking.descent import Descent
 from leansplat.shrinking.floaters import Floaters, find_floaters
 from leansplat.shrinking.judging import Judge, Loss
+from leansplat.shrinking.making import Maker
 from leansplat.shrinking.memory import say_if_short
 from leansplat.shrinking.plain import codec_for
-from leansplat.shrinking.reaching import Reach
+from leansplat.shrinking.reaching import reach
 from leansplat.shrinking.regions import Freedom, parse_region
 from leansplat.shrinking.sources import Source, find_source
 from leansplat.shrinking.targets import Target
@@ -177,8 +178,8 @@ def shrink(
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder()) if run is None else Path(run)
         prepared = prepare(scene, original, config, folder, target, options)
-        reach = Reach(prepared.descent, codec, prepared.judge, config, began)
-        reached = reach.reach(target, prepared.descent.top, path, overwrite=overwrite)
+        maker = Maker(prepared.descent, codec, prepared.judge, config, began)
+        reached = reach(maker, target, prepared.descent.top, path, overwrite=overwrite)
         works = works_in(folder)
     return ShrinkingResult(
         gaussians=reached.gaussians,

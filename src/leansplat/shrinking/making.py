@@ -1,0 +1,130 @@
+"""`Maker`: from a stage of a descent to a file, trained through the file's rounding, and judged as a reader gets it.
+
+It also shares the steps out: so many for the way down, so many for the file.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from leansplat import formats
+from leansplat.compression import CompressionConfig, FineTuningConfig, compress
+from leansplat.compression.codecs import Codec
+from leansplat.gaussians import WORLD, Gaussians
+from leansplat.progress import at_stage
+from leansplat.runs import has_begun
+from leansplat.shrinking.config import USUAL_STEPS, ShrinkingConfig
+from leansplat.shrinking.descent import Descent, Stage
+from leansplat.shrinking.judging import Judge, Loss
+from leansplat.shrinking.pace import steps_within
+from leansplat.shrinking.plain import PLAIN
+
+_SHARE_OF_ENCODING = 0.35
+"""Of the steps, that go to training through the rounding of the file, where there is one."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A file, and where it was made from.
+
+    Args:
+        stage: what to go on from.
+        path: the file; gaussians: what a reader of it gets.
+        loss: what these lost against the scene as it was given.
+        met: whether the target was met.
+        told: what there is to say of it, sentence by sentence.
+        steps: training steps behind it.
+        tuned: whether it is what was trained through the file's rounding, which is not always the best.
+    """
+
+    stage: Stage
+    path: Path
+    gaussians: Gaussians
+    loss: Loss
+    met: bool
+    told: tuple[str, ...]
+    steps: int
+    tuned: bool
+
+
+class Maker:
+    """Makes files of what a descent comes to.
+
+    Args:
+        descent: holds the scene, the views and the folder for checkpoints.
+        codec: the kind of file.
+        levels: files that the steps, or the minutes, are for.
+        began: `time.perf_counter()` when the minutes began.
+
+    Attributes:
+        files: how many were made so far.
+        told: what there is to say of the next, sentence by sentence.
+    """
+
+    def __init__(
+        self, descent: Descent, codec: Codec, judge: Judge, config: ShrinkingConfig, began: float, *, levels: int = 1
+    ) -> None:
+        self.descent, self.codec, self.judge, self.config = descent, codec, judge, config
+        self.began, self.levels = began, levels
+        self.files = 0
+        self.told: list[str] = []
+
+    def planned(self, above: Stage, count: int) -> tuple[int, int]:
+        """Steps of trimming and of training through the file's rounding, from a stage to `count` Gaussians."""
+        steps, minutes = self.config.steps, self.config.minutes
+        if minutes is not None:
+            files_left = max(1, self.levels - self.files)
+            left = (60 * minutes - (time.perf_counter() - self.began)) / files_left
+            through = self.for_encoding(100) / 100
+            steps = steps_within(left, above.gaussians, count, self.descent.teacher, through, self.descent.engine)
+            self.told.append(f"{steps:,} training steps fit into the time")
+        else:
+            steps = (USUAL_STEPS if steps is None else steps) // self.levels
+        encoding = self.for_encoding(steps)
+        return steps - encoding, encoding
+
+    def for_encoding(self, steps: int) -> int:
+        """What of some steps goes to training through the rounding, which knows of no Gaussians to leave alone."""
+        through = self.codec.suffix not in PLAIN and bool(self.descent.freedom.changeable.all())
+        return int(_SHARE_OF_ENCODING * steps) if through else 0
+
+    def encoded_loss(self, stage: Stage) -> Loss:
+        """What a stage lost, as a file that is merely encoded says it."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"trial{self.codec.suffix}"
+            self.codec.write(stage.gaussians, path)
+            return self.judge.loss(read_again(path, self.descent.given))
+
+    def written(self, stage: Stage, codec: Codec, steps: int, path: Path, overwrite: bool) -> Reached:
+        """The file of a stage, trained through its rounding."""
+        descent, given = self.descent, self.descent.given
+        extras = {name: values[stage.rows] for name, values in given.extras.items()}
+        self.files += 1
+        run = descent.folder / f"file-{self.files:02}"
+        tuning = FineTuningConfig(steps=steps, batch=self.config.batch, seed=self.config.seed)
+        made = compress(
+            replace(stage.gaussians, extras=extras, comments=given.comments),
+            descent.teacher,
+            path,
+            CompressionConfig(fine_tuning=tuning),
+            run if steps else None,
+            codec=codec,
+            engine=descent.engine,
+            resume=descent.resume and steps > 0 and has_begun(run),
+            overwrite=overwrite,
+            progress=at_stage(descent.progress, f"training through {codec.suffix}" if steps else "writing"),
+        )
+        at_stage(descent.progress, "measuring what is lost")
+        gaussians = read_again(path, given)
+        loss = self.judge.loss(gaussians)
+        tuned = made.written == "fine-tuned"
+        return Reached(stage, path, gaussians, loss, True, tuple(self.told), stage.steps + steps, tuned)
+
+
+def read_again(path: Path, given: Gaussians) -> Gaussians:
+    """The scene in a file, which may have no place for the origin that it has in common with the one given."""
+    scene = formats.read(path)
+    return replace(scene, origin=given.origin) if scene.origin == WORLD else scene
