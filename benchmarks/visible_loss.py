@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
     parser.add_argument("--pictures", type=Path, required=True)
-    parser.add_argument("--only", nargs="*", metavar="SCENE")
+    parser.add_argument("--only", nargs="*", metavar="SCENE", help='such as "plant" or "fox, lean"')
     arguments = parser.parse_args()
     arguments.pictures.mkdir(parents=True, exist_ok=True)
     rows = {row["scene"]: row for row in json.loads(RESULT.read_text())["rows"]} if RESULT.exists() else {}
@@ -111,6 +112,7 @@ def row_of(name: str, result: ShrinkingResult, views: list[tuple[Tensor, Tensor]
         "loss": result.loss.to_json(),
         "views": len(views),
         "share of pixels off by more than 8 of 255": {"mean": sum(shares) / len(shares), "most": max(shares)},
+        "worst part": -10 * math.log10(max(float(errors_of_parts(*view).max()) for view in views)),
         "seconds": result.seconds,
     }
 
@@ -118,9 +120,8 @@ def row_of(name: str, result: ShrinkingResult, views: list[tuple[Tensor, Tensor]
 def sheet(view: tuple[Tensor, Tensor]) -> Image.Image:
     """Before, after and difference, and below the part that changed most, four times as large."""
     before, after = view
-    error = (before - after).square().mean(dim=2)[None, None]
-    side = min(PART, *error.shape[2:])
-    places = avg_pool2d(error, side, stride=4)[0, 0]
+    side = min(PART, *before.shape[:2])
+    places = errors_of_parts(before, after)
     row, column = divmod(int(places.argmax()), places.shape[1])
     part = (slice(4 * row, 4 * row + side), slice(4 * column, 4 * column + side))
     upper, lower = (strip(before[where], after[where]) for where in ((slice(None), slice(None)), part))
@@ -129,6 +130,12 @@ def sheet(view: tuple[Tensor, Tensor]) -> Image.Image:
     whole.paste(upper, (0, 0))
     whole.paste(lower, (0, upper.height))
     return whole
+
+
+def errors_of_parts(before: Tensor, after: Tensor) -> Tensor:
+    """(H, W) mean squared errors of square parts, each four pixels from the next."""
+    error = (before - after).square().mean(dim=2)[None, None]
+    return avg_pool2d(error, min(PART, *error.shape[2:]), stride=4)[0, 0]
 
 
 def strip(before: Tensor, after: Tensor) -> Image.Image:

@@ -5,6 +5,10 @@ as it was given, which matches itself perfectly: then its photos are thought to 
 match theirs, and what was lost counts as noise on top. With E the mean squared error between the two scenes' pictures,
 the drop is 10 log10(1 + E / 10^-3) dB.
 
+Where an object stands alone, most of a picture may be background, which is the same before and after and would hide
+any error in a mean. So scores against the scene as it was given are of what it covers: errors of all pixels count, and
+are divided by the share that it covers. Scores against photos are those of whole photos, as everybody's.
+
 Where nothing is asked for, no loss may be visible: see `INVISIBLE`.
 """
 
@@ -13,19 +17,25 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
 
 from leansplat import engines
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Capture, View
+from leansplat.engines.engine import Background, Renderer
 from leansplat.evaluation import LpipsNet, load_lpips
 from leansplat.gaussians import Gaussians
-from leansplat.scoring import Quality, mean_score, view_scores
+from leansplat.scoring import Quality, ViewScore, mean_score, view_scores
 from leansplat.shrinking.targets import Target
 
 _NOISE_OF_PHOTOS = 1e-3
 """Mean squared error of a scene that matches its photos with 30 dB."""
+
+_LEAST_COVERED = 0.05
+"""Of a picture: what covers less counts as if it covered so much."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class Invisible:
     """What two pictures may differ by at most so that people do not see it when one takes the place of the other.
 
     Args:
-        psnr: in dB, mean over the views.
+        psnr: in dB, of what the scene covers, mean over the views.
         most: PSNR in dB of nine tenths of the views. A tenth may be worse: a view far from all that a scene was trained
             with shows fragments, and of fragments nobody can say what is missing.
         worst: PSNR in dB of every view; below, smudges were seen on what is not fragments.
@@ -54,7 +64,7 @@ class Loss:
     """What a scene lost against the one that it was made from, on views held back.
 
     Args:
-        own: mean scores against renders of the scene as it was given.
+        own: mean scores against renders of the scene as it was given, of what it covers.
         worst: the lowest PSNR of a view against these.
         most: the PSNR that nine tenths of the views have at least.
         photos: mean scores against photos; None without photos.
@@ -133,6 +143,7 @@ class Judge:
         self._engine = engine
         self._background = teacher.background
         self._own: Sequence[View] = teacher.test or teacher.train
+        self._covered = _covered(engines.named(engine).renderer(given), self._own, teacher.background)
         self._photos: Sequence[View] = () if photos is None else photos.test
         self._network, self.without_lpips = load_lpips(lpips, (*self._own, *self._photos))
         self._before = self._on_photos(given)
@@ -149,7 +160,8 @@ class Judge:
         compared = photos is not None and self._before is not None
         network = None if compared else self._network
         scores = view_scores(renderer, self._own, self._background, network)
-        own = mean_score(scores)
+        of_object = [_of_covered(score, share) for score, share in zip(scores, self._covered, strict=True)]
+        own = mean_score(of_object)
         if photos is not None and self._before is not None:
             drop = _difference(self._before.psnr, photos.psnr)
             rise = None
@@ -159,7 +171,7 @@ class Judge:
             errors = [10 ** (-score.psnr / 10) for score in scores]
             drop = statistics.fmean(10 * math.log10(1 + error / _NOISE_OF_PHOTOS) for error in errors)
             rise = own.lpips
-        each = sorted(score.psnr for score in scores)
+        each = sorted(score.psnr for score in of_object)
         return Loss(own, each[0], each[len(each) // 10], photos, drop, rise)
 
     def _on_photos(self, scene: Gaussians) -> Quality | None:
@@ -167,6 +179,19 @@ class Judge:
             return None
         renderer = engines.named(self._engine).renderer(scene)
         return mean_score(view_scores(renderer, self._photos, self._background, self._network))
+
+
+@torch.inference_mode()
+def _covered(scene: Renderer, views: Sequence[View], background: Background) -> list[float]:
+    """Which share of each picture a scene covers, of the pixels that count."""
+    alphas = [scene.render(view.camera, background).alpha.cpu() for view in views]
+    seen = [alpha if view.mask is None else alpha[view.mask] for alpha, view in zip(alphas, views, strict=True)]
+    return [min(1.0, max(_LEAST_COVERED, float(alpha.mean()))) if alpha.numel() else 1.0 for alpha in seen]
+
+
+def _of_covered(score: ViewScore, share: float) -> ViewScore:
+    """The score of a picture, as that of the share of it that is covered."""
+    return replace(score, psnr=score.psnr + 10 * math.log10(share), ssim=1 - (1 - score.ssim) / share)
 
 
 def _difference(before: float | None, after: float | None) -> float:
