@@ -45,10 +45,16 @@ def test_rates_begin_the_lower_the_more_stays(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("passes", "how", "merged"), [(2, {}, True), (5, {}, False), (2, {"one_of_many": True}, False)]
+    ("passes", "how", "merged"),
+    [(2, {}, 1.0), (5, {}, 1.5), (2, {"one_of_many": True}, 2), (5, {"one_of_many": True}, 2)],
 )
-def test_few_steps_begin_with_merging(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: float, how: dict[str, bool], merged: bool
+def test_few_steps_begin_with_merging_and_more_with_less_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: float, how: dict[str, bool], merged: float
 ) -> None:
+    """Trials on the way to a target of quality are pruned alone."""
     first, _ = down(tmp_path, 0.5, passes, monkeypatch, **how)
-    assert (first == round(0.5 * len(SCENE))) == merged
+    assert first == round(merged * round(0.5 * len(SCENE)))
+
+
+def test_nothing_is_merged_where_most_of_the_scene_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert down(tmp_path, 0.8, 5, monkeypatch)[0] == len(SCENE)

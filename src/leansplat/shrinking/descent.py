@@ -25,7 +25,7 @@ from leansplat.pruning import TrimmingConfig, trim
 from leansplat.pruning.schedule import EASED
 from leansplat.runs import has_begun
 from leansplat.shrinking.regions import Freedom
-from leansplat.shrinking.within import worth_of
+from leansplat.shrinking.within import few_views, worth_of
 
 _ROUNDS = 10
 """Rounds of a stage at most: as many as take no more time than half of its training, and one for each halving."""
@@ -37,6 +37,11 @@ it stays, and never find back."""
 
 _FEW_PASSES = 4
 """Steps for each view, below which Gaussians are merged and then trained: too few to make up for those removed."""
+
+_MERGED_TO = 1.5
+"""Times the Gaussians of a stage, down to which they are merged before those that are left go in rounds. Of two that
+show much the same, pruning takes one and has to train the other to stand for both; merged, it does so from the start,
+from all directions. All the way down, shapes that no training straightens are left over."""
 
 _SHARE_OF_ROUNDS = 1 / 3
 """Of a stage's steps, which are taken between rounds of pruning; the others come after the last round."""
@@ -118,6 +123,8 @@ class Descent:
         merged = passes < _FEW_PASSES and not one_of_many
         if merged:
             above = self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
+        elif not one_of_many and len(above.gaussians) > (most := round(_MERGED_TO * count)):
+            above = self._merged(above, most, ~self.freedom.removable[above.rows], few_views(self.teacher))
         protected = ~self.freedom.removable[above.rows]
         if self.merges_unseen:
             above, unseen = self._without_surplus_unseen(above, count, protected)
