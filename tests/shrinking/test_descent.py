@@ -51,10 +51,10 @@ def test_rates_begin_the_lower_the_more_stays(tmp_path: Path, monkeypatch: pytes
 def test_few_steps_begin_with_merging_and_more_with_less_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: float, how: dict[str, bool], merged: float
 ) -> None:
-    """Trials on the way to a target of quality are pruned alone."""
+    """Trials on the way to a target of quality are pruned alone. What no view shows is thinned out before that."""
     first, _ = down(tmp_path, 0.5, passes, monkeypatch, **how)
-    assert first == round(merged * round(0.5 * len(SCENE)))
+    assert first == pytest.approx(merged * 0.5 * len(SCENE), rel=0.03)
 
 
 def test_nothing_is_merged_where_most_of_the_scene_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert down(tmp_path, 0.8, 5, monkeypatch)[0] == len(SCENE)
+    assert down(tmp_path, 0.8, 5, monkeypatch)[0] == pytest.approx(len(SCENE), rel=0.03)
