@@ -41,7 +41,7 @@ _FEW_PASSES = 4
 _MERGED_TO = 1.5
 """Times the Gaussians of a stage, down to which they are merged before those that are left go in rounds. Of two that
 show much the same, pruning takes one and has to train the other to stand for both; merged, it does so from the start,
-from all directions. All the way down, shapes that no training straightens are left over."""
+from all directions. The last third still goes in rounds, by what the views show after some training."""
 
 _SHARE_OF_ROUNDS = 1 / 3
 """Of a stage's steps, which are taken between rounds of pruning; the others come after the last round."""
