@@ -45,8 +45,8 @@ def test_an_object_is_framed_whole_in_the_middle_of_every_picture(size: int | tu
     found = made_up_views(TABLE, 12, size=size)
     assert found.kind == "object"
     each = [filled(TABLE, camera) for camera in found.cameras.values()]
-    assert min(each) > 0.6
-    assert max(each) < 0.85
+    assert min(each) > 0.75
+    assert max(each) < 1.05
 
 
 def test_an_object_is_seen_from_the_side_that_it_was_to_be_seen_from() -> None:

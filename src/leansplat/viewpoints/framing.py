@@ -22,8 +22,6 @@ from leansplat.viewpoints.places import spread_out, weighted_quantile
 
 FIELDS_OF_VIEW: Mapping[Kind, float] = {"place": math.radians(70), "object": math.radians(45)}
 """Across a picture: of a place wide, of an object that of a standard lens."""
-_FILLED = 0.8
-"""Of the shorter side of a picture, that an object fills."""
 _OBJECT = 0.98
 """Of a scene's opacity, that is the object; the rest are strays around it."""
 _MOST = 20_000
@@ -48,7 +46,7 @@ def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float,
     ends = np.array([[weighted_quantile(means[:, axis], weights, edge) for edge in edges] for axis in range(3)])
     middle = ends.mean(axis=1)
     offsets = means - middle
-    slope = _FILLED * math.tan(half_angle)
+    slope = math.tan(half_angle)
     found: dict[tuple[float, ...], Candidate] = {}
     for view in sorted(views, key=lambda view: -view.score):
         outwards = view.place - middle
