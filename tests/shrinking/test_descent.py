@@ -18,7 +18,9 @@ SCENE = place(600)
 TEACHER = teacher_capture(SCENE, {f"{number}": camera for number, camera in enumerate(ring(9, 6.0, 0.0))})
 
 
-def down(folder: Path, share: float, passes: float, monkeypatch: pytest.MonkeyPatch, **how: Any) -> tuple[int, Any]:
+def down(
+    folder: Path, share: float, passes: float, monkeypatch: pytest.MonkeyPatch, merges: bool = True, **how: Any
+) -> tuple[int, Any]:
     """Gaussians that the trimming began with, and its settings."""
     began: list[tuple[int, Any]] = []
     trim = descent.trim
@@ -28,7 +30,7 @@ def down(folder: Path, share: float, passes: float, monkeypatch: pytest.MonkeyPa
         return trim(scene, capture, config, run, **options)
 
     monkeypatch.setattr(descent, "trim", watched)
-    way = Descent(SCENE, TEACHER, Freedom.of(SCENE), folder, "gaussianpop", 0, merges_unseen=True)
+    way = Descent(SCENE, TEACHER, Freedom.of(SCENE), folder, "gaussianpop", 0, merges=merges)
     count = round(share * len(SCENE))
     stage = way.down(way.top, count, round(passes * len(TEACHER.train)), **how)
     assert len(stage.gaussians) == len(stage.rows) == count
@@ -49,9 +51,12 @@ def test_rates_begin_the_lower_the_more_stays(tmp_path: Path, monkeypatch: pytes
     [(2, {}, 1.0), (5, {}, 1.5), (2, {"one_of_many": True}, 2), (5, {"one_of_many": True}, 2)],
 )
 def test_few_steps_begin_with_merging_and_more_with_less_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: float, how: dict[str, bool], merged: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: float, how: dict[str, Any], merged: float
 ) -> None:
-    """Trials on the way to a target of quality are pruned alone. What no view shows is thinned out before that."""
+    """Trials on the way to a target of quality, and by cameras of photos, are pruned alone.
+
+    What no made-up view shows is thinned out before that.
+    """
     first, _ = down(tmp_path, 0.5, passes, monkeypatch, **how)
     assert first == pytest.approx(merged * 0.5 * len(SCENE), rel=0.03)
 

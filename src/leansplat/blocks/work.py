@@ -226,7 +226,7 @@ def _descent(around: _Around, plan: Plan, cameras: Mapping[str, Camera], work: P
         work,
         plan.shrinking.criterion,
         plan.shrinking.seed,
-        merges_unseen=True,
+        merges=True,
         engine=plan.engine,
         resume=True,
         overwrite=True,

@@ -73,7 +73,9 @@ class Descent:
         teacher: its renders.
         freedom: what may be removed and changed of it.
         folder: where stages are kept, each in a run folder with the number of the stage.
-        merges_unseen: whether Gaussians that no view shows are merged in proportion, rather than ranked by opacity.
+        merges: whether Gaussians that no view shows are merged in proportion, rather than ranked by opacity, and the
+            others are merged before they are pruned. It keeps more of what other views show, so it is for views that
+            are made up; by cameras of photos it takes longer, and loses as often as it wins.
         resume: take over what earlier stages in the folder have done.
         overwrite: replace what an earlier descent has left in the folder.
         batch: views of a training step.
@@ -85,7 +87,7 @@ class Descent:
     folder: Path
     criterion: str
     seed: int
-    merges_unseen: bool
+    merges: bool
     engine: str = "cpu"
     resume: bool = False
     overwrite: bool = False
@@ -123,10 +125,10 @@ class Descent:
         merged = passes < _FEW_PASSES and not one_of_many
         if merged:
             above = self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
-        elif not one_of_many and len(above.gaussians) > (most := round(_MERGED_TO * count)):
+        elif self.merges and not one_of_many and len(above.gaussians) > (most := round(_MERGED_TO * count)):
             above = self._merged(above, most, ~self.freedom.removable[above.rows], few_views(self.teacher))
         protected = ~self.freedom.removable[above.rows]
-        if self.merges_unseen:
+        if self.merges:
             above, unseen = self._without_surplus_unseen(above, count, protected)
             protected = ~self.freedom.removable[above.rows] | unseen
         self.stages += 1

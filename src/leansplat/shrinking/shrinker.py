@@ -317,7 +317,7 @@ def prepare(
     told += [floaters.describe()] if floaters is not None else []
     unseen = int(descent.unseen.sum())
     if unseen:
-        fate = "these are merged in proportion" if descent.merges_unseen else "the fainter of these go first"
+        fate = "these are merged in proportion" if descent.merges else "the fainter of these go first"
         told.append(
             f"{unseen:,} of {len(given):,} Gaussians are in none of the views; where Gaussians become fewer, {fate}"
         )
