@@ -1,4 +1,4 @@
-"""What made-up pictures show: of a place much, of an object the whole."""
+"""What made-up pictures show: of a place much, of an object nearly the whole."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def long_and_thin() -> Gaussians:
 
 
 @pytest.mark.parametrize("size", [48, (64, 48), (48, 64)])
-def test_an_object_is_framed_whole_in_the_middle_of_every_picture(size: int | tuple[int, int]) -> None:
+def test_an_object_fills_every_picture(size: int | tuple[int, int]) -> None:
     found = made_up_views(TABLE, 12, size=size)
     assert found.kind == "object"
     each = [filled(TABLE, camera) for camera in found.cameras.values()]

@@ -1,9 +1,10 @@
 """How much of a scene a made-up picture shows, since nothing in a scene tells through which lens it was photographed.
 
 In a place, pictures are square and wide. Photos are upright or lying, of phones or of wide lenses, and what they show
-near their edges has to be shown, too; what they do not is little work. An object is framed whole from wherever it was
-photographed, as people do it. Bearings of harmonics tell the side well and hardly how far away, and pictures from
-various distances would show its smallest Gaussians, which were fitted to pixels of one size, in pixels of many.
+near their edges has to be shown, too; what they do not is little work. An object fills the picture from wherever it was
+photographed, but for a fiftieth of it, beyond the edges. Bearings of harmonics tell the side well and hardly how far
+away, and pictures from various distances would show its smallest Gaussians, which were fitted to pixels of one size, in
+pixels of many.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from leansplat.viewpoints.places import spread_out, weighted_quantile
 FIELDS_OF_VIEW: Mapping[Kind, float] = {"place": math.radians(70), "object": math.radians(45)}
 """Across a picture: of a place wide, of an object that of a standard lens."""
 _OBJECT = 0.98
-"""Of a scene's opacity, that is the object; the rest are strays around it."""
+"""Of a scene's opacity, that is in the picture; the rest are its ends, and strays around it."""
 _MOST = 20_000
 """So many Gaussians say where an object ends; of larger scenes every so manyth is asked."""
 
