@@ -214,11 +214,11 @@ def _cell(
     return None
 
 
-def _share_of_way(rows: Sequence[Any], untrained: Any, given: dict[str, Any], scene: str, kept: float) -> str:
-    """What made-up cameras win over decimation next to what photos win, on photos and on renders."""
-    low, reached, high = (
-        _cell(rows, untrained, given, scene, name, kept) for name in ("decimate", "made up", "photos")
-    )
+def _share_of_way(
+    rows: Sequence[Any], untrained: Any, given: dict[str, Any], scene: str, kept: float, method: str
+) -> str:
+    """What a method wins over decimation next to what trimming on photos wins, on photos and on renders."""
+    low, reached, high = (_cell(rows, untrained, given, scene, name, kept) for name in ("decimate", method, "photos"))
     if low is None or reached is None or high is None:
         return "-"
     shares = [
