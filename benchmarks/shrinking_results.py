@@ -153,8 +153,7 @@ def _way(
     return (
         "How far shrinking with made-up cameras comes on the way from decimated to trimmed on the photos with as many "
         'steps, on photos and in brackets on renders; "more" is above both where trimming is below decimating. What '
-        "teaches is the scene as given, which is not as near to photos that were held out as what was trained on the "
-        "others for longer:\n\n"
+        "teaches is the scene as given; how far that comes itself is below:\n\n"
         f"{table(['', *given], lines)}\n"
     )
 
