@@ -131,7 +131,8 @@ def without_photos(table: Any) -> str:
     if untrained is not None:
         text.append(
             '"Decimated" is the better of splat-transform\'s `--decimate` and `--decimate-adaptive` in each case, and '
-            f'"merged" is `--steps 0` with made-up cameras:\n\n    {untrained["command"]}\n'
+            '"merged" is `--steps 0` with cameras made up as they were before they were framed:\n\n'
+            f"    {untrained['command']}\n"
         )
     return "\n".join(text)
 
