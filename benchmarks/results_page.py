@@ -1,4 +1,4 @@
-"""Writes docs/results.md, and the tables in the README and in docs/training.md, from the JSON files in
+"""Writes docs/results.md, and the tables of results in the README and in other pages, from the JSON files in
 benchmarks/results, so that no number is copied by hand.
 
     python benchmarks/results_page.py
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import farm
 import fixed_count
 import time_to_quality
 from shrinking_results import default, section, short, visible
@@ -21,10 +22,8 @@ from leansplat.files import replacing
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
-README = ROOT / "README.md"
-TRAINING = ROOT / "docs" / "training.md"
-SHRINK = ROOT / "docs" / "shrink.md"
-NAMES = "files|schedules|default|visible|short|lean|parts|direct"
+WITH_TABLES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("farm", "shrink", "training"))]
+NAMES = "costs|default|direct|files|lean|parts|schedules|short|visible"
 BETWEEN = re.compile(rf"(<!-- ({NAMES}): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """What of these pages is written here."""
 
@@ -385,45 +384,45 @@ and {result["peak_megabytes"] / 1e3:.2f} GB of memory.
 """
 
 
+def pages() -> dict[Path, str]:
+    """What each page says by the results of today."""
+    parts = (
+        HEAD,
+        section(table),
+        fixed_count.section(),
+        trimming(),
+        table2(),
+        writing(),
+        viewers(),
+        fox_time(),
+        frames_per_second(),
+        renderer(),
+        reading(),
+        starting(),
+        demo_time(),
+    )
+    tables = {
+        "costs": farm.costs(),
+        "default": default(table),
+        "direct": direct(),
+        "files": readme_files(),
+        "lean": time_to_quality.against_trimming(),
+        "parts": time_to_quality.parts(),
+        "schedules": schedules(),
+        "short": short(table),
+        "visible": visible(table),
+    }
+    return {PAGE: "\n".join(filter(None, parts))} | {
+        page: BETWEEN.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", page.read_text(encoding="utf-8"))
+        for page in WITH_TABLES
+    }
+
+
 def main() -> None:
-    parts = [
-        part
-        for part in (
-            HEAD,
-            section(table),
-            fixed_count.section(),
-            trimming(),
-            table2(),
-            writing(),
-            viewers(),
-            fox_time(),
-            frames_per_second(),
-            renderer(),
-            reading(),
-            starting(),
-            demo_time(),
-        )
-        if part
-    ]
-    with replacing(PAGE, overwrite=True) as file:
-        file.write("\n".join(parts).encode())
-    for page, tables in (
-        (README, {"direct": direct(), "files": readme_files()}),
-        (
-            TRAINING,
-            {
-                "schedules": schedules(),
-                "lean": time_to_quality.against_trimming(),
-                "parts": time_to_quality.parts(),
-                "direct": direct(),
-            },
-        ),
-        (SHRINK, {"default": default(table), "visible": visible(table), "short": short(table)}),
-    ):
-        text = page.read_text(encoding="utf-8")
+    for page, text in pages().items():
         with replacing(page, overwrite=True) as file:
-            file.write(BETWEEN.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text).encode())  # noqa: B023
-    print(*(page.relative_to(ROOT) for page in (PAGE, README, TRAINING, SHRINK)), sep="\n")
+            file.write(text.encode())
+        print(page.relative_to(ROOT))
 
 
 if __name__ == "__main__":
