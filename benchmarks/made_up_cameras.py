@@ -53,6 +53,7 @@ from leansplat.shrinking.teacher import teacher_capture
 from leansplat.viewpoints import MadeUpViews, contact_sheet, made_up_views
 from leansplat.viewpoints.candidates import HALF_ANGLE
 from leansplat.viewpoints.panorama import RAYS, SOLID_ANGLES, Surveyor
+from leansplat.viewpoints.places import reach_of
 from leansplat.viewpoints.trained_directions import trained_directions
 
 RESULT = Path(__file__).parent / "results" / "made_up_cameras.json"
@@ -180,7 +181,7 @@ def measure(name: str, gaussians: Gaussians, real: Mapping[str, Camera], backgro
         "circle": {f"{k:03}": c for k, c in enumerate(orbit(gaussians, COUNT, width=LONGEST, height=192))},
         "random": random_cameras(gaussians, COUNT),
     }
-    surveyor = Surveyor(gaussians, trained_directions(gaussians.arrays()))
+    surveyor = Surveyor(gaussians, trained_directions(gaussians.arrays()), reach_of(gaussians.arrays()).near)
     usual = np.quantile(trust(surveyor, train), 0.1, axis=0)
     reference = importance(gaussians, train, background)
     rows = {}

@@ -34,6 +34,7 @@ LAYERS = [
         "memory",
         "distributed",
         "temporary_folders",
+        "near_plane",
     },
     {"arrays"},
     {"gaussians"},

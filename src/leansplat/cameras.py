@@ -15,11 +15,12 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from leansplat.arrays import WORLD, Origin
+from leansplat.near_plane import NEAR
 
 _NEIGHBOURS = 3
 _ALONE = 5.0
-_ONE_PLACE = 0.02
-"""Cameras within this radius see the scene from one place: it is a tenth of the renderer's near plane."""
+_ONE_PLACE = 0.1
+"""Cameras within this radius see the scene from one place, in units of their near plane."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,17 @@ class Camera:
         world_to_camera: (4, 4) float64, rigid: maps homogeneous world points to camera axes.
         K: (3, 3) float64 intrinsics in pixels, without skew: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]].
         width, height: image size in pixels, at least 1.
+        near: depth up to which nothing is drawn, in world units.
 
     Raises:
-        ValueError: a shape is wrong, a focal length or a size is not positive, or a value is not finite.
+        ValueError: a shape is wrong, a focal length, a size or near is not positive, or a value is not finite.
     """
 
     world_to_camera: Tensor
     K: Tensor
     width: int
     height: int
+    near: float = NEAR
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "world_to_camera", torch.as_tensor(self.world_to_camera, dtype=torch.float64))
@@ -51,6 +54,8 @@ class Camera:
             raise ValueError("camera has a value that is not finite")
         if self.fx <= 0 or self.fy <= 0:
             raise ValueError(f"focal lengths {self.fx}, {self.fy} must be positive")
+        if not 0 < self.near < math.inf:
+            raise ValueError(f"near plane {self.near} must be positive and finite")
 
     @property
     def fx(self) -> float:
@@ -136,7 +141,7 @@ def lone_cameras(cameras: Sequence[Camera]) -> list[int]:
     typical = float((positions - positions.median(dim=0).values).norm(dim=1).median())
     neighbours = min(_NEIGHBOURS, (count - 1) // 2)
     distances, _ = cKDTree(positions.numpy()).query(positions.numpy(), k=[neighbours + 1])
-    alone = (distances[:, 0] > _ALONE * max(typical, _ONE_PLACE)).nonzero()[0].tolist()
+    alone = (distances[:, 0] > _ALONE * max(typical, _ONE_PLACE * cameras[0].near)).nonzero()[0].tolist()
     return alone if len(alone) <= count // 4 else []
 
 
@@ -149,4 +154,4 @@ def scene_extent(cameras: Sequence[Camera]) -> float:
     alone = set(lone_cameras(cameras))
     positions = torch.stack([camera.position for index, camera in enumerate(cameras) if index not in alone])
     radius = float((positions - positions.mean(dim=0)).norm(dim=1).max())
-    return 1.1 * radius if radius > _ONE_PLACE else 1.0
+    return 1.1 * radius if radius > _ONE_PLACE * cameras[0].near else 1.0

@@ -202,6 +202,7 @@ class Live:
             arrays |= {
                 f"name{number}": np.array(view.name),
                 f"pose{number}": view.camera.world_to_camera.numpy(),
+                f"near{number}": np.float64(view.camera.near),
                 f"K{number}": view.camera.K.numpy(),
                 f"photo{number}": view.photo.numpy(),
             }

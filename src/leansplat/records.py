@@ -21,6 +21,7 @@ from leansplat.cameras import Camera
 from leansplat.errors import RunError
 from leansplat.files import write_json
 from leansplat.invocation import invocation
+from leansplat.near_plane import NEAR
 from leansplat.runs import open_run, package_versions
 from leansplat.simd.threads import thread_count
 
@@ -161,7 +162,7 @@ def cameras_of(record: Mapping[str, Any]) -> dict[str, Camera]:
 
 def read_camera(value: Mapping[str, Any]) -> Camera:
     """The camera that `camera_json` made a value of; KeyError, TypeError, ValueError or RuntimeError for any other."""
-    return Camera(value["world_to_camera"], value["K"], value["width"], value["height"])
+    return Camera(value["world_to_camera"], value["K"], value["width"], value["height"], value.get("near", NEAR))
 
 
 def camera_json(camera: Camera) -> dict[str, Any]:
@@ -171,6 +172,7 @@ def camera_json(camera: Camera) -> dict[str, Any]:
         "height": camera.height,
         "K": camera.K.tolist(),
         "world_to_camera": camera.world_to_camera.tolist(),
+        "near": camera.near,
     }
 
 

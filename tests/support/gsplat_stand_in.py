@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
-from leansplat.engines.engine import NEAR
 from leansplat.engines.torch import gsplat
 from leansplat.engines.torch.projection import DILATION, project, visible
 from leansplat.engines.torch.rasterizer import picture
 from leansplat.engines.torch.targets import Targets
 from leansplat.gaussians import Gaussians
+from leansplat.near_plane import NEAR
 
 META = {
     "batch_ids", "camera_ids", "gaussian_ids", "radii", "means2d", "depths", "conics", "opacities", "tile_width",

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from support.browser import Opened
 from support.rendered_scenes import camera, needles, surfaces
+from support.small_worlds import smaller_camera, smaller_scene
 
 from leansplat import formats
 from leansplat.cameras import Camera
 from leansplat.captures.inria_cameras import read_cameras
 from leansplat.gaussians import Gaussians
 from leansplat.metrics.psnr import psnr
+from leansplat.near_plane import NEAR
 from leansplat.rendering import render
 from leansplat.viewing import Viewing
 from leansplat.viewing.opening import camera_json
@@ -105,6 +107,16 @@ def test_a_scene_at_the_coordinates_of_a_map_agrees(
     page = show(opened, viewing, [tmp_path / "far.ply"])
     view = OFF_CENTRE.relative_to((-far[0], -far[1], -far[2]))
     assert agreement(page, 0, tmp_path / "far.ply", view, (0.0, 0.0, 0.0)) > ENOUGH
+
+
+def test_a_scene_of_a_fraction_of_a_unit_agrees(
+    opened: Callable[..., Opened], viewing: Viewing, tmp_path: Path
+) -> None:
+    small = 2.0**-8
+    formats.write(smaller_scene(surfaces(), small), tmp_path / "small.ply")
+    page = show(opened, viewing, [tmp_path / "small.ply"])
+    view = replace(smaller_camera(OFF_CENTRE, small), near=small * NEAR)
+    assert agreement(page, 0, tmp_path / "small.ply", view, (0.0, 0.0, 0.0)) > ENOUGH
 
 
 def test_levels_of_detail_agree_at_their_finest(

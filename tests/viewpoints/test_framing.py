@@ -12,8 +12,8 @@ from support.arrangements import place
 from support.photographed_scenes import photographed_room, photographed_table, ring
 
 from leansplat.cameras import Camera
-from leansplat.engines.engine import NEAR
 from leansplat.gaussians import Gaussians, concatenate
+from leansplat.near_plane import NEAR
 from leansplat.viewpoints import made_up_views
 from leansplat.viewpoints.candidates import Candidate
 from leansplat.viewpoints.framing import FIELDS_OF_VIEW, framed

@@ -13,6 +13,7 @@ from support.photographed_scenes import photographed_table, ring
 
 from leansplat.errors import InputError
 from leansplat.gaussians import concatenate
+from leansplat.near_plane import NEAR
 from leansplat.rendering import render
 from leansplat.viewpoints import MadeUpViews, contact_sheet, made_up_views
 from leansplat.viewpoints.candidates import Candidate
@@ -128,7 +129,7 @@ def test_what_cannot_be_is_said_in_a_sentence() -> None:
 
 
 def test_surroundings_have_the_surface_where_it_is() -> None:
-    surveyor = Surveyor(SCENE, trained_directions(SCENE.arrays()))
+    surveyor = Surveyor(SCENE, trained_directions(SCENE.arrays()), NEAR)
     place = np.array([0.0, -4.0, 0.0])
     seen = surveyor.around(place)
     down, up = (int((RAYS @ (0.02, sign, 0.01)).argmax()) for sign in (1, -1))

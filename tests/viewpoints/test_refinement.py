@@ -7,6 +7,7 @@ import pytest
 from support.photographed_scenes import photographed_room, photographed_table, ring
 
 from leansplat.gaussians import Gaussians
+from leansplat.near_plane import NEAR
 from leansplat.viewpoints import MadeUpViews, made_up_views, search
 from leansplat.viewpoints.candidates import Candidate
 from leansplat.viewpoints.panorama import Surroundings, Surveyor
@@ -19,7 +20,7 @@ SCENE = photographed_table(PLACES)
 
 @pytest.fixture(scope="module")
 def surveyor() -> Surveyor:
-    return Surveyor(SCENE, trained_directions(SCENE.arrays()))
+    return Surveyor(SCENE, trained_directions(SCENE.arrays()), NEAR)
 
 
 def view_from(place: np.ndarray) -> Candidate:
@@ -69,7 +70,7 @@ def test_cameras_ahead_see_what_is_around(surveyor: Surveyor) -> None:
 
 
 def likelihood_of(found: MadeUpViews, scene: Gaussians) -> float:
-    surveyor = Surveyor(scene, trained_directions(scene.arrays()))
+    surveyor = Surveyor(scene, trained_directions(scene.arrays()), NEAR)
     forward = [camera.world_to_camera[2, :3].numpy() for camera in found.cameras.values()]
     places = [camera.position.numpy() for camera in found.cameras.values()]
     each = [evidence(surveyor.ahead(*pose)) for pose in zip(places, map(facing, forward), strict=True)]

@@ -67,7 +67,7 @@ export class Pose {
   /** Fill a column-major OpenGL matrix for a pane of this size. */
   project(matrix, width, height) {
     const { scale, left, top } = this.frameIn(width, height)
-    const near = 0.01, far = 1e7
+    const near = 1e-6, far = 1e7 // what is too near for a scene its own rules leave out
     matrix.fill(0)
     matrix[0] = 2 * scale * this.fx / width
     matrix[5] = 2 * scale * this.fy / height

@@ -2,22 +2,23 @@
 //
 // The engine cuts its kernel at sqrt(8) standard deviations and lets it end at zero; 3DGS draws the plain exponential
 // down to an alpha of 1/255 and caps it at 0.99. It also limits how far off the picture the Jacobian of the projection
-// is taken, and leaves out what is nearer than 0.2. Chunks of the engine's shaders are replaced for that. The flag of
-// mip-splatting is a uniform here, because two scenes in one page may differ in it.
+// is taken, and leaves out what is nearer than 0.2, or less in a scene of less than a unit. Chunks of the engine's shaders
+// are replaced for that. That plane and the flag of mip-splatting are uniforms here, because two scenes in one page may
+// differ in them.
 
 const LN_255 = "5.541263545158426" // -2 ln(1/255) / 2: where an opaque Gaussian falls to 1/255
 
 const corner = `
 uniform vec4 viewport_size;
 uniform float antialiased;
+uniform float near;
 
-const float NEAR = 0.2;
 const float DILATION = 0.3;
 const float SLACK = 0.3;
 
 bool initCorner(SplatSource source, SplatCenter center, out SplatCorner corner) {
 	vec3 v = center.view;
-	if (-v.z <= NEAR) return false;
+	if (-v.z <= near) return false;
 	vec4 rotation = getRotation().yzwx;
 	vec3 scale = getScale();
 	modifySplatRotationScale(center.modelCenterOriginal, center.modelCenterModified, rotation, scale);

@@ -95,6 +95,7 @@ export class SceneSide {
   /** Tell the shaders what differs from scene to scene. */
   describe(material) {
     material.setParameter("antialiased", this.scene.antialiased ? 1 : 0)
+    material.setParameter("near", this.scene.near)
   }
 
   resize(width, height) {

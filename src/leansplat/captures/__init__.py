@@ -15,6 +15,7 @@ from pathlib import Path
 from leansplat.cameras import Camera
 from leansplat.captures import blender, colmap, nerfstudio
 from leansplat.captures.capture import Capture, Points, View, describe_lone_cameras, every_eighth
+from leansplat.captures.common_point import near_enough
 from leansplat.captures.listing import Listing
 from leansplat.captures.mask_search import with_masks
 from leansplat.captures.photo_search import whereabouts
@@ -90,6 +91,8 @@ def load(
     shots = sorted((shot for shot in listing.shots if shot.name in train | test), key=lambda shot: shot.name)
     wanted = None if share is None else {*sorted(train)[share[0] :: share[1]], *(test if share[0] == 0 else ())}
     views, assumed = load_views(shots, downscale=downscale, background=background, max_memory=max_memory, only=wanted)
+    cameras = near_enough({view.name: view.camera for view in views})
+    views = [replace(view, camera=cameras[view.name]) for view in views]
     left = {view.name for view in views}
     if len(left) < 2 or not left & train:
         raise CaptureError(
@@ -136,7 +139,7 @@ def cameras_of(path: str | os.PathLike[str]) -> dict[str, Camera]:
             raise CaptureError(
                 f"{listing.source}: {shot.name} has a camera with {error}; calibrate it again."
             ) from error
-    return found
+    return near_enough(found)
 
 
 def _list(path: Path, downscale: int, points: bool) -> Listing:

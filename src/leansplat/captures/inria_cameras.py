@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from leansplat.cameras import Camera
+from leansplat.captures.common_point import near_enough
 from leansplat.captures.lens import Lens
 from leansplat.errors import CaptureError
 
@@ -53,7 +54,7 @@ def read_cameras(path: str | os.PathLike[str], *, downscale: int = 1) -> dict[st
     names = [entry["img_name"] for entry in entries]
     if len(set(names)) < len(names):  # Blender scenes have an r_0 for training and one for testing
         names = [f"{index:05}_{name}" for index, name in enumerate(names)]
-    return dict(zip(names, cameras, strict=True))
+    return near_enough(dict(zip(names, cameras, strict=True)))
 
 
 def cameras_beside(scene: str | os.PathLike[str]) -> Path | None:

@@ -25,9 +25,6 @@ from leansplat.engines.statistics import ViewStatistics
 from leansplat.gaussians import Gaussians, Origin
 from leansplat.progress import Progress
 
-NEAR = 0.2
-"""Depth up to which no engine draws anything, in world units: the published near plane."""
-
 BLACK = (0.0, 0.0, 0.0)
 
 Background = Sequence[float]

@@ -58,10 +58,11 @@ def camera_as_json(camera: Camera) -> dict[str, Any]:
         "K": camera.K.tolist(),
         "width": camera.width,
         "height": camera.height,
+        "near": camera.near,
     }
 
 
 def camera_of(told: Mapping[str, Any]) -> Camera:
     """The camera that `camera_as_json` has told."""
     pose, matrix = (torch.tensor(told[name], dtype=torch.float64) for name in ("world_to_camera", "K"))
-    return Camera(pose, matrix, told["width"], told["height"])
+    return Camera(pose, matrix, told["width"], told["height"], told["near"])

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from leansplat import engines
 from leansplat.captures.capture import Capture, View
-from leansplat.engines.engine import NEAR, Model
+from leansplat.engines.engine import Model
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
 from leansplat.shrinking.free_space import votes
@@ -267,7 +267,7 @@ def _looked_at(gaussians: Gaussians, views: Sequence[View]) -> Tensor:
         left = (~found).nonzero()[:, 0]
         pixels, depths = view.camera.project(positions[left])
         size = torch.tensor([view.camera.width, view.camera.height])
-        found[left] = (depths > NEAR) & ((pixels >= 0) & (pixels < size)).all(dim=1)
+        found[left] = (depths > view.camera.near) & ((pixels >= 0) & (pixels < size)).all(dim=1)
     return found
 
 

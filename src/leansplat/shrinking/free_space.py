@@ -15,7 +15,7 @@ from scipy.ndimage import median_filter
 from torch import Tensor
 
 from leansplat.captures.capture import View
-from leansplat.engines.engine import NEAR, Renderer
+from leansplat.engines.engine import Renderer
 from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
 
@@ -88,7 +88,7 @@ def votes(
     for number, view in enumerate(views):
         pixels, depths = view.camera.project(positions)
         size = torch.tensor([view.camera.width, view.camera.height])
-        inside = (depths > NEAR) & ((pixels >= 0) & (pixels < size)).all(dim=1)
+        inside = (depths > view.camera.near) & ((pixels >= 0) & (pixels < size)).all(dim=1)
         rows = inside.nonzero()[:, 0]
         columns, lines = pixels[rows].long().unbind(dim=1)
         depth = surface.render(view.camera, depth="median").depth

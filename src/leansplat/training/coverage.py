@@ -15,7 +15,6 @@ from leansplat import engines
 from leansplat.cameras import Camera
 from leansplat.captures.capture import View
 from leansplat.distributed.photos import present
-from leansplat.engines.engine import NEAR
 from leansplat.gaussians import Gaussians
 
 _log = logging.getLogger("leansplat")
@@ -32,7 +31,7 @@ def seen_by(camera: Camera, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Which of `positions` (P, 3) are in the picture and beyond the near plane, (P,) bool; and their pixels (M, 2)."""
     pixels, depths = camera.project(positions)
     size = torch.tensor([camera.width, camera.height])
-    inside = (depths > NEAR) & ((pixels >= 0) & (pixels < size)).all(dim=1)
+    inside = (depths > camera.near) & ((pixels >= 0) & (pixels < size)).all(dim=1)
     return inside, pixels[inside]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from leansplat.cameras import Camera
 from leansplat.captures.capture import Points
-from leansplat.engines.engine import NEAR
+from leansplat.captures.common_point import common_point
 from leansplat.training.coverage import share_covered
 
 _COVERED = 0.5
@@ -53,15 +53,11 @@ def scene_box(cameras: Sequence[Camera]) -> tuple[Tensor, float] | None:
     NeRF-synthetic captures this is about the published [-1.3, 1.3]. None for cameras without a common point in front of
     them (all parallel, looking outwards, or turning about one place, where it is nearer than anything is drawn).
     """
-    positions = torch.stack([camera.position for camera in cameras])
-    forward = torch.stack([camera.world_to_camera[2, :3] for camera in cameras])
-    across = torch.eye(3, dtype=torch.float64) - forward[:, :, None] * forward[:, None, :]
-    normal = across.mean(dim=0)
-    if float(torch.linalg.eigvalsh(normal)[0]) <= 1e-3:
+    found = common_point(cameras)
+    if found is None:
         return None
-    focus = torch.linalg.solve(normal, (across @ positions[:, :, None]).mean(dim=0)[:, 0])
-    depths = ((focus - positions) * forward).sum(dim=1)
-    if float(depths.median()) <= NEAR:  # above 0 by rounding alone, where all turn about one place
+    focus, depths = found
+    if float(depths.median()) <= cameras[0].near:  # above 0 by rounding alone, where all turn about one place
         return None
     half_angles = torch.tensor([0.5 * max(c.width / c.fx, c.height / c.fy) for c in cameras])
     return focus, float((depths.clamp(min=0) * half_angles).median())
@@ -87,7 +83,7 @@ def points_in_view(
         extent: scene extent, the unit of the largest depth.
         count: points in all.
     """
-    near = max(NEAR, _spacing(cameras))
+    near = max(cameras[0].near, _spacing(cameras))
     far = _FURTHEST * max(extent, near)
     draws = torch.rand(count, 3, generator=generator).double()
     depths = near * (far / near) ** draws[:, 2]

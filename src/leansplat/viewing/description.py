@@ -1,7 +1,7 @@
 """What a page is told: its scenes, the cameras that can be jumped to, where it begins. The page's own code reads this.
 
 title, background, up       what to call it, (r, g, b) behind scenes, the world's up
-scenes                      name, url, gaussians, bytes, sh_degree, antialiased, origin, note
+scenes                      name, url, gaussians, bytes, sh_degree, antialiased, near, origin, note
                             (origins, and all cameras, are relative to the first scene's origin)
 cameras                     name, width, height, fx, fy, cx, cy, world_to_camera, focus; thumbnail, photo: addresses
 pictured                    what the cameras' photos are called, such as "Photo"
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leansplat.arrays import WORLD, Origin
-from leansplat.viewing.opening import camera_json, opening_of
+from leansplat.viewing.opening import camera_json, near_of, opening_of
 from leansplat.viewing.prepared import PreparedScene, distinct_names
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def scene_json(scene: PreparedScene, name: str, origin: Origin = WORLD) -> dict[
         "bytes": scene.bytes,
         "sh_degree": scene.arrays.sh_degree,
         "antialiased": scene.arrays.antialiased,
+        "near": near_of(scene.arrays),
         "origin": [mine - first for mine, first in zip(scene.origin, origin, strict=True)],
         "note": "shown through a temporary .ply of the same numbers" if scene.converted else None,
     }

@@ -111,6 +111,13 @@ def _without_cameras(scene: GaussianArrays, up: str | None) -> Opening:
     return Opening(_tuple(vertical), camera)
 
 
+def near_of(scene: GaussianArrays) -> float:
+    """The near plane for looking at a scene of at least one Gaussian, all finite."""
+    from leansplat.viewpoints.places import reach_of
+
+    return reach_of(scene[:: -(-len(scene) // _SOME)]).near
+
+
 def focus_of(camera: Camera, scene: GaussianArrays) -> float:
     """Distance along the camera's axis of what is in the middle of its picture: its median depth, by opacity."""
     scene = scene[:: -(-len(scene) // _SOME)]
@@ -118,10 +125,11 @@ def focus_of(camera: Camera, scene: GaussianArrays) -> float:
     seen = scene.means.astype(np.float64) + np.array(scene.origin)
     seen = seen @ pose[:3, :3].T + pose[:3, 3]
     depth = seen[:, 2]
+    near = min(near_of(scene), camera.near)
     with np.errstate(divide="ignore", invalid="ignore"):
         across = np.abs(camera.fx * seen[:, 0] / depth) / camera.width
         along = np.abs(camera.fy * seen[:, 1] / depth) / camera.height
-    middle = (depth > 0.2) & (across < _MIDDLE / 2) & (along < _MIDDLE / 2)
+    middle = (depth > near) & (across < _MIDDLE / 2) & (along < _MIDDLE / 2)
     if not middle.any():
         return max(float(np.linalg.norm(np.median(seen, axis=0))), 1e-3)
     order = np.argsort(depth[middle])

@@ -17,7 +17,7 @@ import numpy as np
 
 from leansplat.activation import opacity_of
 from leansplat.arrays import GaussianArrays
-from leansplat.engines.engine import NEAR
+from leansplat.near_plane import NEAR
 from leansplat.viewpoints.candidates import Candidate, Kind
 from leansplat.viewpoints.places import spread_out, weighted_quantile
 
@@ -29,7 +29,9 @@ _MOST = 20_000
 """So many Gaussians say where an object ends; of larger scenes every so manyth is asked."""
 
 
-def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float, most: int) -> list[Candidate]:
+def framed(
+    views: Sequence[Candidate], scene: GaussianArrays, half_angle: float, most: int, *, near: float = NEAR
+) -> list[Candidate]:
     """The views of an object, moved along the line from its middle to where it fills the picture, and turned to it.
 
     Many are then the same, or nearly: of those the one with the best score is kept.
@@ -39,6 +41,7 @@ def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float,
         scene: at least one Gaussian, all finite.
         half_angle: from the middle of a picture to its nearest edge, in radians.
         most: how many to keep, as different as so many can be.
+        near: the near plane of the cameras.
     """
     scene = scene[:: -(-len(scene) // _MOST)]
     weights = opacity_of(scene.opacities)
@@ -55,7 +58,7 @@ def framed(views: Sequence[Candidate], scene: GaussianArrays, half_angle: float,
         outwards = outwards / length if length > 0 else -view.forward
         towards = offsets @ outwards
         aside = np.linalg.norm(offsets - towards[:, None] * outwards, axis=1)
-        distance = weighted_quantile(towards + np.maximum(aside / slope, 2 * NEAR), weights, _OBJECT)
+        distance = weighted_quantile(towards + np.maximum(aside / slope, 2 * near), weights, _OBJECT)
         moved = replace(view, place=middle + distance * outwards, forward=-outwards, distance=distance)
         found.setdefault(tuple(outwards), moved)
     kept = spread_out(np.array(list(found)), most)

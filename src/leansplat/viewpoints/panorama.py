@@ -82,9 +82,10 @@ class Surroundings:
 class Surveyor:
     """Looks around in a scene; places are relative to the scene's origin."""
 
-    def __init__(self, gaussians: Gaussians, directions: TrainedDirections, engine: str = "cpu") -> None:
+    def __init__(self, gaussians: Gaussians, directions: TrainedDirections, near: float, engine: str = "cpu") -> None:
         self._scene = engines.named(engine).renderer(_thinned(gaussians))
         self._directions = directions
+        self._near = near
         half = _SIDE / 2
         self._K = torch.tensor([[half, 0, half], [0, half, half], [0, 0, 1]], dtype=torch.float64)
         width, height = _AHEAD
@@ -106,7 +107,7 @@ class Surveyor:
         pose = np.eye(4)
         pose[:3, :3] = rotation
         pose[:3, 3] = -rotation @ place
-        depth = self._scene.render(Camera(torch.from_numpy(pose), K, *size), depth="median").depth
+        depth = self._scene.render(Camera(torch.from_numpy(pose), K, *size, near=self._near), depth="median").depth
         assert depth is not None
         return depth.cpu().numpy().ravel().astype(np.float64)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from leansplat.activation import opacity_of
 from leansplat.arrays import GaussianArrays
-from leansplat.engines.engine import NEAR
+from leansplat.near_plane import near_plane_of_size
 from leansplat.viewpoints.trained_directions import TrainedDirections
 
 _FIRST, _LATER = 4096, 1024
@@ -34,11 +34,13 @@ class Reach:
 
     Args:
         middle: (3,) median of the centres; radius: median distance from it; both weighted by opacity. No radius is less
-            than the renderer's near plane: from nearer nothing is seen.
+            than near: from nearer nothing is seen.
+        near: the near plane of cameras for it.
     """
 
     middle: np.ndarray
     radius: float
+    near: float
 
 
 def reach_of(scene: GaussianArrays) -> Reach:
@@ -48,7 +50,9 @@ def reach_of(scene: GaussianArrays) -> Reach:
     means = scene.means.astype(np.float64)
     middle = np.array([weighted_quantile(means[:, axis], weights, 0.5) for axis in range(3)])
     radius = weighted_quantile(np.linalg.norm(means - middle, axis=1), weights, 0.5)
-    return Reach(middle, max(radius, NEAR))
+    sizes = np.exp(scene.scales.max(axis=1).astype(np.float64))
+    near = near_plane_of_size(2 * max(radius, weighted_quantile(sizes, weights, 0.5)))
+    return Reach(middle, max(radius, near), near)
 
 
 def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:

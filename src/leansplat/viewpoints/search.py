@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -104,8 +104,9 @@ def made_up_views(
     random = np.random.default_rng(seed)
     scene = finite.detach().arrays()
     directions = trained_directions(scene)
-    surveyor = Surveyor(finite, directions, engine)
-    places = likely_places(scene, directions, reach_of(scene), _PLACES, random)
+    reach = reach_of(scene)
+    surveyor = Surveyor(finite, directions, reach.near, engine)
+    places = likely_places(scene, directions, reach, _PLACES, random)
     surroundings = []
     for done, place in enumerate(places, start=1):
         surroundings.append(surveyor.around(place))
@@ -119,7 +120,7 @@ def made_up_views(
     if kind == "object" and about is None:
         # A part of an object would be hidden by the others from where it fills the picture.
         half_angle = math.atan(math.tan(field / 2) * min(1.0, height / width))
-        candidates = framed(candidates, scene, half_angle, most=_OF_WHICH * count)
+        candidates = framed(candidates, scene, half_angle, _OF_WHICH * count, near=reach.near)
     if not directions.known:
         # Nothing but custom tells the top of a table from its underside.
         usual = up_direction(scene, places, known=False)
@@ -131,7 +132,7 @@ def made_up_views(
         views = [refined(view, surveyor, random) for view in views]
     up = up_direction(scene, np.stack([view.place for view in views]), directions.known)
     cameras = {
-        f"view_{number:03}": _camera(view, up, gaussians.origin, field, width, height)
+        f"view_{number:03}": replace(_camera(view, up, gaussians.origin, field, width, height), near=reach.near)
         for number, view in enumerate(views)
     }
     return MadeUpViews(cameras, sure[chosen], kind, up, directions.known, _unseen(gaussians, cameras))

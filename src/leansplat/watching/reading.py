@@ -154,7 +154,7 @@ class Watched:
                     views.append(
                         View(
                             str(archive[f"name{number}"]),
-                            Camera(pose, K, photo.shape[1], photo.shape[0]),
+                            Camera(pose, K, photo.shape[1], photo.shape[0], float(archive[f"near{number}"])),
                             photo,
                             torch.from_numpy(archive[mask]) if mask in archive.files else None,
                         )

@@ -10,7 +10,7 @@ from leansplat.cameras import Camera
 
 
 class KernelCamera(NamedTuple):
-    """World-to-camera rotation r and translation t, intrinsics, image size, position p, and the Jacobian's clamp.
+    """World-to-camera rotation r and translation t, intrinsics, image size, position p, the Jacobian's clamp, near.
 
     `left` to `bottom` bound x/z and y/z where the projection is linearised: the edges of the image plus 0.3 times half
     its extent on each side (3DGS's 1.3 tan(fov / 2), in gsplat's form that honours off-centre principal points).
@@ -41,6 +41,7 @@ class KernelCamera(NamedTuple):
     right: Any
     top: Any
     bottom: Any
+    near: Any
 
 
 def kernel_camera(camera: Camera) -> KernelCamera:
@@ -57,5 +58,6 @@ def kernel_camera(camera: Camera) -> KernelCamera:
         -(r02 * t0 + r12 * t1 + r22 * t2),
         *(-cx / fx - margin_x, (width - cx) / fx + margin_x),
         *(-cy / fy - margin_y, (height - cy) / fy + margin_y),
+        camera.near,
     ]
     return KernelCamera(*np.array(numbers, np.float32))

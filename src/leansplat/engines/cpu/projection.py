@@ -9,7 +9,6 @@ import numpy as np
 from leansplat.engines.cpu.geometry import camera_depth, geometry, view_direction
 from leansplat.engines.cpu.spherical_harmonics import color
 from leansplat.engines.cpu.splat import LOG2_255, RECORD
-from leansplat.engines.engine import NEAR
 from leansplat.simd.across_lanes import store_records
 from leansplat.simd.bits import lowest_bit, mask_to_bits
 from leansplat.simd.compilation import inlined, kernel
@@ -36,7 +35,7 @@ def _project_block(data, index, rows, count, camera, degree, antialiased, splats
     first = index * LANES
     for i in range(4 * LANES):
         tiles[4 * first + i] = 0
-    visible = (lane_numbers() < np.float32(count - first)) & (camera_depth(data, block, camera) > NEAR)
+    visible = (lane_numbers() < np.float32(count - first)) & (camera_depth(data, block, camera) > camera.near)
     # NaN passes no comparison; in means and rotations it and infinities show up as NaN below. A logit may be infinite,
     # and a logarithm minus infinity: sigmoid and exp know the limits.
     visible = visible & (load(data, block + 7 * LANES) <= _LARGEST) & (load(data, block + 8 * LANES) <= _LARGEST)

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
-from leansplat.engines.engine import NEAR, Engine, Facts
+from leansplat.engines.engine import Engine, Facts
 from leansplat.engines.requirements import compiler, installed_version
 from leansplat.engines.torch.engine import TorchEngine
 from leansplat.engines.torch.model import TorchModel
@@ -73,7 +73,7 @@ class GsplatRasteriser:
             Ks=camera.K.to(like)[None],
             width=camera.width,
             height=camera.height,
-            near_plane=NEAR,
+            near_plane=camera.near,
             eps2d=DILATION,
             sh_degree=sh_degree,
             packed=self.packed,

@@ -14,11 +14,7 @@ import torch
 from torch import Tensor
 
 from leansplat.cameras import Camera
-from leansplat.engines.engine import NEAR
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-
-NEAR_PLANE = float(torch.tensor(NEAR, dtype=torch.float32))
-"""View-space depth a Gaussian must exceed; 0.2 as float32 has it, so that a mean exactly there is judged alike."""
 
 DILATION = 0.3
 """Added to both variances of every projected Gaussian, in square pixels."""
@@ -70,7 +66,8 @@ def in_front(gaussians: Gaussians, camera: Camera) -> Tensor:
     """(M,) the Gaussians beyond the near plane, front to back, those at the very same depth in the scene's order."""
     forward = camera.world_to_camera[2].to(gaussians.means)
     depths = gaussians.means.detach() @ forward[:3] + forward[3]
-    rows = torch.nonzero(depths > NEAR_PLANE)[:, 0]
+    near = float(torch.tensor(camera.near, dtype=torch.float32))  # so that a mean exactly there is judged as elsewhere
+    rows = torch.nonzero(depths > near)[:, 0]
     return rows[torch.argsort(depths[rows], stable=True)]
 
 
