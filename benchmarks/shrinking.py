@@ -10,9 +10,9 @@ The folder has a run folder or just a scene.ply for each of south, tumbler, frui
 for synthetic, trained on the built-in capture by `TrainingConfig().scaled(3000).adjusted(Densification, every=100)`;
 what is not there is left out. "photos" trims on the training photos, "known" shrinks by the scene's own renders from
 their cameras, "both" by photos and renders together, as `shrink --capture` does, "made up" by its renders from cameras
-that are made up. All take the same number of training steps, and all are judged on the photos held out and on renders
-of the untouched scene from the cameras of those. What splat-transform's
-decimations and `--steps 0` come to is in untuned.json.
+that are made up, in pictures as large as the photos, and "nothing known" in those of `shrink` without options. All take
+the same number of training steps, and all are judged on the photos held out and on renders of the untouched scene from
+the cameras of those. What splat-transform's decimations and `--steps 0` come to is in untuned.json.
 
 It prints a line for each and adds it to benchmarks/results/shrinking.json, where what is there is not measured again.
 Seconds are of the processor, of all threads.
@@ -25,7 +25,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "shrinking.json"
 NAMES = (*CAPTURES, "synthetic")
 KEPT = (0.5, 0.25, 0.1)
-METHODS = ("photos", "both", "known", "made up")
+METHODS = ("photos", "both", "known", "made up", "nothing known")
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,17 @@ def shrunk(subject: Subject, method: str, kept: float, steps: int) -> Gaussians:
     """What a method makes of a scene."""
     if method == "photos":
         every = max(1, steps // 30)
-        config = TrimmingConfig(keep=kept, rounds=10, every=every, finetune=steps - 10 * every)
-        return trim(subject.gaussians, subject.photos, config).gaussians
+        trimming = TrimmingConfig(keep=kept, rounds=10, every=every, finetune=steps - 10 * every)
+        return trim(subject.gaussians, subject.photos, trimming).gaussians
     longest = max(max(view.camera.width, view.camera.height) for view in subject.photos.train)
-    config_of_pace = ShrinkingConfig(steps=steps, view_size=longest)
+    config = ShrinkingConfig(steps=steps)
+    config = config if method == "nothing known" else replace(config, view_size=longest)
     with tempfile.TemporaryDirectory() as folder:
         return shrink(
             subject.gaussians,
             Path(folder) / "small.ply",
             Target(keep=kept),
-            config_of_pace,
+            config,
             capture={"known": subject.renders, "both": subject.photos}.get(method),
             background=subject.photos.background,
         ).gaussians

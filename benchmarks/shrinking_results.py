@@ -12,7 +12,8 @@ RESULTS = Path(__file__).parent / "results"
 METHODS = {
     "decimate": "decimated",
     "untuned": "merged, no training",
-    "made up": "shrunk, made-up cameras",
+    "nothing known": "shrunk, nothing known",
+    "made up": "shrunk, made-up cameras, pictures of the photos' size",
     "known": "shrunk, cameras of the photos",
     "both": "shrunk, photos and renders",
     "photos": "trimmed on the photos",

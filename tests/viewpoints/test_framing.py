@@ -16,7 +16,7 @@ from leansplat.gaussians import Gaussians, concatenate
 from leansplat.near_plane import NEAR
 from leansplat.viewpoints import made_up_views
 from leansplat.viewpoints.candidates import Candidate
-from leansplat.viewpoints.framing import FIELDS_OF_VIEW, framed
+from leansplat.viewpoints.framing import FIELDS_OF_VIEW, framed, in_several_sizes
 
 TABLE = photographed_table(ring())[::4]
 
@@ -100,6 +100,20 @@ def test_a_view_from_the_very_middle_looks_the_way_it_did() -> None:
     alone = TABLE[:1]
     found = framed([view_from(*alone.means[0].tolist())], alone.arrays(), 0.4, 9)[0]
     np.testing.assert_allclose(found.forward, (0.0, 0.0, 1.0), atol=1e-9)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_an_object_is_learned_from_pictures_of_three_sizes_evenly(step: int) -> None:
+    one = made_up_views(TABLE, 1, size=(160, 120)).cameras["view_000"]
+    cameras = {f"{number:03}": one for number in range(96)}
+    found = list(in_several_sizes(cameras, but=["007"]).values())
+    assert (found[7].width, found[7].height) == (160, 120)
+    widths = [camera.width for camera in (found[:7] + found[8:])[::step]]
+    assert sorted(set(widths)) == [48, 100, 200]
+    assert min(widths.count(width) for width in set(widths)) > len(widths) / 5
+    for camera in found:
+        assert camera.height == round(camera.width * 3 / 4)
+        assert camera.width / camera.fx == pytest.approx(160 / one.fx)
 
 
 def test_pictures_of_a_place_are_wide_and_square() -> None:

@@ -117,7 +117,7 @@ class Shrink:
     views: Annotated[int, arg(metavar="N")] = 128
     """Number of cameras to make up where there are none."""
     view_size: Annotated[int, arg(metavar="PIXELS")] = 640
-    """Longest side of the views that the scene is shrunk by."""
+    """Longest side of the views that the scene is shrunk by; best that of the photos it was trained on."""
     downscale: Downscale = None
     background: Background = None
     blocks: Annotated[

@@ -38,7 +38,8 @@ class ShrinkingConfig(Config):
 
     view_size: int = 640
     """Longest side, in pixels, of the views it is shrunk by, 32 to 4,096; photos and cameras that are larger are
-    reduced."""
+    reduced. Where cameras are made up, it is best that of the photos that the scene was trained on; training then sees
+    an object in pictures of several sizes about it."""
 
     views: int = 128
     """Cameras to make up where there are none, at least 9, of which every eighth only judges."""

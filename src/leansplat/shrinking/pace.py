@@ -16,7 +16,7 @@ from leansplat.gaussians import TENSOR_NAMES, Gaussians
 from leansplat.training import schedule
 from leansplat.training.config import TrainingConfig
 
-_TIMED = 3
+_TIMED = 6
 _SSIM_WEIGHT = 0.2
 
 _SHARE_OF_STEPS = 0.6

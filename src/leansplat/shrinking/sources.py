@@ -16,7 +16,7 @@ from torch import Tensor
 
 from leansplat import captures
 from leansplat.cameras import Camera
-from leansplat.captures.capture import Capture
+from leansplat.captures.capture import Capture, every_eighth
 from leansplat.captures.inria_cameras import cameras_beside, read_cameras
 from leansplat.errors import CaptureError
 from leansplat.gaussians import Gaussians
@@ -24,6 +24,7 @@ from leansplat.progress import Progress
 from leansplat.provenance import BACKGROUNDS, Color, TrainedWith, trained_with
 from leansplat.runs import capture_of
 from leansplat.viewpoints import made_up_views
+from leansplat.viewpoints.framing import in_several_sizes
 
 Kind = Literal["photos", "cameras", "made up"]
 
@@ -82,7 +83,7 @@ def find_source(
         background: behind the scene; by default as it was trained, else black.
         downscale: of photos and cameras; by default as the scene was trained, else so that no side is above
             `view_size`.
-        view_size: the longest side of a view, in pixels.
+        view_size: the longest side of a view, in pixels; where an object is looked at from made-up cameras, about that.
         count: of cameras to make up; of those of a file or a capture, all are taken.
         seed: of what is drawn while cameras are made up.
 
@@ -109,7 +110,9 @@ def find_source(
     told = f"{len(made.cameras)} made-up cameras {'around an object' if made.kind == 'object' else 'inside a place'}"
     if not made.known:
         told += ", guessed from its shape, since its harmonics do not tell how it was photographed"
-    return Source("made up", told, made.cameras, color, sureness=sureness)
+    held_back = sorted(every_eighth(list(made.cameras))) if len(made.cameras) >= 8 else []
+    sized = in_several_sizes(made.cameras, held_back) if made.kind == "object" else made.cameras
+    return Source("made up", told, sized, color, held_back=tuple(held_back), sureness=sureness)
 
 
 def _of_photos(

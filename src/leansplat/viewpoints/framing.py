@@ -1,32 +1,56 @@
-"""How much of a scene a made-up picture shows, since nothing in a scene tells through which lens it was photographed.
+"""How much of a scene a made-up picture shows, and in how many pixels: nothing in a scene tells through which lens it
+was photographed, nor how large its photos were.
 
 In a place, pictures are square and wide. Photos are upright or lying, of phones or of wide lenses, and what they show
 near their edges has to be shown, too; what they do not is little work. An object fills the picture from wherever it was
 photographed, but for a fiftieth of it, beyond the edges. Bearings of harmonics tell the side well and hardly how far
 away, and pictures from various distances would show its smallest Gaussians, which were fitted to pixels of one size, in
 pixels of many.
+
+Gaussians are drawn a little wider than they are, by about half a pixel. What was fitted to small photos is made of
+thinner ones than it seems, and fewer and larger ones look like it only in pixels of the size that they were trained in.
+So training sees an object in pictures of several sizes. Of places, whose Gaussians are larger than pixels, it gains
+nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from leansplat.activation import opacity_of
 from leansplat.arrays import GaussianArrays
+from leansplat.cameras import Camera
 from leansplat.near_plane import NEAR
 from leansplat.viewpoints.candidates import Candidate, Kind
 from leansplat.viewpoints.places import spread_out, weighted_quantile
 
 FIELDS_OF_VIEW: Mapping[Kind, float] = {"place": math.radians(70), "object": math.radians(45)}
 """Across a picture: of a place wide, of an object that of a standard lens."""
+_SIDES = (1.25, 0.625, 0.3)
+"""Of pictures of an object, in units of the size asked for."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
 _OBJECT = 0.98
 """Of a scene's opacity, that is in the picture; the rest are its ends, and strays around it."""
 _MOST = 20_000
 """So many Gaussians say where an object ends; of larger scenes every so manyth is asked."""
+
+
+def in_several_sizes(cameras: Mapping[str, Camera], but: Container[str] = ()) -> dict[str, Camera]:
+    """Cameras around an object with pictures of three sizes, as many of each, also where only every second or third is taken.
+
+    Args:
+        cameras: by name, with pictures of the size asked for.
+        but: names of those whose pictures stay as they are.
+    """
+    found = dict(cameras)
+    for number, name in enumerate(name for name in cameras if name not in but):
+        size, camera = _SIDES[int(len(_SIDES) * (number * _GOLDEN % 1))], cameras[name]
+        found[name] = camera.resized(max(1, round(size * camera.width)), max(1, round(size * camera.height)))
+    return found
 
 
 def framed(
