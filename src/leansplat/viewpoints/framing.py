@@ -40,7 +40,7 @@ _MOST = 20_000
 
 
 def in_several_sizes(cameras: Mapping[str, Camera], but: Container[str] = ()) -> dict[str, Camera]:
-    """Cameras around an object with pictures of three sizes, as many of each, also where only every second or third is taken.
+    """Cameras around an object with pictures of three sizes, as many of each, also of every second or third camera.
 
     Args:
         cameras: by name, with pictures of the size asked for.
