@@ -179,3 +179,12 @@ def test_a_sheet_shows_all_cameras_and_replaces_no_file_unasked(tmp_path: Path, 
         contact_sheet(SCENE, views.cameras, path)
     with pytest.raises(InputError, match="no cameras to show"):
         contact_sheet(SCENE, {}, tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("count", [1, 5, 24])
+def test_a_scene_that_no_place_shows_well_is_seen_from_all_around(count: int, caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(1)
+    few = replace(SCENE[:9], means=torch.randn(9, 3), scales=torch.full((9, 3), -4.0))
+    found = made_up_views(few, count, size=32)
+    assert len(found.cameras) == count
+    assert count < 8 or "circle around it" in caplog.text

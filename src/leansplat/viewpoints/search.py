@@ -36,6 +36,8 @@ _PLACES = 200
 _LONGEST_SIDE = 800
 _OF_WHICH = 2
 """Different views of an object for each that is chosen of them."""
+_FEWEST = 8
+"""With fewer views, what is not in them would be lost, and none would be left to judge by."""
 _UPWARDS = math.sin(math.radians(20))
 """Where nothing is known, no view looks up more steeply."""
 _DOUBTFUL = 0.1
@@ -114,7 +116,7 @@ def made_up_views(
             progress(done, len(places), {})
     wanted = None if about is None else directions.share_of(scene.means, about.cpu().numpy())
     candidates, kind = candidates_from(list(places), surroundings, wanted)
-    if not candidates:
+    if len(candidates) < (1 if about is not None else min(count, _FEWEST)):
         return _around(gaussians, count, width, height)
     field = FIELDS_OF_VIEW[kind]
     if kind == "object" and about is None:
@@ -139,8 +141,8 @@ def made_up_views(
 
 
 def _around(gaussians: Gaussians, count: int, width: int, height: int) -> MadeUpViews:
-    """A circle of cameras, where no place shows anything: in scenes smaller than the renderer's near plane."""
-    _log.warning("no place was found from which the scene is seen, so its views are from a circle around it")
+    """A circle of cameras, where hardly any place shows anything: of scenes that are sparse or faint."""
+    _log.warning("no places were found that show the scene well, so its views are from a circle around it")
     circle = orbit(gaussians, count, width=width, height=height)
     cameras = {f"view_{number:03}": camera for number, camera in enumerate(circle)}
     doubtful = np.full(count, _DOUBTFUL)
