@@ -17,6 +17,7 @@ from leansplat.blocks.plan import CAMERAS, Plan
 from leansplat.cameras import Camera
 from leansplat.captures.inria_cameras import read_cameras
 from leansplat.gaussians import Gaussians
+from leansplat.shrinking.config import VIEW_SIZE
 from leansplat.shrinking.sources import fitted
 from leansplat.viewpoints import made_up_views
 
@@ -40,12 +41,13 @@ def views_of_block(folder: Path, plan: Plan, scene: Gaussians, own: int) -> dict
         scene: the block, its first `own` Gaussians, and its margin.
     """
     config = plan.shrinking
+    size = config.view_size or VIEW_SIZE
     if plan.cameras is not None:
         found = read_cameras(folder / CAMERAS)
-        cameras = {name: fitted(camera, plan.downscale, config.view_size) for name, camera in found.items()}
+        cameras = {name: fitted(camera, plan.downscale, size) for name, camera in found.items()}
         return seeing(cameras, scene.world_means()[:own], config.views)
     about = torch.arange(len(scene)) < own
-    views = made_up_views(scene, config.views, size=config.view_size, seed=config.seed, engine=plan.engine, about=about)
+    views = made_up_views(scene, config.views, size=size, seed=config.seed, engine=plan.engine, about=about)
     return dict(views.cameras)
 
 

@@ -116,7 +116,7 @@ class Shrink:
     """File to draw the views into that the scene is shrunk by, with a map of the cameras."""
     views: Annotated[int, arg(metavar="N")] = 128
     """Number of cameras to make up where there are none."""
-    view_size: Annotated[int, arg(metavar="PIXELS")] = 640
+    view_size: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(default: about 640)")] = None
     """Longest side of the views that the scene is shrunk by; best that of the photos it was trained on."""
     downscale: Downscale = None
     background: Background = None

@@ -12,6 +12,7 @@ from leansplat.seeds import check_seed
 from leansplat.training.lengths import MOST_STEPS
 
 USUAL_STEPS = 2000
+VIEW_SIZE = 640
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class ShrinkingConfig(Config):
     criterion: str = "gaussianpop"
     """What a Gaussian is judged by: a name in `leansplat.pruning.criteria.CRITERIA`."""
 
-    view_size: int = 640
+    view_size: int | None = None
     """Longest side, in pixels, of the views it is shrunk by, 32 to 4,096; photos and cameras that are larger are
-    reduced. Where cameras are made up, it is best that of the photos that the scene was trained on; training then sees
-    an object in pictures of several sizes about it."""
+    reduced. Where cameras are made up, it is best that of the photos that the scene was trained on. By default
+    `VIEW_SIZE`, about which training sees an object from made-up cameras in pictures of several sizes."""
 
     views: int = 128
     """Cameras to make up where there are none, at least 9, of which every eighth only judges."""
@@ -59,5 +60,6 @@ class ShrinkingConfig(Config):
         if self.criterion not in CRITERIA:
             raise InputError(f"setting criterion is {self.criterion!r}; give one of {', '.join(CRITERIA)}")
         for name, least, most in (("view_size", 32, 4096), ("views", 9, 10_000), ("batch", 1, 10_000)):
-            if not least <= getattr(self, name) <= most:
-                raise InputError(f"setting {name} is {getattr(self, name)}; give {least} to {most:,}")
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise InputError(f"setting {name} is {value}; give {least} to {most:,}")

@@ -23,6 +23,7 @@ from leansplat.gaussians import Gaussians
 from leansplat.progress import Progress
 from leansplat.provenance import BACKGROUNDS, Color, TrainedWith, trained_with
 from leansplat.runs import capture_of
+from leansplat.shrinking.config import VIEW_SIZE
 from leansplat.viewpoints import made_up_views
 from leansplat.viewpoints.framing import in_several_sizes
 
@@ -66,7 +67,7 @@ def find_source(
     cameras: str | os.PathLike[str] | None = None,
     background: Color | None = None,
     downscale: int | None = None,
-    view_size: int = 640,
+    view_size: int | None = None,
     count: int = 128,
     seed: int = 0,
     engine: str = "cpu",
@@ -83,7 +84,8 @@ def find_source(
         background: behind the scene; by default as it was trained, else black.
         downscale: of photos and cameras; by default as the scene was trained, else so that no side is above
             `view_size`.
-        view_size: the longest side of a view, in pixels; where an object is looked at from made-up cameras, about that.
+        view_size: the longest side of a view, in pixels; `VIEW_SIZE` by default, and of an object from made-up cameras
+            several sizes about that.
         count: of cameras to make up; of those of a file or a capture, all are taken.
         seed: of what is drawn while cameras are made up.
 
@@ -100,18 +102,20 @@ def find_source(
                 "%s says that the scene was trained on %s, whose cameras and photos are used", known.source, capture
             )
     if capture is not None:
-        return _of_photos(capture, color, downscale or known.downscale, view_size)
+        return _of_photos(capture, color, downscale or known.downscale, view_size or VIEW_SIZE)
     file = Path(cameras) if cameras is not None else _beside(scene)
     if file is not None:
         found = read_cameras(file)
-        return Source("cameras", str(file), {name: fitted(c, downscale, view_size) for name, c in found.items()}, color)
-    made = made_up_views(gaussians, count, size=view_size, seed=seed, engine=engine, progress=progress)
+        size = view_size or VIEW_SIZE
+        return Source("cameras", str(file), {name: fitted(c, downscale, size) for name, c in found.items()}, color)
+    made = made_up_views(gaussians, count, size=view_size or VIEW_SIZE, seed=seed, engine=engine, progress=progress)
     sureness = dict(zip(made.cameras, made.sureness.tolist(), strict=True))
     told = f"{len(made.cameras)} made-up cameras {'around an object' if made.kind == 'object' else 'inside a place'}"
     if not made.known:
         told += ", guessed from its shape, since its harmonics do not tell how it was photographed"
     held_back = sorted(every_eighth(list(made.cameras))) if len(made.cameras) >= 8 else []
-    sized = in_several_sizes(made.cameras, held_back) if made.kind == "object" else made.cameras
+    several = view_size is None and made.kind == "object"
+    sized = in_several_sizes(made.cameras, held_back) if several else made.cameras
     return Source("made up", told, sized, color, held_back=tuple(held_back), sureness=sureness)
 
 
