@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from support.camera_files import write_cameras
+from support.photographed_scenes import photographed_table, ring
 from support.rendered_scenes import camera, surfaces
+from support.small_worlds import smaller_scene
 
 from leansplat import formats
 from leansplat.captures import synthetic_capture
@@ -109,6 +111,16 @@ def test_without_cameras_a_page_opens_on_the_scene(tmp_path: Path) -> None:
     size = torch.tensor([opening.camera.width, opening.camera.height])
     seen = (depths > 0.2) & (pixels >= 0).all(dim=1) & (pixels < size).all(dim=1)
     assert float(seen.double().mean()) > 0.5
+
+
+def test_a_scene_of_a_fraction_of_a_unit_is_opened_as_a_large_one_is() -> None:
+    scene = photographed_table(ring())
+    large, small = (opening_of(each.arrays(), []).camera for each in (scene, smaller_scene(scene, 2.0**-8)))
+    assert large is not None
+    assert small is not None
+    assert small.near < 0.02 < large.near
+    distances = focus_of(large, scene.arrays()), focus_of(small, smaller_scene(scene, 2.0**-8).arrays())
+    assert distances[1] == pytest.approx(2.0**-8 * distances[0], rel=0.1)
 
 
 def test_dragging_turns_around_what_is_in_the_middle_of_the_picture() -> None:

@@ -10,7 +10,7 @@ looks at, which is what dragging turns around.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def _without_cameras(scene: GaussianArrays, up: str | None) -> Opening:
     place = places[sensible[0] if len(sensible) else 0]
     here, there = (place + origin).tolist(), (reach.middle + origin).tolist()
     camera = look_at(here, there, vertical.tolist(), _FIELD_OF_VIEW, _WIDTH, _HEIGHT)
-    return Opening(_tuple(vertical), camera)
+    return Opening(_tuple(vertical), replace(camera, near=reach.near))
 
 
 def near_of(scene: GaussianArrays) -> float:
@@ -125,11 +125,10 @@ def focus_of(camera: Camera, scene: GaussianArrays) -> float:
     seen = scene.means.astype(np.float64) + np.array(scene.origin)
     seen = seen @ pose[:3, :3].T + pose[:3, 3]
     depth = seen[:, 2]
-    near = min(near_of(scene), camera.near)
     with np.errstate(divide="ignore", invalid="ignore"):
         across = np.abs(camera.fx * seen[:, 0] / depth) / camera.width
         along = np.abs(camera.fy * seen[:, 1] / depth) / camera.height
-    middle = (depth > near) & (across < _MIDDLE / 2) & (along < _MIDDLE / 2)
+    middle = (depth > camera.near) & (across < _MIDDLE / 2) & (along < _MIDDLE / 2)
     if not middle.any():
         return max(float(np.linalg.norm(np.median(seen, axis=0))), 1e-3)
     order = np.argsort(depth[middle])
