@@ -19,6 +19,7 @@ from leansplat.cameras import Camera, scene_extent
 from leansplat.captures.common_point import common_point, near_plane
 from leansplat.captures.inria_cameras import read_cameras
 from leansplat.near_plane import NEAR
+from leansplat.processes.telling import camera_as_json, camera_of
 from leansplat.records import camera_json, read_camera
 from leansplat.scoring import mean_score, view_scores
 from leansplat.training import TrainingConfig, train
@@ -70,6 +71,11 @@ def test_a_record_of_a_camera_has_its_near_plane() -> None:
     assert read_camera(json.loads(json.dumps(camera_json(small)))).near == 0.01
     older = {name: value for name, value in camera_json(small).items() if name != "near"}
     assert read_camera(older).near == NEAR
+
+
+def test_other_processes_are_told_the_near_plane_of_a_camera() -> None:
+    small = replace(RING[0], near=0.01)
+    assert camera_of(json.loads(json.dumps(camera_as_json(small)))).near == 0.01
 
 
 @pytest.mark.parametrize("engine", ["cpu", "torch"])

@@ -13,6 +13,7 @@ from leansplat.training.lengths import MOST_STEPS
 
 USUAL_STEPS = 2000
 VIEW_SIZE = 640
+"""Longest side of a view, in pixels, where none is asked for."""
 
 
 @dataclass(frozen=True)
