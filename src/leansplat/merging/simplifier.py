@@ -10,6 +10,7 @@ towards where the error is least, and in the end colours are fitted to the pictu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,6 +84,7 @@ def simplify(
     engine: str = "cpu",
     progress: Progress | None = None,
     seed: int = 0,
+    another: Callable[[], bool] | None = None,
 ) -> Simplified:
     """The scene with exactly `count` Gaussians (all, where there are no more), without training.
 
@@ -96,6 +98,8 @@ def simplify(
         engine: what renders, a name in `leansplat.engines.ENGINES`.
         progress: told how many of the Gaussians that are to go have gone.
         seed: of the order in which views fit the colours.
+        another: asked before each round that views judge, whether there is time for it; from where there is none, all
+            is by geometry.
 
     Raises:
         InputError: the count is below 1 or below the number of protected Gaussians, or there is no such engine.
@@ -115,7 +119,7 @@ def simplify(
     if capture is None or not capture.train:
         thinning.by_geometry(np.ones(len(thinning.scene), bool), count)
     else:
-        thinning.by_views(capture, engine, seed)
+        thinning.by_views(capture, engine, seed, another or (lambda: True))
     sources = torch.from_numpy(thinning.sources)
     extras = {name: values.cpu()[sources] for name, values in gaussians.extras.items()}
     return Simplified(
@@ -156,22 +160,26 @@ class _Thinning:
             nothing = np.zeros(0, np.int64)
             self._replace(moments(self.scene), nothing, nothing, useless)
 
-    def by_geometry(self, among: np.ndarray, count: int) -> None:
-        """Bring those of a mask (M,) down to a count by merging, judged by their geometry alone."""
+    def by_geometry(self, among: np.ndarray, count: int) -> np.ndarray:
+        """Bring those of a mask (M,) down to a count by merging, judged by their geometry alone; the mask of them."""
         while (surplus := int(among.sum()) - count) > 0:
             rows = moments(self.scene)
             worth = by_geometry(self.scene, rows)
             among = among[self._round(rows, worth, among, _steps(among, surplus), removing=False)]
+        return among
 
-    def by_views(self, capture: Capture, engine: str, seed: int) -> None:
-        """Bring the scene down to its count by what training views show, and then fit opacities and colours to them."""
+    def by_views(self, capture: Capture, engine: str, seed: int, another: Callable[[], bool]) -> None:
+        """Bring the scene down to its count by what training views show, as long as there is time for `another` round,
+        and then fit opacities and colours to them."""
         worth = self._measured(capture, engine)
         seen = worth.exposure > 0
         left = self._share_of_unseen(~seen)
-        while (surplus := int(seen.sum()) - (self._count - left)) > 0:
+        aim = self._count - left
+        while (surplus := int(seen.sum()) - aim) > 0 and another():
             seen = seen[self._round(moments(self.scene), worth, seen, _steps(seen, surplus), removing=True)]
             worth = self._measured(capture, engine)
             self._fade(worth, seen & ~self.fixed)
+        seen = self.by_geometry(seen, aim)
         self.by_geometry(~seen, left)
         fitted = fit_colours(Gaussians.from_arrays(self.scene), capture, engine, seed)
         colours = {name: getattr(fitted, name).numpy() for name in ("sh0", "shN")}

@@ -10,7 +10,8 @@ there: these Gaussians become fewer in the same proportion as the others, by mer
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -56,12 +57,15 @@ class Stage:
         rows: (M,) int64, which of the Gaussians at the top each is; of merged ones, the heaviest.
         run: the folder of its trimming, whose optimiser goes on; None where there is none.
         steps: training steps behind it, from the beginning.
+        before: Gaussians that there were before these were merged of them, and not trained yet; None where they were
+            not.
     """
 
     gaussians: Gaussians
     rows: Tensor
     run: Path | None
     steps: int
+    before: int | None = None
 
 
 @dataclass
@@ -116,17 +120,15 @@ class Descent:
             InputError: regions do not allow so few.
         """
         self.freedom.check_count(count)
-        if count >= len(above.gaussians):
+        if count >= len(above.gaussians) and (steps == 0 or above.before is None):
             return above
+        if (above.before is None and not one_of_many) or steps == 0:
+            above = self.merged_first(above, count, steps)
         if steps == 0:
-            return self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
-        halvings = math.log2(len(above.gaussians) / count)
+            return above
+        merged = len(above.gaussians) == count
+        halvings = math.log2((above.before or len(above.gaussians)) / count)
         passes = steps / len(self.teacher.train)
-        merged = passes < _FEW_PASSES and not one_of_many
-        if merged:
-            above = self._merged(above, count, ~self.freedom.removable[above.rows], self.teacher)
-        elif self.merges and not one_of_many and len(above.gaussians) > (most := round(_MERGED_TO * count)):
-            above = self._merged(above, most, ~self.freedom.removable[above.rows], few_views(self.teacher))
         protected = ~self.freedom.removable[above.rows]
         if self.merges:
             above, unseen = self._without_surplus_unseen(above, count, protected)
@@ -163,6 +165,28 @@ class Descent:
         assert result.rows is not None
         return Stage(result.gaussians, above.rows[result.rows], run, above.steps + config.iterations)
 
+    def merged_first(self, above: Stage, count: int, steps: int, another: Callable[[], bool] | None = None) -> Stage:
+        """The stage as it is before so many training steps take it down to `count` Gaussians: merged to more than that,
+        to as many where there are few steps, or the same where nothing is to be merged.
+
+        Args:
+            another: as `simplify` takes it; fewer views judge then.
+
+        Raises:
+            InputError: regions do not allow so few.
+        """
+        self.freedom.check_count(count)
+        if steps < _FEW_PASSES * len(self.teacher.train):
+            aim, views = count, self.teacher if another is None else few_views(self.teacher)
+        elif self.merges:
+            aim, views = round(_MERGED_TO * count), few_views(self.teacher)
+        else:
+            return above
+        if aim >= len(above.gaussians):
+            return above
+        fewer = self._merged(above, aim, ~self.freedom.removable[above.rows], views, another)
+        return replace(fewer, before=above.before or len(above.gaussians))
+
     def _without_surplus_unseen(self, above: Stage, count: int, protected: Tensor) -> tuple[Stage, Tensor]:
         """The stage with as many of the unseen as are their share of `count` beside what is protected, and (M,) bool,
         which these are."""
@@ -180,13 +204,21 @@ class Descent:
         kept[above.rows[unseen]] = True
         return fewer, kept[fewer.rows]
 
-    def _merged(self, above: Stage, count: int, protected: Tensor, views: Capture | None) -> Stage:
+    def _merged(
+        self,
+        above: Stage,
+        count: int,
+        protected: Tensor,
+        views: Capture | None,
+        another: Callable[[], bool] | None = None,
+    ) -> Stage:
         fewer = simplify(
             above.gaussians,
             count,
             views,
             protected=protected if bool(protected.any()) else None,
             seed=self.seed,
+            another=another,
             progress=at_stage(self.progress, f"merging to {count:,} Gaussians"),
         )
         return Stage(fewer.gaussians, above.rows[fewer.sources], None, above.steps)

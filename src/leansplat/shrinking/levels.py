@@ -31,6 +31,7 @@ from leansplat.shrinking.reaching import reach
 from leansplat.shrinking.shrinker import Options, prepare, read_original
 from leansplat.shrinking.sources import Source
 from leansplat.shrinking.targets import Target
+from leansplat.shrinking.timetable import overtime
 from leansplat.temporary_folders import temporary_folder
 
 STREAMED = "streamed"
@@ -126,12 +127,13 @@ def shrink_ladder(
         (folder / "levels.svg").write_text(standalone(plot(levels)), encoding="utf-8")
     except InputError as error:
         told.append(f"levels.svg was not drawn: {error}")
+    seconds = time.perf_counter() - began
     return LadderResult(
         folder=folder,
         levels=tuple(levels),
-        told=tuple(told),
+        told=(*told, *overtime(config.minutes, seconds)),
         source=prepared.source,
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
         original=original,
         original_bytes=None if isinstance(scene, Gaussians) else formats.scene_bytes(scene),
         cameras=prepared.judge.cameras,

@@ -5,7 +5,6 @@ It also shares the steps out: so many for the way down, so many for the file.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,8 +18,8 @@ from leansplat.runs import has_begun
 from leansplat.shrinking.config import USUAL_STEPS, ShrinkingConfig
 from leansplat.shrinking.descent import Descent, Stage
 from leansplat.shrinking.judging import Judge, Loss
-from leansplat.shrinking.pace import steps_within
 from leansplat.shrinking.plain import PLAIN
+from leansplat.shrinking.timetable import Timetable
 
 _SHARE_OF_ENCODING = 0.35
 """Of the steps, that go to training through the rounding of the file, where there is one."""
@@ -68,23 +67,30 @@ class Maker:
         self, descent: Descent, codec: Codec, judge: Judge, config: ShrinkingConfig, began: float, *, levels: int = 1
     ) -> None:
         self.descent, self.codec, self.judge, self.config = descent, codec, judge, config
-        self.began, self.levels = began, levels
+        self.levels = levels
         self.files = 0
         self.told: list[str] = []
+        self._timetable = None
+        if config.minutes is not None:
+            self._timetable = Timetable(descent, config.minutes, began, levels, self.for_encoding)
 
     def planned(self, above: Stage, count: int) -> tuple[int, int]:
         """Steps of trimming and of training through the file's rounding, from a stage to `count` Gaussians."""
-        steps, minutes = self.config.steps, self.config.minutes
-        if minutes is not None:
-            files_left = max(1, self.levels - self.files)
-            left = (60 * minutes - (time.perf_counter() - self.began)) / files_left
-            through = self.for_encoding(100) / 100
-            steps = steps_within(left, above.gaussians, count, self.descent.teacher, through, self.descent.engine)
-            self.told.append(f"{steps:,} training steps fit into the time")
+        return self._begun(above, count, merges=False)[1:]
+
+    def begun(self, above: Stage, count: int) -> tuple[Stage, int, int]:
+        """The stage to go down from to `count` Gaussians, with `planned` steps; it is merged already where all is to be
+        done in some time."""
+        return self._begun(above, count, merges=True)
+
+    def _begun(self, above: Stage, count: int, *, merges: bool) -> tuple[Stage, int, int]:
+        if self._timetable is None:
+            steps = (USUAL_STEPS if self.config.steps is None else self.config.steps) // self.levels
         else:
-            steps = (USUAL_STEPS if steps is None else steps) // self.levels
+            above, steps = self._timetable.begun(above, count, self.files, merges=merges)
+            self.told.append(f"{steps:,} training step{'s fit' if steps != 1 else ' fits'} into the time")
         encoding = self.for_encoding(steps)
-        return steps - encoding, encoding
+        return above, steps - encoding, encoding
 
     def for_encoding(self, steps: int) -> int:
         """What of some steps goes to training through the rounding, which knows of no Gaussians to leave alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,27 +31,22 @@ _MOST = 30_000
 
 
 def steps_within(
-    seconds: float, gaussians: Gaussians, count: int, teacher: Capture, through: float, engine: str = "cpu"
+    seconds: float, gaussians: Gaussians, count: int, teacher: Capture, through: float, *, trims: bool, engine: str
 ) -> int:
     """Training steps that fit into some seconds, on the way from a scene to `count` of its Gaussians.
 
     Args:
         seconds: from now on.
         count: Gaussians at the end.
-        through: share of the steps that go through the rounding of a file; the others trim, if any Gaussian is to go.
+        through: share of the steps that go through the rounding of a file.
+        trims: whether the others are made at all, on the way down.
     """
     few = gaussians[_spread(len(gaussians), count)]
     each = 0.0
-    if count < len(gaussians):
+    if trims:
         between = gaussians[_spread(len(gaussians), (count + len(gaussians)) // 2)]
-        each += (
-            (1 - through)
-            * (
-                _seconds_of(_training(between, teacher, engine), teacher)
-                + _seconds_of(_training(few, teacher, engine), teacher)
-            )
-            / 2
-        )
+        timed = [_seconds_of(_training(some, teacher, engine), teacher) for some in (between, few)]
+        each += (1 - through) * statistics.fmean(timed)
     if through:
         each += through * _CODING * _seconds_of(_rendering(few, teacher, engine), teacher)
     return max(0, min(_MOST, int(_SHARE_OF_STEPS * seconds / each))) if each else 0

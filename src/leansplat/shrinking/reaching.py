@@ -38,7 +38,7 @@ def reach(maker: Maker, target: Target, above: Stage, path: Path, *, overwrite: 
     if target.size is not None:
         return _to_size(maker, target, target.size, above, path, overwrite)
     count = min(target.count_of(len(maker.descent.given)) or 1, len(above.gaussians))
-    trimming, encoding = maker.planned(above, count)
+    above, trimming, encoding = maker.begun(above, count)
     return maker.written(maker.descent.down(above, count, trimming), maker.codec, encoding, path, overwrite)
 
 
@@ -52,9 +52,9 @@ def _to_size(maker: Maker, target: Target, size: int, above: Stage, path: Path, 
             f"all of the scene takes {format_bytes(choice.bytes)} at its finest, less than the "
             f"{format_bytes(size)} asked for; nothing was removed"
         )
-    trimming, encoding = maker.planned(above, count)
-    margin = _MARGIN if trimming and count == choice.count else 1
-    stage = maker.descent.down(above, min(len(above.gaussians), math.ceil(margin * count)), trimming)
+    more = min(len(above.gaussians), math.ceil(_MARGIN * count)) if count == choice.count else count
+    begun, trimming, encoding = maker.begun(above, more)
+    stage = maker.descent.down(begun, more if trimming else count, trimming)
     if stage is not above:
         choice = _chosen(maker, stage, size, encoding)
 

@@ -46,6 +46,7 @@ from leansplat.shrinking.regions import Freedom, parse_region
 from leansplat.shrinking.sources import Source, find_source
 from leansplat.shrinking.targets import Target
 from leansplat.shrinking.teacher import blended, teacher_capture
+from leansplat.shrinking.timetable import overtime
 from leansplat.temporary_folders import temporary_folder
 from leansplat.viewpoints import contact_sheet
 
@@ -181,6 +182,7 @@ def shrink(
         maker = Maker(prepared.descent, codec, prepared.judge, config, began)
         reached = reach(maker, target, prepared.descent.top, path, overwrite=overwrite)
         works = works_in(folder)
+    seconds = time.perf_counter() - began
     return ShrinkingResult(
         gaussians=reached.gaussians,
         path=path,
@@ -189,11 +191,11 @@ def shrink(
         original_bytes=size,
         loss=reached.loss,
         met=reached.met,
-        told=(*prepared.told, *reached.told),
+        told=(*prepared.told, *reached.told, *overtime(config.minutes, seconds)),
         source=prepared.source,
         unseen=prepared.unseen,
         steps=reached.steps,
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
         floaters=prepared.floaters,
         cameras=prepared.judge.cameras,
         works=works,
