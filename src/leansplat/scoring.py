@@ -15,6 +15,7 @@ from leansplat.captures.capture import View
 from leansplat.distributed.photos import present
 from leansplat.engines.engine import Background, Renderer
 from leansplat.metrics.lpips import Lpips
+from leansplat.metrics.parts import part_psnr
 from leansplat.metrics.psnr import psnr
 from leansplat.metrics.ssim import ssim
 from leansplat.progress import Progress
@@ -29,12 +30,14 @@ class ViewScore:
         psnr: in dB, infinite for a perfect render.
         ssim: 1 for a perfect render.
         lpips: 0 for a perfect render; None where it was not measured.
+        part: PSNR of the part that is farthest off, see `metrics.parts`; None where it was not measured.
     """
 
     name: str
     psnr: float
     ssim: float
     lpips: float | None
+    part: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,23 @@ def view_scores(
     background: Background,
     network: Lpips | None = None,
     progress: Progress | None = None,
+    *,
+    parts: bool = False,
 ) -> list[ViewScore]:
     """The score of each view.
 
     Args:
         network: to measure LPIPS with, or None to leave it out.
         progress: told after each view.
+        parts: whether to look for the part that is farthest off.
     """
     scores: list[ViewScore] = []
     for view in views:
         image = scene.render(view.camera, background).image.cpu().clamp(0, 1)
         photo = present(view.photo).to(torch.float32) / 255
         distance = network(image, photo, view.mask) if network else None
-        scores.append(ViewScore(view.name, psnr(image, photo, view.mask), ssim(image, photo, view.mask), distance))
+        two = (image, photo, view.mask)
+        scores.append(ViewScore(view.name, psnr(*two), ssim(*two), distance, part_psnr(*two) if parts else None))
         if progress is not None:
             progress(len(scores), len(views), {"PSNR": scores[-1].psnr})
     return scores

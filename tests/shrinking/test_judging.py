@@ -58,13 +58,23 @@ def test_with_photos_the_drop_is_the_difference_of_two_scores() -> None:
     assert nearer.own.psnr == pytest.approx(Judge(SCENE, teacher(), None).loss(dimmed(SCENE, 0.1)).own.psnr)
 
 
+def found(
+    psnr: float = 99.0,
+    ssim: float = 1.0,
+    worst: float = 99.0,
+    most: float = 99.0,
+    part: float = 99.0,
+    drop: float = 0.0,
+    lpips_rise: float = 0.0,
+) -> Loss:
+    return Loss(Quality(psnr, ssim, None), worst, most, part, None, drop, lpips_rise)
+
+
 @pytest.mark.parametrize("short", ["psnr", "most", "worst", "ssim", None])
 def test_no_loss_is_visible_where_all_four_limits_hold(short: str | None) -> None:
     names = ("psnr", "most", "worst", "ssim")
     values = {name: getattr(INVISIBLE, name) - (1e-6 if name == short else 0) for name in names}
-    own = Quality(values["psnr"], values["ssim"], None)
-    loss = Loss(own, worst=values["worst"], most=values["most"], photos=None, drop=0.0, lpips_rise=None)
-    assert loss.within(Target()) == (short is None)
+    assert found(**values).within(Target()) == (short is None)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +93,7 @@ def test_no_loss_is_visible_where_all_four_limits_hold(short: str | None) -> Non
 def test_the_share_of_what_is_allowed_is_that_of_what_is_nearest_to_its_limit(
     target: Target, values: dict[str, float], used: float
 ) -> None:
-    own = Quality(values.get("psnr", 99.0), values.get("ssim", 1.0), None)
-    rise = values.get("lpips_rise", 0.0)
-    loss = Loss(own, values.get("worst", 99.0), values.get("most", 99.0), None, values.get("drop", 0.0), rise)
+    loss = found(**values)
     assert loss.used(target) == pytest.approx(used, abs=1e-6)
     assert loss.within(target) == (used <= 1)
 
@@ -95,6 +103,19 @@ def test_one_view_in_ten_may_show_anything() -> None:
     judge = Judge(SCENE, teacher_capture(SCENE, CAMERAS, held_back=list(CAMERAS)[:10]), None)
     loss = judge.loss(dimmed(SCENE, 0.1))
     assert loss.worst <= loss.most <= (loss.own.psnr or 0)
+
+
+def test_what_became_of_a_small_part_is_not_hidden_by_the_rest() -> None:
+    """A hundredth of the Gaussians, all in one place, become white."""
+    nearest = (SCENE.means - SCENE.means[0]).norm(dim=1).argsort()[: len(SCENE) // 100]
+    painted = SCENE.sh0.clone()
+    painted[nearest] = 3.0
+    judge = Judge(SCENE, teacher_capture(SCENE, CAMERAS, held_back=list(CAMERAS)), None)
+    loss, evenly = judge.loss(replace(SCENE, sh0=painted)), judge.loss(dimmed(SCENE, 0.1))
+    assert evenly.own.psnr is not None
+    assert loss.own.psnr is not None
+    assert loss.part < loss.own.psnr - 6
+    assert evenly.part > evenly.own.psnr - 6
 
 
 def test_background_around_an_object_does_not_hide_what_was_lost() -> None:

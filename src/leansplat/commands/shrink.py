@@ -364,7 +364,8 @@ def _describe(result: ShrinkingResult, target: Target) -> str:
     after = ["shrunk", f"{len(result.gaussians):,}", megabytes(result.bytes)]
     lines = [table(["", "Gaussians", "size"], [before, after]), ""]
     if result.source is not None and result.loss is not None:
-        lines.append(f"Looked at from {result.source.told}; {result.steps:,} training steps, {result.seconds:,.0f} s.")
+        steps = f"{result.steps:,} training step{'' if result.steps == 1 else 's'}"
+        lines.append(f"Looked at from {result.source.told}; {steps}, {result.seconds:,.0f} s.")
         lines.append(f"On views held back, against the scene as given: {result.loss.described()}.")
     lines += _sentences(result.told)
     if result.original_bytes is None or result.bytes > result.original_bytes:
