@@ -112,8 +112,11 @@ def test_resuming_goes_on_with_the_same_bits_and_steps_however_much_time_there_i
     assert torch.equal(again.rows, first.rows)
 
 
-def test_a_damaged_timetable_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "timetable-01.json").write_text('{"count": "many"}', encoding="utf-8")
+@pytest.mark.parametrize(
+    "text", ['{"count": "many"}', "{", '{"count": 60, "steps": 5, "trimming": [5, 5], "rounds": [1]}']
+)
+def test_a_damaged_timetable_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (tmp_path / "timetable-01.json").write_text(text, encoding="utf-8")
     with pytest.raises(RunError, match=r"timetable-01\.json cannot be read"):
         begun(tmp_path, [MANY] * 3, monkeypatch, resume=True)
 

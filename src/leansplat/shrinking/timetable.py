@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 from leansplat.configs import Config
@@ -44,6 +45,11 @@ class Fitted(Config):
     steps: int
     trimming: tuple[int, ...] = ()
     rounds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.trimming) != len(self.rounds):
+            raise InputError(f"{len(self.trimming)} times of merging have {len(self.rounds)} numbers of rounds")
 
 
 class Timetable:
@@ -78,7 +84,7 @@ class Timetable:
         known = _read(path) if self._descent.resume and path.exists() else None
         if known is not None and known.count == count:
             for trimming, rounds in zip(known.trimming, known.rounds, strict=True):
-                above = self._descent.merged_first(above, count, trimming, partial(next, iter([True] * rounds), False))
+                above = self._descent.merged_first(above, count, trimming, partial(next, repeat(True, rounds), False))
             return above, known.steps
         left = max(0.0, self._end - time.perf_counter()) / max(1, self._files - made)
         end = time.perf_counter() + left
