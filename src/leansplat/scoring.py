@@ -6,16 +6,16 @@ Renders are clamped to [0, 1] and compared with the 8-bit photos; pixels that a 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from leansplat.captures.capture import View
 from leansplat.distributed.photos import present
 from leansplat.engines.engine import Background, Renderer
 from leansplat.metrics.lpips import Lpips
-from leansplat.metrics.parts import part_psnr
 from leansplat.metrics.psnr import psnr
 from leansplat.metrics.ssim import ssim
 from leansplat.progress import Progress
@@ -30,14 +30,12 @@ class ViewScore:
         psnr: in dB, infinite for a perfect render.
         ssim: 1 for a perfect render.
         lpips: 0 for a perfect render; None where it was not measured.
-        part: PSNR of the part that is farthest off, see `metrics.parts`; None where it was not measured.
     """
 
     name: str
     psnr: float
     ssim: float
     lpips: float | None
-    part: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,23 +54,23 @@ def view_scores(
     background: Background,
     network: Lpips | None = None,
     progress: Progress | None = None,
-    *,
-    parts: bool = False,
+    look: Callable[[Tensor, Tensor, Tensor | None], None] | None = None,
 ) -> list[ViewScore]:
     """The score of each view.
 
     Args:
         network: to measure LPIPS with, or None to leave it out.
         progress: told after each view.
-        parts: whether to look for the part that is farthest off.
+        look: is shown each render and photo, (H, W, 3) in [0, 1], and the mask, to measure what else it likes.
     """
     scores: list[ViewScore] = []
     for view in views:
         image = scene.render(view.camera, background).image.cpu().clamp(0, 1)
         photo = present(view.photo).to(torch.float32) / 255
         distance = network(image, photo, view.mask) if network else None
-        two = (image, photo, view.mask)
-        scores.append(ViewScore(view.name, psnr(*two), ssim(*two), distance, part_psnr(*two) if parts else None))
+        scores.append(ViewScore(view.name, psnr(image, photo, view.mask), ssim(image, photo, view.mask), distance))
+        if look is not None:
+            look(image, photo, view.mask)
         if progress is not None:
             progress(len(scores), len(views), {"PSNR": scores[-1].psnr})
     return scores

@@ -28,6 +28,7 @@ from leansplat.captures.capture import Capture, View
 from leansplat.engines.engine import Background, Renderer
 from leansplat.evaluation import LpipsNet, load_lpips
 from leansplat.gaussians import Gaussians
+from leansplat.metrics.parts import part_psnr
 from leansplat.scoring import Quality, ViewScore, mean_score, view_scores
 from leansplat.shrinking.targets import Target
 
@@ -164,7 +165,10 @@ class Judge:
         photos = self._on_photos(scene)
         compared = photos is not None and self._before is not None
         network = None if compared else self._network
-        scores = view_scores(renderer, self._own, self._background, network, parts=True)
+        parts: list[float] = []
+        scores = view_scores(
+            renderer, self._own, self._background, network, look=lambda *pictures: parts.append(part_psnr(*pictures))
+        )
         of_object = [_of_covered(score, share) for score, share in zip(scores, self._covered, strict=True)]
         own = mean_score(of_object)
         if photos is not None and self._before is not None:
@@ -177,9 +181,8 @@ class Judge:
             drop = statistics.fmean(10 * math.log10(1 + error / _NOISE_OF_PHOTOS) for error in errors)
             rise = own.lpips
         each = sorted(score.psnr for score in of_object)
-        parts = sorted(score.part for score in scores if score.part is not None)
         tenth = len(each) // 10
-        return Loss(own, each[0], each[tenth], parts[tenth], photos, drop, rise)
+        return Loss(own, each[0], each[tenth], sorted(parts)[tenth], photos, drop, rise)
 
     def _on_photos(self, scene: Gaussians) -> Quality | None:
         if not self._photos:
