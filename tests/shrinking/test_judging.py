@@ -116,6 +116,8 @@ def test_what_became_of_a_small_part_is_not_hidden_by_the_rest() -> None:
     assert loss.own.psnr is not None
     assert loss.part < loss.own.psnr - 6
     assert evenly.part > evenly.own.psnr - 6
+    assert f"{loss.part:.1f} dB" in loss.described()
+    assert loss.to_json()["part"] == loss.part
 
 
 def test_background_around_an_object_does_not_hide_what_was_lost() -> None:

@@ -16,7 +16,7 @@ from leansplat import formats
 from leansplat.compression.codecs import Codec
 from leansplat.errors import InputError, RunError
 from leansplat.gaussians import TENSOR_NAMES, Gaussians
-from leansplat.shrinking import ShrinkingConfig, ShrinkingResult, Target, shrink
+from leansplat.shrinking import ShrinkingConfig, ShrinkingResult, Target, shrink, timetable
 from leansplat.shrinking.descent import Stage
 from leansplat.shrinking.fitting import Choice
 from leansplat.shrinking.judging import Loss
@@ -264,6 +264,22 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bits(given: Path,
     again = shrink(given, tmp_path / "part.sog", target, QUICK, tmp_path / "b", resume=True)
     assert (tmp_path / "part.sog").read_bytes() == (tmp_path / "whole.sog").read_bytes()
     assert again.loss == whole.loss
+
+
+@pytest.mark.parametrize("target", [Target(size=15_000), Target(keep=0.2)])
+def test_minutes_that_were_stopped_go_on_with_the_steps_that_fitted_at_first(
+    given: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = iter([24, 24, 24])
+    monkeypatch.setattr(timetable, "steps_within", lambda *arguments, **how: next(fitting))
+    hurried = ShrinkingConfig(minutes=0.001, view_size=48)
+    with pytest.raises(StoppedError):
+        shrink(given, tmp_path / "small.sog", target, hurried, tmp_path / "run", progress=Stop("trimming"))
+    fitting = iter([])
+    again = shrink(given, tmp_path / "small.sog", target, hurried, tmp_path / "run", resume=True)
+    assert again.steps == 24
+    assert "24 training steps fit into the time" in again.told
+    assert any("though 0.001 were asked for" in sentence for sentence in again.told)
 
 
 @pytest.mark.usefixtures("_rounded_coarsely")

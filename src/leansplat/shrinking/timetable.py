@@ -83,25 +83,32 @@ class Timetable:
         path = self._descent.folder / f"timetable-{self._stages:02}.json"
         known = _read(path) if self._descent.resume and path.exists() else None
         if known is not None and known.count == count:
-            for trimming, rounds in zip(known.trimming, known.rounds, strict=True):
-                above = self._descent.merged_first(above, count, trimming, partial(next, repeat(True, rounds), False))
-            return above, known.steps
-        left = max(0.0, self._end - time.perf_counter()) / max(1, self._files - made)
-        end = time.perf_counter() + left
-        until = end - (1 - _SHARE_OF_MERGING) * left
-        steps_each: list[int] = []
-        rounds_each: list[int] = []
+            return self._merged_again(above, known), known.steps
+        above, fitted = self._fitted(above, count, made, merges=merges)
+        self._descent.folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, fitted.to_json(), overwrite=True)
+        return above, fitted.steps
+
+    def _merged_again(self, above: Stage, known: Fitted) -> Stage:
+        for trimming, rounds in zip(known.trimming, known.rounds, strict=True):
+            so_many = partial(next, repeat(True, rounds), False)
+            above = self._descent.merged_first(above, known.count, trimming, so_many)
+        return above
+
+    def _fitted(self, above: Stage, count: int, made: int, *, merges: bool) -> tuple[Stage, Fitted]:
+        now = time.perf_counter()
+        left = max(0.0, self._end - now) / max(1, self._files - made)
+        end, until = now + left, now + _SHARE_OF_MERGING * left
+        trimming: list[int] = []
+        rounds: list[int] = []
         more = len(above.gaussians) + 1
         while merges and len(above.gaussians) < more:
             more, steps = len(above.gaussians), self._steps(above, count, end)
             in_time = _RoundsUntil(until)
-            steps_each.append(steps - self._for_encoding(steps))
-            above = self._descent.merged_first(above, count, steps_each[-1], in_time)
-            rounds_each.append(in_time.made)
-        steps = self._steps(above, count, end)
-        self._descent.folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, Fitted(count, steps, tuple(steps_each), tuple(rounds_each)).to_json(), overwrite=True)
-        return above, steps
+            trimming.append(steps - self._for_encoding(steps))
+            above = self._descent.merged_first(above, count, trimming[-1], in_time)
+            rounds.append(in_time.made)
+        return above, Fitted(count, self._steps(above, count, end), tuple(trimming), tuple(rounds))
 
     def _steps(self, above: Stage, count: int, end: float) -> int:
         return steps_within(
