@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 from support.tiny import blobs, tiny_capture
 
 import leansplat
@@ -61,7 +62,7 @@ def another_thread_in(folder: Path) -> Iterator[None]:
 
     thread = threading.Thread(target=stay)
     thread.start()
-    assert inside.wait(60)
+    assert inside.wait(PATIENCE)
     yield
     leave.set()
     thread.join()
@@ -75,7 +76,7 @@ def test_a_second_process_is_refused_and_told_who_is_first(tmp_path: Path) -> No
         assert other.stdin is not None
         other.stdin.write("\n")
         other.stdin.flush()
-        other.wait(60)
+        other.wait(PATIENCE)
         with alone_in(tmp_path / "run"):
             pass
 
@@ -83,7 +84,7 @@ def test_a_second_process_is_refused_and_told_who_is_first(tmp_path: Path) -> No
 def test_a_process_that_was_killed_keeps_nobody_out(tmp_path: Path) -> None:
     with another_process_in(tmp_path) as other:
         other.send_signal(signal.SIGKILL)
-        other.wait(60)
+        other.wait(PATIENCE)
         assert (tmp_path / locks.NAME).exists()
         with alone_in(tmp_path):
             pass

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 from support.tiny import blobs
 
 import leansplat
@@ -27,7 +28,7 @@ def shell(arguments: str, redirections: str) -> tuple[int, str, str]:
     reader, writer = os.pipe()
     script = f"exec 3>&{writer}\n{command}"
     done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, pass_fds=[writer], timeout=120
+        ["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, pass_fds=[writer], timeout=PATIENCE
     )
     os.close(writer)
     with os.fdopen(reader) as said:
@@ -109,5 +110,5 @@ with standard_streams():
     print("ö.ply")
 """
     environment = ENVIRONMENT | {"PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=PATIENCE)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, rb"\xf6.ply", b"")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.command_line import fails
+from support.patience import PATIENCE
 from support.random_cloud import cloud
 
 from leansplat import formats
@@ -162,7 +163,7 @@ def test_one_batch_at_a_time_in_a_folder(scenes: Path, tmp_path: Path, capsys) -
     with alone_in(tmp_path / "out"):
         code = "import sys; from leansplat.cli import main; sys.exit(main(sys.argv[1:]))"
         words = ["batch", str(scenes), "-o", str(tmp_path / "out"), "--", "info"]
-        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert "is in use: process" in done.stderr
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support.capture_folder import write_nerfstudio
+from support.patience import PATIENCE
 from support.random_cloud import cloud
 
 from leansplat import captures, formats
@@ -59,7 +60,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 120.0) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline, "it does not happen"
@@ -177,7 +178,7 @@ time.sleep(600)
     assert is_alive(child)
     parent.kill()
     parent.wait()
-    wait_for(lambda: not is_alive(child), 20)
+    wait_for(lambda: not is_alive(child))
     assert "LEANSPLAT_LIFELINE" in with_lifeline({})
 
 
@@ -199,14 +200,14 @@ def test_a_batch_that_is_killed_leaves_nobody_behind_and_goes_on_where_it_was(ca
     (process,) = children(driver.pid)
     driver.kill()
     driver.wait()
-    wait_for(lambda: not is_alive(process), 20)
+    wait_for(lambda: not is_alive(process))
     made = (out / "a" / "scene.ply").stat().st_mtime_ns
     again = start(*asked)
     wait_for(lambda: (out / "b.log").read_text().count("$ leansplat train") == 2)
     wait_for(lambda: begun(out, "b"))
     (process,) = children(again.pid)
     again.send_signal(signal.SIGINT)
-    printed, said = again.communicate(timeout=60)
+    printed, said = again.communicate(timeout=PATIENCE)
     assert (again.returncode, printed) == (1, "")
     assert "leansplat: stopped with 1 of 2 scenes finished; the same command goes on from here" in said
     assert not is_alive(process)

@@ -152,7 +152,7 @@ def test_a_worker_that_is_killed_costs_the_steps_since_a_checkpoint(
         ours = trimmings()
         assert ours
         until(lambda: cluster.kill_worker("trimmed"))
-        until(lambda: not set(ours) & set(trimmings()), seconds=20)
+        until(lambda: not set(ours) & set(trimmings()))
         orphans.append(ours)
 
     killing = threading.Thread(target=kill)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 from support import splat_transform
+from support.patience import PATIENCE
 from support.scene_comparison import angles, random_scene
 
 from leansplat import formats
@@ -109,7 +110,7 @@ def test_playcanvas_finds_every_leaf_and_file_of_each_level(written: Path) -> No
         console.log(JSON.stringify({ leaves: octree.nodes.length, counts, files: octree.files }));
     """
     command = ["node", "--input-type=module", "-e", script, str(folder / "gsplat-octree.js"), str(written)]
-    found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE).stdout)
     assert found["leaves"] == len(leaves(written))
     assert found["counts"] == [2500, 700, 90]
     assert all(Path(file["url"]).exists() for file in found["files"])

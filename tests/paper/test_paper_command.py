@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.patience import PATIENCE
 from support.tiny import tiny_capture
 
 from leansplat.cli import main
@@ -164,5 +165,5 @@ except SystemExit as stop:
     assert stop.code == 0
 print({{"torch", "numba", "numpy", "scipy", "cv2", "PIL", "matplotlib"}} & set(sys.modules))
 """
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert shown.stdout.splitlines()[-1] == "set()"

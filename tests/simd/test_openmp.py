@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 SETTINGS = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
 
@@ -15,7 +16,7 @@ SETTINGS = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
 def run_python(code: str, **environment: str) -> str:
     others = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env={**others, **environment}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env={**others, **environment}, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

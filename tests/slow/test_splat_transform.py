@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.patience import PATIENCE
 from support.reference_renderer import in_double, render_reference
 from support.rendered_scenes import surfaces
 from torch import Tensor
@@ -70,7 +71,7 @@ def their_image(scene: Path, out: Path, position: Vector, target: Vector, up: Ve
             f"--resolution={view.width}x{view.height}", "--background=0,0,0,1",
             str(scene), str(out),
         ],
-        env=graphics_environment(), capture_output=True, text=True, timeout=300,
+        env=graphics_environment(), capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr + finished.stdout
     return torch.from_numpy(np.array(Image.open(out).convert("RGB"))).float() / 255

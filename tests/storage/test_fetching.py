@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 from support.s3_server import S3Server
 
 from leansplat.errors import InputError
@@ -91,7 +92,7 @@ try:
 except Exception as error:
     print(type(error).__name__, error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.startswith("InputError s3://bucket/a cannot be reached without a package for s3://")
     assert "pip install 'leansplat[s3]'" in done.stdout
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 from leansplat.errors import InputError
 from leansplat.storage import Mirror, files_under, put_bytes, putting
@@ -115,7 +116,7 @@ def test_checkpoints_are_kept_as_they_appear_and_go_at_the_end(place: str, tmp_p
     with Mirror(run, f"{place}/m", every=0.02) as mirror:
         for step in (10, 20):
             checkpoint(run, step)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE
             while restored(place, tmp_path / "other") != contents(run):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 from leansplat.errors import InputError, LeansplatError
 from leansplat.storage import TakenError, fetch, files_under, publish, published, publishing, put_bytes, withdraw
@@ -59,7 +60,7 @@ def test_of_two_writers_one_wins_and_the_other_says_so(
     decide = publishing._decide
 
     def at_once(*arguments: object) -> object:
-        together.wait(timeout=20)
+        together.wait(timeout=PATIENCE)
         return decide(*arguments)
 
     monkeypatch.setattr(publishing, "_decide", at_once)

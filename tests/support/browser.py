@@ -19,9 +19,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from support.patience import PATIENCE
+
 OPTIONS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-sandbox"]
-PATIENCE = 60.0
-"""Seconds until a page must have drawn what it was asked for."""
 
 
 def chromium() -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from support.patience import PATIENCE
+
 
 class TwoNodes:
     """The cluster, and what can be done to it."""
@@ -20,7 +22,7 @@ class TwoNodes:
 
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         self._second = self._cluster.add_node(num_cpus=1)
-        self._cluster.wait_for_nodes(timeout=120)
+        self._cluster.wait_for_nodes(timeout=PATIENCE)
 
     @property
     def address(self) -> str:
@@ -68,7 +70,7 @@ def processes(wanted: Callable[[str], bool]) -> Iterator[int]:
                 yield int(path.parent.name)
 
 
-def until(true: Callable[[], bool], *, seconds: float = 240) -> None:
+def until(true: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
     """Wait for something.
 
     Raises:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.patience import PATIENCE
+
 COMMAND = Path(__file__).parents[2] / "node_modules/@playcanvas/splat-transform/bin/cli.mjs"
 
 
@@ -26,6 +28,6 @@ def run(*arguments: str) -> None:
         ["node", str(COMMAND), "--overwrite", "--quiet", *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert finished.returncode == 0, finished.stderr + finished.stdout

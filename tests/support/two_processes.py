@@ -27,7 +27,7 @@ def found_by_two(capture: Path) -> dict[str, Any]:
         line = [sys.executable, __file__, str(capture)]
         processes.append(subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True))
     try:
-        printed = [process.communicate(timeout=200)[0] for process in processes]
+        printed = [process.communicate(timeout=300)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()

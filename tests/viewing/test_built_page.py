@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "viewer"
@@ -41,7 +42,7 @@ def test_a_fresh_build_has_the_same_bits(tmp_path: Path) -> None:
         pytest.skip("node is not installed, so the page cannot be built afresh")
     if not (SOURCES / "node_modules").is_dir():
         pytest.skip("what the page is built of is not here: make node fetches it")
-    subprocess.run(["node", "build.js", str(tmp_path)], cwd=SOURCES, check=True, timeout=120)
+    subprocess.run(["node", "build.js", str(tmp_path)], cwd=SOURCES, check=True, timeout=PATIENCE)
     for name, expected in manifest()["built"].items():
         assert sha256(tmp_path / name) == expected, f"{name}: {ADVICE}"
 

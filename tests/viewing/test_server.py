@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 from leansplat.errors import InputError
 from leansplat.viewing.server import THREADS, Entry, PageServer, entry, part_of
@@ -30,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[PageServer]:
 
 
 def connected(server: PageServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
 
 
 def answer(
@@ -157,11 +158,11 @@ def test_a_thousand_connections_at_once_are_bounded_and_survived(
     with ExitStack() as stack:
         for _ in range(1000):  # who say nothing
             stack.callback(connected(server).close)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while threading.active_count() < before + THREADS and time.monotonic() < deadline:
             time.sleep(0.01)
         assert threading.active_count() <= before + THREADS
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     status = 0
     while status != 200 and time.monotonic() < deadline:
         status, _ = answer(server, f"/{server.token}/")
@@ -179,7 +180,7 @@ def test_a_client_that_takes_nothing_is_let_go(
         connection.sendall(f"GET {scene(server)} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
         connection.recv(100)
         assert threading.active_count() == before + 1
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while threading.active_count() > before and time.monotonic() < deadline:
             time.sleep(0.05)
         assert threading.active_count() == before

@@ -17,6 +17,7 @@ import pytest
 from support.browser import Opened
 from support.camera_files import write_cameras
 from support.command_line import fails
+from support.patience import PATIENCE
 from support.rendered_scenes import camera, surfaces
 
 from leansplat import formats
@@ -54,12 +55,12 @@ def test_it_says_what_it_shows_serves_it_and_ends_with_ctrl_c(opened: Callable[.
         assert "300 Gaussians" in cards
         assert page.errors == page.elsewhere() == []
         process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=20)
+        out, error = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out) == (0, "")
         assert "Traceback" not in error
         assert "a temporary .ply" in error
         with pytest.raises(urllib.error.URLError):
-            urllib.request.urlopen(said["address"], timeout=5)
+            urllib.request.urlopen(said["address"], timeout=PATIENCE)
 
 
 def test_the_address_comes_first_and_then_a_table(scene: Path) -> None:
@@ -69,7 +70,7 @@ def test_the_address_comes_first_and_then_a_table(scene: Path) -> None:
         assert process.stdout.readline().split() == ["scene", "Gaussians", "size"]
         assert process.stdout.readline().split() == ["scene.ply", "600", "0.15", "MB"]
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_the_address_waits_for_neither_pytorch_nor_numba() -> None:
@@ -93,7 +94,7 @@ def test_what_is_converted_is_deleted_in_the_end(scene: Path, tmp_path: Path) ->
             process.stdout.readline()
             assert list((tmp_path / "temporary").rglob("scene.ply"))
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=20)
+            process.communicate(timeout=PATIENCE)
         assert not list((tmp_path / "temporary").rglob("scene.ply"))
     finally:
         os.environ.clear()

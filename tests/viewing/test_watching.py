@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from support.browser import Opened
 from support.capture_folder import write_nerfstudio
+from support.patience import PATIENCE
 from support.tiny import blobs, tiny_capture
 
 from leansplat import live
@@ -35,7 +36,6 @@ from leansplat.watching.reading import Watched
 
 CAPTURE = tiny_capture()
 CONFIG = replace(TrainingConfig().scaled(800), sh_degree=1, checkpoint_every=750)
-PATIENCE = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def viewer_of(page: Any) -> Any:
 
 
 def state_of(address: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{address}state.json", timeout=10) as response:
+    with urllib.request.urlopen(f"{address}state.json", timeout=PATIENCE) as response:
         state: dict[str, Any] = json.loads(response.read())
         return state
 
@@ -173,10 +173,10 @@ def test_view_serves_a_page_of_the_commands_own_run_which_ends_with_it(tmp_path:
             "a scene, a button and a curve",
         )
         assert state["gaussians"] > 0
-        with urllib.request.urlopen(f"{address}viewer/{state['scene']['url']}", timeout=10) as response:
+        with urllib.request.urlopen(f"{address}viewer/{state['scene']['url']}", timeout=PATIENCE) as response:
             assert response.read(3) == b"ply"
         request = urllib.request.Request(f"{address}stop", method="POST")
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             assert response.status == 204
         _, error = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
@@ -227,7 +227,7 @@ def _posted(server: Any, name: str, *lines: str, host: str | None = None, token:
     """Status and body of a request as it is written here."""
     path = f"/{server.token if token is None else token}/{name}"
     head = [f"{how.get('method', 'POST')} {path} HTTP/1.1", f"Host: {host or f'127.0.0.1:{server.port}'}", *lines]
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)) as connection:
         connection.sendall("\r\n".join([*head, "", how.get("body", "")]).encode("latin-1"))
         received = b""
         while part := connection.recv(1 << 16):
