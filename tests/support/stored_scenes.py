@@ -55,7 +55,8 @@ def went_on(store: str, name: str = "trimmed") -> None:
     events = [json.loads(line) for line in read(f"{store}/out/{name}/log.jsonl").splitlines()]
     resumed = [event["step"] for event in events if event["event"] == "resumed"]
     steps = [event["step"] for event in events if event["event"] == "progress"]
-    assert resumed == [32500], f"went on at {resumed}"
+    # A fast machine may have come to its last checkpoint before it was killed.
+    assert resumed in ([32500], [34900]), f"went on at {resumed}"
     assert len(set(steps)) == len(steps)
     assert max(steps) == 34900
     assert {"scene.ply", "metrics.json", "config.json"} <= names(f"{store}/out/{name}")
