@@ -215,9 +215,9 @@ def _best(files: Mapping[Written, _File], loss: Loss, path: Path) -> Written:
     best = min(lost, key=lambda name: lost[name])  # of equals the first
     if first == "fine-tuned" and best != first:
         _log.warning(
-            "%s: fine-tuning lost %.2f dB of PSNR on the training views, merely encoding %.2f dB, so the file is only "
+            "%s: fine-tuning ended %.2f dB of PSNR below merely encoding on the training views, so the file is only "
             "encoded; give more steps, or none",
-            *(path, lost[first], lost[best]),
+            *(path, lost[first] - lost[best]),
         )
     return best
 
