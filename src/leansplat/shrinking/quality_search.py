@@ -28,6 +28,10 @@ _FIRST_SHARE = 0.5
 _CLOSE = 0.9
 """Share of Gaussians that a stage keeps at most: nearer to the last that holds, none is looked for."""
 
+_CLOSE_TO_ALL = 0.95
+"""The same where no stage that keeps less than `_CLOSE` holds, of a scene that changes with every Gaussian that goes:
+many such stages, each trained, lead a long way down."""
+
 _STAGES = 8
 """Stages that the steps of a descent towards a target of quality are planned for."""
 
@@ -138,7 +142,8 @@ class QualitySearch:
         """Look for the smallest stage of which a merely encoded file uses no more than `allowed` of what a target
         allows, from the last one that holds, first by `share`."""
         trials.take_back(allowed)
-        while share < _CLOSE:
+        close = _CLOSE_TO_ALL if len(trials.held) == 1 else _CLOSE
+        while share < close:
             above = trials.held[-1]
             count = max(self._maker.descent.freedom.least, 1, round(share * len(above.gaussians)))
             if count >= len(above.gaussians):
@@ -151,6 +156,7 @@ class QualitySearch:
             trials.used[stage] = self._maker.encoded_loss(stage).used(target)
             if trials.used[stage] <= allowed:
                 trials.held.append(stage)
+                close = _CLOSE if share < _CLOSE else close
             else:
                 trials.failed[stage] = above
                 share = math.sqrt(share)
