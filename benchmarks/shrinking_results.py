@@ -64,13 +64,14 @@ def visible(table: Any) -> str:
     if result is None:
         return ""
     changed = "pixels off by more than 8 of 255"
-    head = ["scene", "Gaussians", "PSNR", "nine in ten views", "worst view", "SSIM", changed]
+    head = ["scene", "Gaussians", "PSNR", "worst view (nine in ten)", "worst part (nine in ten)", "SSIM", changed]
     rows = [
         [
             row["scene"],
             "{:,} to {:,}".format(*row["gaussians"]),
             f"{row['loss']['own']['psnr']:.1f}",
-            *(f"{value:.1f}" for value in (row["loss"]["most"], row["loss"]["worst"])),
+            "{worst:.1f} ({most:.1f})".format(**row["loss"]),
+            "{worst_part:.1f} ({part:.1f})".format(**row["loss"]),
             f"{row['loss']['own']['ssim']:.3f}",
             f"{row['share of pixels off by more than 8 of 255']['mean']:.1%}",
         ]

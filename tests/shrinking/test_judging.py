@@ -64,15 +64,16 @@ def found(
     worst: float = 99.0,
     most: float = 99.0,
     part: float = 99.0,
+    worst_part: float = 99.0,
     drop: float = 0.0,
     lpips_rise: float = 0.0,
 ) -> Loss:
-    return Loss(Quality(psnr, ssim, None), worst, most, part, None, drop, lpips_rise)
+    return Loss(Quality(psnr, ssim, None), worst, most, part, worst_part, None, drop, lpips_rise)
 
 
-@pytest.mark.parametrize("short", ["psnr", "most", "worst", "ssim", None])
-def test_no_loss_is_visible_where_all_four_limits_hold(short: str | None) -> None:
-    names = ("psnr", "most", "worst", "ssim")
+@pytest.mark.parametrize("short", ["psnr", "most", "worst", "part", "worst_part", "ssim", None])
+def test_no_loss_is_visible_where_all_limits_hold(short: str | None) -> None:
+    names = ("psnr", "most", "worst", "part", "worst_part", "ssim")
     values = {name: getattr(INVISIBLE, name) - (1e-6 if name == short else 0) for name in names}
     assert found(**values).within(Target()) == (short is None)
 
@@ -83,6 +84,8 @@ def test_no_loss_is_visible_where_all_four_limits_hold(short: str | None) -> Non
         (Target(), {"psnr": 39.0}, 10**-0.3),
         (Target(), {"most": 29.0}, 10**0.3),
         (Target(), {"worst": 32.0}, 10**-0.3),
+        (Target(), {"part": 24.0}, 10**0.3),
+        (Target(), {"worst_part": 28.0}, 10**-0.3),
         (Target(), {"ssim": 0.985}, 0.5),
         (Target(max_drop=0.5), {"drop": 0.1}, 0.2),
         (Target(max_drop=0.5), {"drop": -0.1}, 0.0),
@@ -114,10 +117,11 @@ def test_what_became_of_a_small_part_is_not_hidden_by_the_rest() -> None:
     loss, evenly = judge.loss(replace(SCENE, sh0=painted)), judge.loss(dimmed(SCENE, 0.1))
     assert evenly.own.psnr is not None
     assert loss.own.psnr is not None
-    assert loss.part < loss.own.psnr - 6
+    assert loss.worst_part <= loss.part < loss.own.psnr - 6
     assert evenly.part > evenly.own.psnr - 6
     assert f"{loss.part:.1f} dB" in loss.described()
-    assert loss.to_json()["part"] == loss.part
+    assert f"{loss.worst_part:.1f} dB" in loss.described()
+    assert (loss.to_json()["part"], loss.to_json()["worst_part"]) == (loss.part, loss.worst_part)
 
 
 def test_background_around_an_object_does_not_hide_what_was_lost() -> None:
