@@ -20,6 +20,13 @@ METHODS = {
     "as given": "as given",
 }
 
+TAUGHT = {
+    "theirs": "cameras of the photos",
+    "theirs and between": "these and as many between them",
+    "moved": "these moved by a third of their extent, turned by 20 degrees",
+    "made up": "made-up cameras, pictures of the photos' size",
+}
+
 
 def section(table: Any) -> str:
     """All there is on shrinking, as Markdown; empty where nothing was measured.
@@ -27,7 +34,8 @@ def section(table: Any) -> str:
     Args:
         table: from a head and rows to Markdown.
     """
-    parts = [part for part in (default(table), without_photos(table), million(), sizes(table)) if part]
+    parts = [default(table), without_photos(table), teaching(table), million(), sizes(table)]
+    parts = [part for part in parts if part]
     return "\n".join(["## Shrinking\n", *parts]) if parts else ""
 
 
@@ -161,6 +169,33 @@ def _way(
         "teaches is the scene as given; how far that comes itself is below:\n\n"
         f"{table(['', *given], lines)}\n"
     )
+
+
+def teaching(table: Any) -> str:
+    """From where renders teach what photos show."""
+    result = _read("teaching_views")
+    if result is None:
+        return ""
+    given = {row["scene"]: row for row in result["given"]}
+    found = {(row["scene"], row["views"], row["kept"]): row for row in result["rows"]}
+    lines = [
+        ["as given, on photos that it was trained on", *(f"{row['photos trained on']:.2f}" for row in given.values())],
+        ["as given", *(_shown((row["photos"], row["renders"])) for row in given.values())],
+    ]
+    for kept in sorted({row["kept"] for row in result["rows"]}, reverse=True):
+        for views in dict.fromkeys(row["views"] for row in result["rows"]):
+            rows = [found[scene, views, kept] for scene in given]
+            name = f"{100 * kept:g} % kept, {TAUGHT[views]}"
+            lines.append([name, *(_shown((row["photos"], row["renders"])) for row in rows)])
+    return f"""From where a scene teaches, in 600 steps; the scenes are like those above, trained again. PSNR in dB on
+photos held out, and in brackets against renders of the scene as given from there. A scene shows what photos show where
+it was photographed, and less beside that. So who learns from more places may come nearer to the scene, and still not
+nearer to the photos:
+
+{table(["", *given], lines)}
+
+    {result["command"]}
+"""
 
 
 def million() -> str:
