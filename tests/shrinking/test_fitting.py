@@ -164,6 +164,20 @@ def test_a_sample_tells_how_many_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         assert file_size(ready, codec.suffix) == pytest.approx(size, rel=0.02)
 
 
+def test_a_sample_tells_it_of_every_grade(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A palette that a sample hardly fills takes a smaller share of the whole."""
+    scene = scene_of(12_000, sh_degree=1)
+    capture = renders_of(scene)
+    worth = worth_of(scene, capture)
+    monkeypatch.setattr(fitting, "SAMPLE", 2048)
+    choice = choose(scene, worth, capture, SogCodec(), 140_000)
+    assert len({each.codec for each in choice.tried if len(scene) > each.count > 2 * 2048}) > 3
+    for each in choice.tried:
+        grade = replace(choice, count=each.count, codec=each.codec, sh_degree=each.sh_degree)
+        exact = len(prepare(scene, worth, capture, grade).gaussians)
+        assert each.count == pytest.approx(exact, rel=0.03), each.codec
+
+
 def file_size(ready: Prepared, suffix: str) -> int:
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"out{suffix}"

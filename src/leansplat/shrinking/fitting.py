@@ -6,8 +6,8 @@ are, which shows what is lost with the others, and of the same as the file says 
 Fine-tuning wins most of the first back and less of the second, so the two squared errors are weighed by what is left of
 each after so many steps (`Shares`); the grade with the least sum is chosen.
 
-Sizes are found by encoding (`coded`), but more than `SAMPLE` Gaussians only once. Training then makes a file larger by
-a percent or two, for `within` to make exact.
+Sizes are found by encoding (`coded`), but more than `SAMPLE` Gaussians only once for each grade. Training then makes a
+file larger by a percent or two, for `within` to make exact.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ class _Search:
         self._subject = Subject(gaussians, capture, FineTuningConfig(steps=steps, seed=seed), progress, engine)
         self._ranks = ranks(worth)
         self._size, self._sample, self._engine = size, sample or SAMPLE, engines.named(engine)
-        self._bias: float | None = None
+        self._bias: dict[tuple[Codec, int], float] = {}
         count = min(_VIEWS, len(capture.train))
         self._views = [capture.train[number * len(capture.train) // count] for number in range(count)]
 
@@ -305,14 +305,16 @@ class _Search:
         return count, known[-1][1], begun
 
     def _taken(self, begun: Coded, codec: Codec, sh_degree: int, count: int) -> float:
-        """What a file of so many takes. A sample takes a little more than its share, since its runs are strangers to
-        each other: by how much is found once, by coding the whole."""
+        """What a file of so many takes. A sample takes more than its share, since its runs are strangers to each other,
+        and since a palette that the whole fills, it does not: by how much is found once for each grade, by coding the
+        whole."""
         taken = begun.bytes(count)
         if len(begun.rows) == begun.count:
             return taken
-        if self._bias is None:
-            self._bias = self.begin(codec, sh_degree, count, whole=True).bytes(count) / taken
-        return taken * self._bias
+        if (codec, sh_degree) not in self._bias:
+            whole = self.begin(codec, sh_degree, count, whole=True)
+            self._bias[codec, sh_degree] = whole.bytes(count) / taken
+        return taken * self._bias[codec, sh_degree]
 
     def begin(self, codec: Codec, sh_degree: int, count: int, *, whole: bool = False) -> Coded:
         rows = np.flatnonzero(self._ranks < count)
