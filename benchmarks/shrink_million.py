@@ -2,13 +2,14 @@
 
     python benchmarks/shrink_million.py --data DATA --minutes 6
 
-The scene is the fox of another tool, stood up 32 times in four rows. Writes benchmarks/results/shrink_million.json;
-memory is the peak of the process, reading included.
+The scene is the fox of another tool, stood up 32 times in four rows, mirrored and scaled. Writes
+benchmarks/results/shrink_million.json; memory is the peak of the process, reading included.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import resource
 import tempfile
 from dataclasses import replace
@@ -25,7 +26,11 @@ from leansplat.simd.threads import thread_count
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "shrink_million.json"
 COLUMNS, ROWS = 8, 4
+SIZES = (0.9, 1.0, 1.1, 1.2)
 SIZE = 10_000_000
+AXES = "xyz"
+HARMONICS = ("y", "z", "x", "xy", "yz", "", "xz", "", "y", "xyz", "y", "z", "x", "z", "x")
+"""Axes of which each harmonic from degree 1 on is an odd function."""
 
 
 def main() -> None:
@@ -54,15 +59,27 @@ def main() -> None:
 
 
 def tiled(scene: Gaussians) -> Gaussians:
-    """Copies side by side, as far apart as nine tenths of the scene are wide."""
+    """Copies side by side, as far apart as nine tenths of the scene are wide, mirrored in all eight ways and of four
+    sizes, so that no two are the same numbers."""
     low, high = (torch.quantile(scene.means, share, dim=0) for share in (0.05, 0.95))
-    step = high - low
-    copies = [
-        replace(scene, means=scene.means + torch.tensor([column * step[0], 0.0, row * step[2]]))
-        for column in range(COLUMNS)
-        for row in range(ROWS)
-    ]
+    step, middle = high - low, (low + high) / 2
+    copies = []
+    for number in range(COLUMNS * ROWS):
+        column, row = number % COLUMNS, number // COLUMNS
+        signs = torch.tensor([1.0 - 2 * (column >> bit & 1) for bit in range(3)])
+        copy = mirrored(replace(scene, means=scene.means - middle), signs)
+        place = torch.tensor([column * step[0], 0.0, row * step[2]])
+        size = SIZES[row]
+        copies.append(replace(copy, means=size * copy.means + place, scales=copy.scales + math.log(size)))
     return concatenate(copies)
+
+
+def mirrored(scene: Gaussians, signs: torch.Tensor) -> Gaussians:
+    """The scene with its axes multiplied by `signs` (3,): colours, too, are then seen from the mirrored side."""
+    quats = scene.quats * torch.cat([torch.ones(1), signs.prod() * signs])
+    parities = [signs[[AXES.index(axis) for axis in name]].prod() for name in HARMONICS[: scene.shN.shape[1]]]
+    shN = scene.shN * torch.stack(parities)[None, :, None] if parities else scene.shN
+    return replace(scene, means=scene.means * signs, quats=quats, shN=shN)
 
 
 if __name__ == "__main__":
