@@ -190,7 +190,7 @@ def teaching(table: Any) -> str:
     return f"""From where a scene teaches, in 600 steps; the scenes are like those above, trained again. PSNR in dB on
 photos held out, and in brackets against renders of the scene as given from there. A scene shows what photos show where
 it was photographed, and less beside that. So who learns from more places may come nearer to the scene, and still not
-nearer to the photos:
+nearer to the photos. With made-up cameras Gaussians are merged first, as `shrink` does:
 
 {table(["", *given], lines)}
 

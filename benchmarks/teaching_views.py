@@ -5,8 +5,9 @@
 Takes the scenes of shrinking.py, trained as it says, and shrinks each to 25 and 10 % in 600 steps by its renders from
 the cameras of its training photos ("theirs"), from these and as many between neighbours ("theirs and between"), from
 these moved by a third of their extent and turned by 20 degrees ("moved"), and from made-up ones in pictures as large as
-the photos ("made up"). All are judged on the photos held out and on renders of the scene as given from there. Adds rows
-to benchmarks/results/teaching_views.json, where what is there is not measured again.
+the photos ("made up", where Gaussians are merged first, as `shrink` does). All are judged on the photos held out and on
+renders of the scene as given from there. Adds rows to benchmarks/results/teaching_views.json, where what is there is
+not measured again.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def test_fine_tuning_that_does_harm_is_not_written(
     assert path.read_bytes() == (tmp_path / "run" / f"plain{suffix}").read_bytes()
     assert_same_bits(result.gaussians, formats.read(path))
     assert result.bytes == path.stat().st_size
-    assert len([record for record in caplog.records if "the file is only encoded" in record.message]) == 1
+    assert len([record for record in caplog.records if "dB of PSNR below merely encoding" in record.message]) == 1
     caplog.clear()
     helpful = CompressionConfig(fine_tuning=FineTuningConfig(steps=60))
     result = compress(scene, capture, path, helpful, overwrite=True)
