@@ -36,6 +36,7 @@ LAYERS = [
         "distributed",
         "temporary_folders",
         "near_plane",
+        "unsaid",
     },
     {"arrays"},
     {"gaussians"},

@@ -104,7 +104,12 @@ def test_a_camera_with_a_value_that_makes_no_sense_is_named(tmp_path: Path, key:
     assert f"cameras.json: camera 1 has {words}" in str(raised.value)
 
 
-@pytest.mark.parametrize("content", [{}, [], 3, None, "text"])
+def test_a_list_without_cameras_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="has no cameras"):
+        read_cameras(write(tmp_path, []))
+
+
+@pytest.mark.parametrize("content", [{}, 3, None, "text"])
 def test_json_that_is_no_list_of_cameras_is_refused(tmp_path: Path, content: Any) -> None:
     with pytest.raises(CaptureError, match="not a list of cameras"):
         read_cameras(write(tmp_path, content))

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from support.arrangements import place, ring
 from support.camera_files import write_cameras
 
 from leansplat import formats
 from leansplat.cli import main
+from leansplat.shrinking import format_bytes
 
 QUICK = ["--steps", "12", "--view-size", "48"]
 
@@ -57,6 +59,49 @@ def test_a_target_that_cannot_be_reached_ends_with_1_and_keeps_the_nearest_file(
     assert json.loads(printed.out)["met"] is False
     assert "not reached" in printed.err
     assert out.exists()
+
+
+@pytest.mark.parametrize(("drop", "held"), [("5", True), ("0.000001", False)])
+def test_the_answer_says_that_a_limit_holds_only_where_it_does(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], drop: str, held: bool
+) -> None:
+    out = tmp_path / "small.splat"
+    assert main(["shrink", str(scene), "-o", str(out), "--max-drop", drop, *QUICK]) == (0 if held else 1)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{out}: "))
+    assert f"{out}: {format_bytes(out.stat().st_size)}, " in line
+    assert line.endswith("with a drop of at most 5 dB" if held else "times smaller")
+
+
+@pytest.mark.parametrize("options", [[], ["--blocks", "2"]], ids=["whole", "blocks"])
+def test_more_gaussians_than_there_are_are_said_not_to_be_there(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    out = tmp_path / "small.sog"
+    arguments = ["--count", "4000", "--steps", "0", "--view-size", "48", *options]
+    assert main(["shrink", str(scene), "-o", str(out), *arguments]) == 0
+    text = capsys.readouterr().out
+    assert "The scene has 660 Gaussians, fewer than the 4,000 asked for; none was removed." in text
+    assert len(formats.read(out)) == 660
+
+
+def test_a_copy_is_told_by_the_name_that_the_scene_has(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(scene.parent)
+    assert main(["shrink", "scene.ply", "-o", str(tmp_path / "same.ply"), "--count", "4000"]) == 0
+    text = capsys.readouterr().out
+    assert " scene.ply already is within 4,000 Gaussians" in text
+    assert (tmp_path / "same.ply").read_bytes() == scene.read_bytes()
+
+
+def test_files_that_were_only_tried_are_not_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = tmp_path / "filled.ply"
+    some = place(30)
+    formats.write(some[torch.cat([torch.arange(len(some)), torch.zeros(20, dtype=torch.long)])], given)
+    out = tmp_path / "small.ply"
+    assert main(["shrink", str(given), "-o", str(out), "--max-drop", "0.5", *QUICK, "--views", "16"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "hold no Gaussian" in line]
+    assert [line.split()[1] for line in said] == [f"{given}:"]
 
 
 @pytest.mark.parametrize(

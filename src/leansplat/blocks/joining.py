@@ -25,6 +25,7 @@ from leansplat.formats.ply_rows import RowLayout
 from leansplat.gaussians import Gaussians
 from leansplat.shrinking.fitting import LEAST_SHARE, grades_of
 from leansplat.shrinking.sized import WithinSize
+from leansplat.unsaid import unsaid
 
 
 def is_streamed(path: Path) -> bool:
@@ -82,7 +83,8 @@ def join_within(
                 break
         with replacing(path, overwrite=overwrite) as handle:
             handle.write(trial.read_bytes())
-        return len(formats.read_arrays(trial))
+        with unsaid():
+            return len(formats.read_arrays(trial))
 
 
 def _parts(scene: SlicedScene) -> Iterator[GaussianArrays]:

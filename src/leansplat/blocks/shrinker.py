@@ -153,7 +153,7 @@ def shrink_in_blocks(
         numbers = range(sliced.blocks)
         made = [block for number in numbers if (block := made_of(folder, number)) is not None]
         judged = [loss for number in numbers if (loss := judged_of(folder, number)) is not None]
-        told = _told(sliced, blocks, made)
+        told = _told(sliced, target, blocks, made)
         kept = sum(block.made for block in made)
         if target.size is not None and codec is not None:
             kept = join_within(sliced, path, codec, plan.fineness, target.size, overwrite=overwrite)
@@ -327,8 +327,8 @@ def _work_on(sliced: SlicedScene, options: Mapping[str, Any]) -> int:
     return max(making, judging)
 
 
-def _told(sliced: SlicedScene, blocks: Blocks, made: list[BlockMade]) -> list[str]:
-    told = []
+def _told(sliced: SlicedScene, target: Target, blocks: Blocks, made: list[BlockMade]) -> list[str]:
+    told = [*target.too_many(sliced.count)]
     if blocks.count is not None and sliced.blocks < blocks.count:
         told.append(f"{sliced.count:,} Gaussians are enough for {sliced.blocks} blocks, and not for {blocks.count}")
     if sliced.facts.nonfinite:

@@ -43,7 +43,9 @@ def read_cameras(path: str | os.PathLike[str], *, downscale: int = 1) -> dict[st
         raise CaptureError(f"{path} cannot be read ({error.strerror}); check the file.") from error
     except (ValueError, RecursionError) as error:
         raise CaptureError(f"{path} is not valid JSON ({error}); write it again.") from error
-    if not isinstance(entries, list) or not entries:
+    if entries == []:
+        raise CaptureError(f"{path} has no cameras; give a cameras.json of 3DGS with some, or leave it out.")
+    if not isinstance(entries, list):
         raise CaptureError(f"{path} is not a list of cameras; give a cameras.json of 3DGS.")
     cameras = []
     for index, entry in enumerate(entries):

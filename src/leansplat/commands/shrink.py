@@ -358,8 +358,6 @@ def _sentences(told: Sequence[str]) -> list[str]:
 
 
 def _describe(result: ShrinkingResult, target: Target) -> str:
-    from leansplat.shrinking import format_bytes
-
     before = ["as given", f"{len(result.original):,}", megabytes(result.original_bytes)]
     after = ["shrunk", f"{len(result.gaussians):,}", megabytes(result.bytes)]
     lines = [table(["", "Gaussians", "size"], [before, after]), ""]
@@ -368,12 +366,24 @@ def _describe(result: ShrinkingResult, target: Target) -> str:
         lines.append(f"Looked at from {result.source.told}; {steps}, {result.seconds:,.0f} s.")
         lines.append(f"On views held back, against the scene as given: {result.loss.described()}.")
     lines += _sentences(result.told)
-    if result.original_bytes is None or result.bytes > result.original_bytes:
-        ratio = "" if result.original_bytes is None else ", which is more than the scene as given takes"
-        lines.append(f"{result.path}: {format_bytes(result.bytes)}{ratio}")
-    else:
-        lines.append(f"{result.path}: {result.original_bytes / result.bytes:.1f} times smaller, {target.described()}")
+    lines.append(f"{result.path}: {_outcome(result.bytes, result.original_bytes)}{_kept(result, target)}")
     return "\n".join(lines)
+
+
+def _outcome(size: int, given: int | None) -> str:
+    """What a file takes, and how that compares to the scene as given."""
+    from leansplat.shrinking import format_bytes
+
+    if given is None or size == given:
+        return format_bytes(size)
+    if size > given:
+        return f"{format_bytes(size)}, which is more than the scene as given takes"
+    return f"{format_bytes(size)}, {given / size:.1f} times smaller"
+
+
+def _kept(result: ShrinkingResult, target: Target) -> str:
+    """The limit of what may be lost, where there was one that holds."""
+    return f", with {target.described()}" if target.of_quality and result.met else ""
 
 
 def _describe_blocks(result: BlocksResult, target: Target) -> str:
@@ -388,7 +398,7 @@ def _describe_blocks(result: BlocksResult, target: Target) -> str:
             f"dB (worst block {result.worst:.1f} dB), SSIM {result.ssim:.4f}."
         )
     lines += _sentences(result.told)
-    lines.append(f"{result.path}: {target.described()}")
+    lines.append(f"{result.path}: {_outcome(result.bytes, result.original_bytes)}")
     return "\n".join(lines)
 
 

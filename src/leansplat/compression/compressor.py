@@ -32,6 +32,7 @@ from leansplat.gaussians import WORLD, Gaussians
 from leansplat.progress import Progress, at_stage
 from leansplat.runs import Run, alone_at_work
 from leansplat.training.session import Part, open_session
+from leansplat.unsaid import unsaid
 
 _log = logging.getLogger("leansplat")
 
@@ -224,7 +225,8 @@ def _best(files: Mapping[Written, _File], loss: Loss, path: Path) -> Written:
 
 def _read(path: Path, original: Gaussians) -> Gaussians:
     """The scene in a file, which may have no place for the origin that it has in common with the original."""
-    scene = formats.read(path)
+    with unsaid():
+        scene = formats.read(path)
     return replace(scene, origin=original.origin) if scene.origin == WORLD else scene
 
 

@@ -20,6 +20,7 @@ from leansplat.shrinking.descent import Descent, Stage
 from leansplat.shrinking.judging import Judge, Loss
 from leansplat.shrinking.plain import PLAIN
 from leansplat.shrinking.timetable import Timetable
+from leansplat.unsaid import unsaid
 
 _SHARE_OF_ENCODING = 0.35
 """Of the steps, that go to training through the rounding of the file, where there is one."""
@@ -132,5 +133,6 @@ class Maker:
 
 def read_again(path: Path, given: Gaussians) -> Gaussians:
     """The scene in a file, which may have no place for the origin that it has in common with the one given."""
-    scene = formats.read(path)
+    with unsaid():
+        scene = formats.read(path)
     return replace(scene, origin=given.origin) if scene.origin == WORLD else scene

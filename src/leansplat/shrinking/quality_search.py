@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from leansplat.shrinking.descent import Stage
 from leansplat.shrinking.fitting import Shares
 from leansplat.shrinking.making import Maker, Reached
 from leansplat.shrinking.targets import Target
+from leansplat.unsaid import unsaid
 
 _log = logging.getLogger("leansplat")
 
@@ -126,7 +126,7 @@ class QualitySearch:
         """The file of the first stage whose file holds, or that of the last."""
         for stage in stages:
             scratch = self._maker.descent.folder / f"file-{self._maker.files + 1:02}{self._maker.codec.suffix}"
-            with _unsaid() as said:
+            with unsaid() as said:
                 reached = self._maker.written(stage, self._maker.codec, steps, scratch, True)
             found = _File(reached, reached.loss.within(target), said)
             if found.holds:
@@ -181,19 +181,3 @@ class _File:
         for record in self.said:
             _log.log(record.levelno, "%s", record.getMessage().replace(str(self.reached.path), str(path)))
         return replace(self.reached, path=path)
-
-
-@contextmanager
-def _unsaid() -> Iterator[list[logging.LogRecord]]:
-    """Keep what is said of a file during this block, until it is known whether anybody will see it."""
-    said: list[logging.LogRecord] = []
-
-    def keep(record: logging.LogRecord) -> bool:
-        said.append(record)
-        return False
-
-    _log.addFilter(keep)
-    try:
-        yield said
-    finally:
-        _log.removeFilter(keep)

@@ -37,6 +37,7 @@ def reach(maker: Maker, target: Target, above: Stage, path: Path, *, overwrite: 
         return QualitySearch(maker).reach(target, above, path, overwrite)
     if target.size is not None:
         return _to_size(maker, target, target.size, above, path, overwrite)
+    maker.told.extend(target.too_many(len(maker.descent.given)))
     count = min(target.count_of(len(maker.descent.given)) or 1, len(above.gaussians))
     above, trimming, encoding = maker.begun(above, count)
     return maker.written(maker.descent.down(above, count, trimming), maker.codec, encoding, path, overwrite)

@@ -360,4 +360,4 @@ def _copied(
     if target.of_quality or not (fits and few):
         return None
     copy_file(file, path, overwrite=overwrite)
-    return f"{file} already is within {target.described()}; it was copied as it is"
+    return f"there was nothing to do: {file} already is within {target.described()}, and was copied as it is"

@@ -76,6 +76,12 @@ class Target(Config):
             return max(1, round(self.keep * gaussians))
         return None if self.count is None else min(self.count, gaussians)
 
+    def too_many(self, gaussians: int) -> tuple[str, ...]:
+        """What there is to say where more are to be kept than a scene has."""
+        if self.count is None or self.size is not None or self.count <= gaussians:
+            return ()
+        return (f"the scene has {gaussians:,} Gaussians, fewer than the {self.count:,} asked for; none was removed",)
+
     def described(self) -> str:
         """In a few words, such as "400,000 Gaussians"."""
         parts = []
