@@ -25,7 +25,7 @@ from leansplat.shrinking import ShrinkingConfig, Target, shrink
 
 RESULT = Path(__file__).parent / "results" / "short_shrinking.json"
 COMMAND = "python benchmarks/short_shrinking.py --data DATA"
-SHARES = (0.5, 0.25, 0.1)
+SHARES = (0.8, 0.5, 0.25, 0.1)
 STEPS = (0, 150, 600, 2000)
 EVERY = 4
 """Of the cameras beside the scene, which are taken."""

@@ -17,7 +17,7 @@ from leansplat.compression.preparation import Prepared
 from leansplat.errors import InputError
 from leansplat.gaussians import Gaussians
 from leansplat.shrinking import fitting
-from leansplat.shrinking.coded import decoded
+from leansplat.shrinking.coded import decoded, interpolated
 from leansplat.shrinking.fitting import LEAST_SHARE, Shares, choose, prepare
 from leansplat.shrinking.plain import codec_for
 from leansplat.shrinking.teacher import teacher_capture
@@ -103,6 +103,21 @@ def test_a_file_that_fits_keeps_every_gaussian(tmp_path: Path) -> None:
     assert len(formats.read(tmp_path / "out.sog")) == len(SCENE)
 
 
+@pytest.mark.parametrize(
+    ("known", "count"),
+    [
+        ([(100, 1000)], 120),
+        ([(100, 1000), (200, 1800)], 125),
+        ([(100, 1000), (200, 1000)], 120),
+        ([(100, 1100), (100, 1150)], 104),
+        ([(100, 1300), (200, 1100)], 92),
+    ],
+    ids=["one", "line", "same bytes", "same count", "falling"],
+)
+def test_a_count_is_guessed_from_any_two_files(known: list[tuple[int, float]], count: int) -> None:
+    assert interpolated(known, 1200) == count
+
+
 def test_a_size_below_one_gaussian_is_refused(tmp_path: Path) -> None:
     for suffix in (".sog", ".spz", ".ply"):
         with pytest.raises(InputError, match="one of a single Gaussian takes about"):
@@ -149,6 +164,17 @@ def test_the_choice_is_the_least_error_of_all_that_were_tried() -> None:
     filled = [each for each in choice.tried if LEAST_SHARE * choice.size <= each.bytes <= 1.01 * choice.size]
     best = min(filled, key=lambda each: each.error(shares))
     assert (best.count, best.codec, best.sh_degree) == (choice.count, choice.codec, choice.sh_degree)
+
+
+def test_from_a_grade_that_was_chosen_before_few_others_are_tried() -> None:
+    codec = codec_for("a.spz")
+    first = choose(SCENE, WORTH, CAPTURE, codec, 12_000)
+    again = choose(SCENE, WORTH, CAPTURE, codec, 12_000, near=first)
+    assert (again.codec, again.sh_degree) == (first.codec, first.sh_degree)
+    assert again.count == pytest.approx(first.count, rel=0.01)
+    assert len(again.tried) < len(first.tried)
+    other = choose(SCENE, WORTH, CAPTURE, codec, 30_000, near=first)
+    assert (other.codec, other.sh_degree) != (first.codec, first.sh_degree)
 
 
 def test_a_sample_tells_how_many_fit(monkeypatch: pytest.MonkeyPatch) -> None:

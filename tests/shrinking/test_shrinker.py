@@ -146,7 +146,7 @@ def test_where_going_further_does_not_hold_the_file_that_held_is_left(
 ) -> None:
     """As if all files but the first, which was trained to see what that wins, lost too much."""
     held: list[bytes] = []
-    written = Maker.written
+    written = Maker._written
 
     def spoilt(self: Maker, *arguments: Any) -> Reached:
         reached = written(self, *arguments)
@@ -156,7 +156,7 @@ def test_where_going_further_does_not_hold_the_file_that_held_is_left(
         assert not (tmp_path / "small.spz").exists()  # so that whoever is stopped now can go on without --overwrite
         return reached
 
-    monkeypatch.setattr(Maker, "written", spoilt)
+    monkeypatch.setattr(Maker, "_written", spoilt)
     result = shrunk(given, tmp_path / "small.spz", LOOSE)
     assert result.met
     assert (tmp_path / "small.spz").read_bytes() == held[0]
@@ -252,9 +252,11 @@ class Stop:
             raise StoppedError
 
 
+@pytest.mark.parametrize("target", [Target(size=15_000), Target(keep=0.8)])
 @pytest.mark.parametrize("stage", ["trimming", "training through .sog"])
-def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bits(given: Path, tmp_path: Path, stage: str) -> None:
-    target = Target(size=15_000)
+def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bits(
+    given: Path, tmp_path: Path, stage: str, target: Target
+) -> None:
     whole = shrink(given, tmp_path / "whole.sog", target, QUICK, tmp_path / "a")
     with pytest.raises(StoppedError):
         shrink(given, tmp_path / "part.sog", target, QUICK, tmp_path / "b", progress=Stop(stage))

@@ -102,10 +102,11 @@ def ranks(worth: Tensor) -> np.ndarray:
 
 
 def interpolated(known: Sequence[tuple[int, float]], target: float) -> int:
-    """The count whose file would take `target` bytes, by a line through the two nearest that are known."""
+    """The count whose file would take `target` bytes, by a line through the two nearest that are known. Of as many
+    Gaussians, coded once with these and once with other ones, two files may take different bytes."""
     known = sorted(known, key=lambda pair: abs(pair[1] - target))[:2]
     count, taken = known[0]
-    if len(known) == 1 or known[1][1] == taken:
+    if len(known) == 1 or known[1][1] == taken or known[1][0] == count:
         return round(count * target / taken)
     slope = (known[1][1] - taken) / (known[1][0] - count)
     return round(count + (target - taken) / slope) if slope > 0 else round(count * target / taken)

@@ -127,6 +127,7 @@ def choose(
     *,
     steps: int = 0,
     shares: Shares | None = None,
+    near: Choice | None = None,
     engine: str = "cpu",
     progress: Progress | None = None,
 ) -> Choice:
@@ -141,6 +142,7 @@ def choose(
         size: bytes, at least 1.
         steps: of fine-tuning that will follow.
         shares: what fine-tuning leaves; `Shares.after(steps)` by default.
+        near: a choice for much the same scene, from whose grade on grades are compared.
         progress: told of finding what the views show.
 
     Raises:
@@ -153,11 +155,13 @@ def choose(
     grades = grades_of(codec, gaussians)
     tried: dict[int, Tried] = {}
 
+    guess = size // _BYTES_A_GAUSSIAN if near is None else near.count
+
     def rank(at: int) -> tuple[int, float]:
         """Grades that leave room come after those that fill the size, finer first; last those too large for it."""
         if at not in tried:
-            near = min(tried, key=lambda other: abs(other - at), default=None)
-            tried[at] = search.tried(*grades[at], size // _BYTES_A_GAUSSIAN if near is None else tried[near].count)
+            next_to = min(tried, key=lambda other: abs(other - at), default=None)
+            tried[at] = search.tried(*grades[at], guess if next_to is None else tried[next_to].count)
         found = tried[at]
         if found.bytes > size * (1 + _FAR):
             return 2, at
@@ -165,8 +169,10 @@ def choose(
             return 1, -at
         return 0, found.error(shares)
 
-    at = len(grades) // 2
-    for stride in _STRIDES:
+    near_grade = None if near is None else (near.codec, near.sh_degree)
+    known = near_grade in grades
+    at = grades.index(near_grade) if near_grade is not None and known else len(grades) // 2
+    for stride in _STRIDES[-1:] if known else _STRIDES:
         while True:
             around = (other for other in (at, at - stride, at + stride) if 0 <= other < len(grades))
             best = min(around, key=rank)

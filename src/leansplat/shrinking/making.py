@@ -5,6 +5,8 @@ It also shares the steps out: so many for the way down, so many for the file.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +14,7 @@ from tempfile import TemporaryDirectory
 from leansplat import formats
 from leansplat.compression import CompressionConfig, FineTuningConfig, compress
 from leansplat.compression.codecs import Codec
+from leansplat.files import copy_file
 from leansplat.gaussians import WORLD, Gaussians
 from leansplat.progress import at_stage
 from leansplat.runs import has_begun
@@ -21,6 +24,8 @@ from leansplat.shrinking.judging import Judge, Loss
 from leansplat.shrinking.plain import PLAIN
 from leansplat.shrinking.timetable import Timetable
 from leansplat.unsaid import unsaid
+
+_log = logging.getLogger("leansplat")
 
 _SHARE_OF_ENCODING = 0.35
 """Of the steps, that go to training through the rounding of the file, where there is one."""
@@ -48,6 +53,33 @@ class Reached:
     told: tuple[str, ...]
     steps: int
     tuned: bool
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that is not where it was asked for, as another may be better.
+
+    Args:
+        reached: what it is.
+        said: what there is to say of it, which nobody has heard yet.
+    """
+
+    reached: Reached
+    said: list[logging.LogRecord]
+
+    @classmethod
+    def made(cls, make: Callable[[Path], Reached], path: Path) -> Candidate:
+        """What a function makes at a place where files may be replaced."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unsaid() as said:
+            return cls(make(path), said)
+
+    def put(self, path: Path, *, overwrite: bool) -> Reached:
+        """Put it where it was asked for, and say what there is to say of it."""
+        copy_file(self.reached.path, path, overwrite=overwrite)
+        for record in self.said:
+            _log.log(record.levelno, "%s", record.getMessage().replace(str(self.reached.path), str(path)))
+        return replace(self.reached, path=path)
 
 
 class Maker:
@@ -79,16 +111,16 @@ class Maker:
         """Steps of trimming and of training through the file's rounding, from a stage to `count` Gaussians."""
         return self._begun(above, count, merges=False)[1:]
 
-    def begun(self, above: Stage, count: int) -> tuple[Stage, int, int]:
+    def begun(self, above: Stage, count: int, afterwards: float = 0.0) -> tuple[Stage, int, int]:
         """The stage to go down from to `count` Gaussians, with `planned` steps; it is merged already where all is to be
-        done in some time."""
-        return self._begun(above, count, merges=True)
+        done in some time, of which `afterwards` seconds are left for other than steps."""
+        return self._begun(above, count, afterwards, merges=True)
 
-    def _begun(self, above: Stage, count: int, *, merges: bool) -> tuple[Stage, int, int]:
+    def _begun(self, above: Stage, count: int, afterwards: float = 0.0, *, merges: bool) -> tuple[Stage, int, int]:
         if self._timetable is None:
             steps = (USUAL_STEPS if self.config.steps is None else self.config.steps) // self.levels
         else:
-            above, steps = self._timetable.begun(above, count, self.files, merges=merges)
+            above, steps = self._timetable.begun(above, count, self.files, afterwards, merges=merges)
             self.told.append(f"{steps:,} training step{'s fit' if steps != 1 else ' fits'} into the time")
         encoding = self.for_encoding(steps)
         return above, steps - encoding, encoding
@@ -107,10 +139,18 @@ class Maker:
 
     def written(self, stage: Stage, codec: Codec, steps: int, path: Path, overwrite: bool) -> Reached:
         """The file of a stage, trained through its rounding."""
+        self.files += 1
+        return self._written(stage, codec, steps, path, overwrite, self.descent.folder / f"file-{self.files:02}")
+
+    def encoded(self, stage: Stage, codec: Codec, path: Path) -> Reached:
+        """The file of a stage, which may replace another and does not count as one that was asked for."""
+        return self._written(stage, codec, 0, path, True, None)
+
+    def _written(
+        self, stage: Stage, codec: Codec, steps: int, path: Path, overwrite: bool, run: Path | None
+    ) -> Reached:
         descent, given = self.descent, self.descent.given
         extras = {name: values[stage.rows] for name, values in given.extras.items()}
-        self.files += 1
-        run = descent.folder / f"file-{self.files:02}"
         tuning = FineTuningConfig(steps=steps, batch=self.config.batch, seed=self.config.seed)
         made = compress(
             replace(stage.gaussians, extras=extras, comments=given.comments),
@@ -120,7 +160,7 @@ class Maker:
             run if steps else None,
             codec=codec,
             engine=descent.engine,
-            resume=descent.resume and steps > 0 and has_begun(run),
+            resume=descent.resume and steps > 0 and run is not None and has_begun(run),
             overwrite=overwrite,
             progress=at_stage(descent.progress, f"training through {codec.suffix}" if steps else "writing"),
         )

@@ -7,20 +7,15 @@ stage above is next.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from leansplat.files import copy_file
 from leansplat.shrinking.descent import Stage
 from leansplat.shrinking.fitting import Shares
-from leansplat.shrinking.making import Maker, Reached
+from leansplat.shrinking.making import Candidate, Maker, Reached
 from leansplat.shrinking.targets import Target
-from leansplat.unsaid import unsaid
-
-_log = logging.getLogger("leansplat")
 
 _FIRST_SHARE = 0.5
 """Of a scene's Gaussians, that the first stage towards a target of quality keeps."""
@@ -87,6 +82,7 @@ class QualitySearch:
 
     def __init__(self, maker: Maker) -> None:
         self._maker = maker
+        self._candidates = 0
 
     def reach(self, target: Target, above: Stage, path: Path, overwrite: bool) -> Reached:
         """The smallest file that holds, of three: one trained in few steps, which tells what training wins; one of what
@@ -98,22 +94,22 @@ class QualitySearch:
         best = None
         probing = int(_SHARE_OF_PROBING * encoding)
         if probing:
-            best = self._first_that_holds(trials.held[:-2:-1], target, probing)
+            best = self._first_that_holds(trials, trials.held[:-2:-1], target, probing)
             if best.holds:
                 rest = Shares.after(encoding - probing).coarseness / Shares.after(probing).coarseness
                 self._go_further(trials, target, best.reached, math.sqrt(rest))
             encoding -= probing
         encoding = max(encoding // 2, encoding + trimming - trials.steps) if encoding else 0
-        made = self._first_that_holds(trials.down_to(best), target, encoding)
+        made = self._first_that_holds(trials, trials.down_to(best), target, encoding)
         if made.holds or best is None or not best.holds:
             best = made
         if best is made and made.holds and encoding and self._maker.config.minutes is None:
             trials.end_at(best)
             self._go_further(trials, target, best.reached, 1.0)
             if trials.held[-1] is not best.reached.stage:
-                again = self._first_that_holds(trials.down_to(best)[:-1], target, encoding)
+                again = self._first_that_holds(trials, trials.down_to(best)[:-1], target, encoding)
                 best = again if again.holds else best
-        reached = best.written_to(path, overwrite)
+        reached = best.candidate.put(path, overwrite=overwrite)
         if best.holds:
             return reached
         said = (
@@ -122,16 +118,28 @@ class QualitySearch:
         )
         return replace(reached, met=False, told=(*reached.told, said))
 
-    def _first_that_holds(self, stages: Sequence[Stage], target: Target, steps: int) -> _File:
+    def _first_that_holds(self, trials: _Trials, stages: Sequence[Stage], target: Target, steps: int) -> _File:
         """The file of the first stage whose file holds, or that of the last."""
         for stage in stages:
-            scratch = self._maker.descent.folder / f"file-{self._maker.files + 1:02}{self._maker.codec.suffix}"
-            with unsaid() as said:
-                reached = self._maker.written(stage, self._maker.codec, steps, scratch, True)
-            found = _File(reached, reached.loss.within(target), said)
+            found = self._made(stage, target, steps)
+            if not found.holds and steps and trials.used[stage] <= 1:
+                found = self._made(stage, target, 0)  # what is right for views trained on may be less so for others
             if found.holds:
                 break
         return found
+
+    def _made(self, stage: Stage, target: Target, steps: int) -> _File:
+        maker = self._maker
+
+        def write(path: Path) -> Reached:
+            if steps:
+                return maker.written(stage, maker.codec, steps, path, True)
+            return maker.encoded(stage, maker.codec, path)
+
+        self._candidates += 1
+        path = maker.descent.folder / f"candidate-{self._candidates:02}{maker.codec.suffix}"
+        candidate = Candidate.made(write, path)
+        return _File(candidate, candidate.reached.loss.within(target))
 
     def _go_further(self, trials: _Trials, target: Target, reached: Reached, rest: float) -> None:
         """Go down by what training through the file has won at a stage, of whose loss it is to leave so much more."""
@@ -164,20 +172,11 @@ class QualitySearch:
 
 @dataclass(frozen=True)
 class _File:
-    """A file that is not yet where it was asked for.
+    """A file, and whether its target allows what it lost."""
 
-    Args:
-        reached: what it is; holds: whether its target allows what it lost.
-        said: what there is to say of it.
-    """
-
-    reached: Reached
+    candidate: Candidate
     holds: bool
-    said: list[logging.LogRecord]
 
-    def written_to(self, path: Path, overwrite: bool) -> Reached:
-        """Put it where it was asked for, and say what there is to say of it."""
-        copy_file(self.reached.path, path, overwrite=overwrite)
-        for record in self.said:
-            _log.log(record.levelno, "%s", record.getMessage().replace(str(self.reached.path), str(path)))
-        return replace(self.reached, path=path)
+    @property
+    def reached(self) -> Reached:
+        return self.candidate.reached

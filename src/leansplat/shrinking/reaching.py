@@ -7,6 +7,8 @@ of quality is searched for (`quality_search`). What was reached can be gone on f
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +16,8 @@ from leansplat import formats
 from leansplat.compression.codecs import Codec
 from leansplat.shrinking.config import USUAL_STEPS
 from leansplat.shrinking.descent import Stage
-from leansplat.shrinking.fitting import LEAST_SHARE, Choice, choose
-from leansplat.shrinking.making import Maker, Reached
+from leansplat.shrinking.fitting import LEAST_SHARE, SAMPLE, Choice, choose
+from leansplat.shrinking.making import Candidate, Maker, Reached
 from leansplat.shrinking.quality_search import QualitySearch
 from leansplat.shrinking.sized import filled
 from leansplat.shrinking.sizes import format_bytes
@@ -24,6 +26,12 @@ from leansplat.shrinking.within import few_views, worth_of
 
 _MARGIN = 1.03
 """Of the Gaussians that a size has room for, what is trimmed to before the file is made."""
+
+_LITTLE = 0.5
+"""Share of the Gaussians, of which more are to stay where it is worth trying whether training helps at all."""
+
+_MUCH_THE_SAME = 1.05
+"""Times the bytes of a file that was trained, which one that is not may have and still be the better of two."""
 
 
 def reach(maker: Maker, target: Target, above: Stage, path: Path, *, overwrite: bool = False) -> Reached:
@@ -37,44 +45,113 @@ def reach(maker: Maker, target: Target, above: Stage, path: Path, *, overwrite: 
         return QualitySearch(maker).reach(target, above, path, overwrite)
     if target.size is not None:
         return _to_size(maker, target, target.size, above, path, overwrite)
+    return _to_count(maker, target, above, path, overwrite)
+
+
+def _to_count(maker: Maker, target: Target, above: Stage, path: Path, overwrite: bool) -> Reached:
     maker.told.extend(target.too_many(len(maker.descent.given)))
     count = min(target.count_of(len(maker.descent.given)) or 1, len(above.gaussians))
-    above, trimming, encoding = maker.begun(above, count)
-    return maker.written(maker.descent.down(above, count, trimming), maker.codec, encoding, path, overwrite)
+
+    def untrained(scratch: Path) -> Reached:
+        return maker.encoded(maker.descent.down(above, count, 0), maker.codec, scratch)
+
+    without = _without_training(maker, above, count, untrained)
+    begun, trimming, encoding = maker.begun(above, count)
+
+    def trained(path: Path, overwrite: bool = True) -> Reached:
+        return maker.written(maker.descent.down(begun, count, trimming), maker.codec, encoding, path, overwrite)
+
+    return _better(maker, trained, trimming + encoding, without, path, overwrite)
 
 
 def _to_size(maker: Maker, target: Target, size: int, above: Stage, path: Path, overwrite: bool) -> Reached:
     usual = USUAL_STEPS if maker.config.steps is None else maker.config.steps
-    choice = _chosen(maker, above, size, maker.for_encoding(usual))
-    count = min(choice.count, target.count or choice.count)
-    everything = count == len(above.gaussians) and not choice.fills
+    began = time.perf_counter()
+    first = _chosen(maker, above, size, maker.for_encoding(usual))
+    choosing = time.perf_counter() - began
+    count = min(first.count, target.count or first.count)
+    everything = count == len(above.gaussians) and not first.fills
     if everything:
         maker.told.append(
-            f"all of the scene takes {format_bytes(choice.bytes)} at its finest, less than the "
+            f"all of the scene takes {format_bytes(first.bytes)} at its finest, less than the "
             f"{format_bytes(size)} asked for; nothing was removed"
         )
-    more = min(len(above.gaussians), math.ceil(_MARGIN * count)) if count == choice.count else count
-    begun, trimming, encoding = maker.begun(above, more)
-    stage = maker.descent.down(begun, more if trimming else count, trimming)
-    if stage is not above:
-        choice = _chosen(maker, stage, size, encoding)
 
-    def limited(choice: Choice) -> Choice:
-        return replace(choice, count=min(choice.count, target.count or choice.count))
+    def written(
+        stage: Stage, steps: int, begin: Choice, write: Callable[[Codec, int, bool], Reached], path: Path
+    ) -> Reached:
+        choice = begin if stage is above else _chosen(maker, stage, size, steps, begin)
 
-    def write(codec: Codec, steps: int, again: bool) -> tuple[Reached, bool, int]:
-        reached = maker.written(stage, codec, steps, path, overwrite or again)
-        return reached, reached.tuned, formats.scene_bytes(path)
+        def made(codec: Codec, steps: int, again: bool) -> tuple[Reached, bool, int]:
+            reached = write(codec, steps, again)
+            return reached, reached.tuned, formats.scene_bytes(path)
 
-    reached = filled(limited(choice), encoding, write, lambda: limited(_chosen(maker, stage, size, 0)))
-    taken = formats.scene_bytes(path)
-    if taken < LEAST_SHARE * size and not everything:
-        said = f"{len(reached.gaussians):,} Gaussians take no more than {format_bytes(taken)} at their finest"
-        return replace(reached, told=(*reached.told, said))
-    return reached
+        def limited(choice: Choice) -> Choice:
+            return replace(choice, count=min(choice.count, target.count or choice.count))
+
+        reached = filled(limited(choice), steps, made, lambda: limited(_chosen(maker, stage, size, 0, choice)))
+        taken = formats.scene_bytes(path)
+        if taken < LEAST_SHARE * size and not everything:
+            said = f"{len(reached.gaussians):,} Gaussians take no more than {format_bytes(taken)} at their finest"
+            return replace(reached, told=(*reached.told, said))
+        return reached
+
+    def untrained(scratch: Path) -> Reached:
+        choice = first if everything else _chosen(maker, above, size, 0, first)
+        stage = maker.descent.down(above, min(choice.count, target.count or choice.count), 0)
+        return written(stage, 0, choice, lambda codec, *_: maker.encoded(stage, codec, scratch), scratch)
+
+    without = _without_training(maker, above, count, untrained)
+    more = min(len(above.gaussians), math.ceil(_MARGIN * count)) if count == first.count else count
+    begun, trimming, encoding = maker.begun(above, more, choosing)
+
+    def trained(path: Path, overwrite: bool = True) -> Reached:
+        stage = maker.descent.down(begun, more if trimming else count, trimming)
+
+        def write(codec: Codec, steps: int, again: bool) -> Reached:
+            return maker.written(stage, codec, steps, path, overwrite or again)
+
+        return written(stage, encoding, first, write, path)
+
+    return _better(maker, trained, trimming + encoding, without, path, overwrite)
 
 
-def _chosen(maker: Maker, stage: Stage, size: int, steps: int) -> Choice:
+def _chosen(maker: Maker, stage: Stage, size: int, steps: int, near: Choice | None = None) -> Choice:
     teacher, engine = few_views(maker.descent.teacher), maker.descent.engine
     worth = worth_of(stage.gaussians, teacher, engine)
-    return choose(stage.gaussians, worth, teacher, maker.codec, size, steps=steps, engine=engine)
+    near = near if len(stage.gaussians) > SAMPLE else None  # of few Gaussians, all grades are compared soon enough
+    return choose(stage.gaussians, worth, teacher, maker.codec, size, steps=steps, near=near, engine=engine)
+
+
+def _without_training(maker: Maker, above: Stage, count: int, make: Callable[[Path], Reached]) -> Candidate | None:
+    """What comes of a stage without training, where so much stays that training may do no better."""
+    if maker.config.steps == 0 or count <= _LITTLE * len(above.gaussians):
+        return None
+    return Candidate.made(make, maker.descent.folder / f"untrained{maker.codec.suffix}")
+
+
+def _better(
+    maker: Maker,
+    train: Callable[..., Reached],
+    steps: int,
+    without: Candidate | None,
+    path: Path,
+    overwrite: bool,
+) -> Reached:
+    """The better file of two, by the views held back: what so many steps make, and what there is without them where
+    that is no larger."""
+    if without is None:
+        return train(path, overwrite)
+    trained = without
+    if steps:
+        trained = Candidate.made(train, maker.descent.folder / f"trained{maker.codec.suffix}")
+    sizes = [formats.scene_bytes(each.reached.path) for each in (trained, without)]
+    better = without.reached.loss.drop < trained.reached.loss.drop and sizes[1] <= _MUCH_THE_SAME * sizes[0]
+    reached = (without if better else trained).put(path, overwrite=overwrite)
+    for each in {trained.reached.path, without.reached.path}:
+        each.unlink()
+    told = [*reached.told, *(text for text in maker.told if text not in reached.told)]
+    if better and trained.reached.steps > without.reached.steps:
+        lost = " and ".join(f"{each.reached.loss.own.psnr:.1f} dB" for each in (trained, without))
+        told.append(f"training does not help on views held back, which have {lost} without it; so nothing was trained")
+    return replace(reached, told=tuple(told))

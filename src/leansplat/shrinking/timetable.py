@@ -69,11 +69,14 @@ class Timetable:
         self._end, self._files = began + 60 * minutes, files
         self._stages = 0
 
-    def begun(self, above: Stage, count: int, made: int, *, merges: bool = True) -> tuple[Stage, int]:
+    def begun(
+        self, above: Stage, count: int, made: int, afterwards: float = 0.0, *, merges: bool = True
+    ) -> tuple[Stage, int]:
         """The stage to go down from to `count` Gaussians, merged already where it is to be, and the steps to train.
 
         Args:
             made: files that there are already.
+            afterwards: seconds that other work on this file takes when the steps are made.
             merges: whether Gaussians may be merged first.
 
         Raises:
@@ -84,7 +87,7 @@ class Timetable:
         known = _read(path) if self._descent.resume and path.exists() else None
         if known is not None and known.count == count:
             return self._merged_again(above, known), known.steps
-        above, fitted = self._fitted(above, count, made, merges=merges)
+        above, fitted = self._fitted(above, count, made, afterwards, merges=merges)
         self._descent.folder.mkdir(parents=True, exist_ok=True)
         write_json(path, fitted.to_json(), overwrite=True)
         return above, fitted.steps
@@ -95,9 +98,9 @@ class Timetable:
             above = self._descent.merged_first(above, known.count, trimming, so_many)
         return above
 
-    def _fitted(self, above: Stage, count: int, made: int, *, merges: bool) -> tuple[Stage, Fitted]:
+    def _fitted(self, above: Stage, count: int, made: int, afterwards: float, *, merges: bool) -> tuple[Stage, Fitted]:
         now = time.perf_counter()
-        left = max(0.0, self._end - now) / max(1, self._files - made)
+        left = max(0.0, max(0.0, self._end - now) / max(1, self._files - made) - afterwards)
         end, until = now + left, now + _SHARE_OF_MERGING * left
         trimming: list[int] = []
         rounds: list[int] = []
