@@ -118,6 +118,18 @@ def test_training_in_blocks_wins_over_none(given: Path, tmp_path: Path) -> None:
     assert found[400] > found[0] + 0.2
 
 
+def test_where_most_stays_few_steps_lose_nothing_to_none(given: Path, tmp_path: Path) -> None:
+    tuned = shrunk(given, tmp_path / "tuned.ply", Target(keep=0.9), replace(QUICK, steps=1))
+    untuned = shrunk(given, tmp_path / "untuned.ply", Target(keep=0.9))
+    assert tuned.psnr is not None
+    assert untuned.psnr is not None
+    assert tuned.psnr > untuned.psnr - 0.05, "each block is judged among others than it was chosen by"
+    untrained = sum(not block.steps for block in tuned.blocks)
+    assert untrained > 0
+    assert any(f"training does not help {untrained} of 4 blocks" in text for text in tuned.told)
+    assert not any("training does not help" in text for text in untuned.told)
+
+
 def test_processes_make_the_same_bits_as_one_worker(given: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
         path, half = tmp_path / f"{workers}.ply", Blocks(count=2)

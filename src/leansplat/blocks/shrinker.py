@@ -153,7 +153,7 @@ def shrink_in_blocks(
         numbers = range(sliced.blocks)
         made = [block for number in numbers if (block := made_of(folder, number)) is not None]
         judged = [loss for number in numbers if (loss := judged_of(folder, number)) is not None]
-        told = _told(sliced, target, blocks, made)
+        told = _told(sliced, target, blocks, config.steps, made)
         kept = sum(block.made for block in made)
         if target.size is not None and codec is not None:
             kept = join_within(sliced, path, codec, plan.fineness, target.size, overwrite=overwrite)
@@ -327,7 +327,7 @@ def _work_on(sliced: SlicedScene, options: Mapping[str, Any]) -> int:
     return max(making, judging)
 
 
-def _told(sliced: SlicedScene, target: Target, blocks: Blocks, made: list[BlockMade]) -> list[str]:
+def _told(sliced: SlicedScene, target: Target, blocks: Blocks, steps: int | None, made: list[BlockMade]) -> list[str]:
     told = [*target.too_many(sliced.count)]
     if blocks.count is not None and sliced.blocks < blocks.count:
         told.append(f"{sliced.count:,} Gaussians are enough for {sliced.blocks} blocks, and not for {blocks.count}")
@@ -338,6 +338,12 @@ def _told(sliced: SlicedScene, target: Target, blocks: Blocks, made: list[BlockM
         told.append(
             f"{unseen:,} of {sliced.count:,} Gaussians are in none of the views; where Gaussians become fewer, these "
             "are merged in proportion"
+        )
+    untrained = sum(bool(block.cameras) and not block.steps and block.made < block.given for block in made)
+    if untrained and steps != 0:
+        told.append(
+            f"training does not help {untrained} of {len(made)} blocks on views held back; these are only merged and "
+            "removed from"
         )
     blind = sum(not block.cameras for block in made)
     if blind:

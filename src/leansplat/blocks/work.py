@@ -42,7 +42,7 @@ from leansplat.ordering import morton_order
 from leansplat.records import camera_json, read_camera
 from leansplat.scoring import view_scores
 from leansplat.shrinking.config import USUAL_STEPS
-from leansplat.shrinking.descent import Descent
+from leansplat.shrinking.descent import MOST_TAUGHT, Descent, Stage
 from leansplat.shrinking.regions import Freedom
 from leansplat.shrinking.teacher import teacher_capture
 from leansplat.shrinking.within import few_views, worth_of
@@ -133,7 +133,7 @@ def shrink_block(folder: Path, number: int) -> None:
     steps = USUAL_STEPS if plan.shrinking.steps is None else plan.shrinking.steps
     if cameras:
         unseen = int(descent.unseen[: around.own].sum())
-        stage = descent.down(descent.top, count, steps)
+        stage = _better_stage(descent, count, steps, trained_alone=plan.counts[number] <= MOST_TAUGHT * around.own)
         gaussians, rows, taken = stage.gaussians, stage.rows, stage.steps
     else:
         unseen, taken = around.own, 0
@@ -186,6 +186,20 @@ def judge_block(folder: Path, number: int) -> None:
         ssim=tuple(score.ssim for score in scores),
     )
     write_json(folder / "judged" / f"{number:04}.json", found.to_json(), overwrite=True)
+
+
+def _better_stage(descent: Descent, count: int, steps: int, *, trained_alone: bool) -> Stage:
+    """The stage that is trained, or if views held back are nearer to it, the one that is not."""
+    trained = descent.down(descent.top, count, steps)
+    if trained_alone or not (trained.steps and descent.teacher.test):
+        return trained
+
+    def lost(stage: Stage) -> float:
+        renderer = engines.named(descent.engine).renderer(stage.gaussians)
+        scores = view_scores(renderer, descent.teacher.test, descent.teacher.background)
+        return -statistics.fmean(min(score.psnr, _PERFECT) for score in scores)
+
+    return min(trained, descent.down(descent.top, count, 0), key=lost)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,10 @@ _MERGED_TO = 1.5
 show much the same, pruning takes one and has to train the other to stand for both; merged, it does so from the start,
 from all directions. The last third still goes in rounds, by what the views show after some training."""
 
+MOST_TAUGHT = 0.5
+"""Share of the Gaussians, of which more are to stay where training may do no better than merging and removing alone: it
+learns the views that it sees by heart, and has little else to learn."""
+
 _SHARE_OF_ROUNDS = 1 / 3
 """Of a stage's steps, which are taken between rounds of pruning; the others come after the last round."""
 

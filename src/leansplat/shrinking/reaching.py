@@ -15,7 +15,7 @@ from pathlib import Path
 from leansplat import formats
 from leansplat.compression.codecs import Codec
 from leansplat.shrinking.config import USUAL_STEPS
-from leansplat.shrinking.descent import Stage
+from leansplat.shrinking.descent import MOST_TAUGHT, Stage
 from leansplat.shrinking.fitting import LEAST_SHARE, SAMPLE, Choice, choose
 from leansplat.shrinking.making import Candidate, Maker, Reached
 from leansplat.shrinking.quality_search import QualitySearch
@@ -26,9 +26,6 @@ from leansplat.shrinking.within import few_views, worth_of
 
 _MARGIN = 1.03
 """Of the Gaussians that a size has room for, what is trimmed to before the file is made."""
-
-_LITTLE = 0.5
-"""Share of the Gaussians, of which more are to stay where it is worth trying whether training helps at all."""
 
 _MUCH_THE_SAME = 1.05
 """Times the bytes of a file that was trained, which one that is not may have and still be the better of two."""
@@ -125,7 +122,7 @@ def _chosen(maker: Maker, stage: Stage, size: int, steps: int, near: Choice | No
 
 def _without_training(maker: Maker, above: Stage, count: int, make: Callable[[Path], Reached]) -> Candidate | None:
     """What comes of a stage without training, where so much stays that training may do no better."""
-    if maker.config.steps == 0 or count <= _LITTLE * len(above.gaussians):
+    if maker.config.steps == 0 or count <= MOST_TAUGHT * len(above.gaussians):
         return None
     return Candidate.made(make, maker.descent.folder / f"untrained{maker.codec.suffix}")
 
