@@ -9,36 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from support.arrangements import place, ring
-from support.camera_files import write_cameras
+from support.given_scene import SCENE, write_given
 
 from leansplat import formats
 from leansplat.shrinking import ShrinkingConfig, Target, reaching, shrink, timetable
 from leansplat.shrinking.making import Maker, Reached
 
-SCENE = replace(place(600), shN=0.05 * torch.randn(1320, 3, 3, generator=torch.Generator().manual_seed(2)))
 QUICK = ShrinkingConfig(steps=24, view_size=48)
 UNTRAINED = "nothing was trained"
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("given")
-    formats.write(SCENE, folder / "scene.ply")
-    write_cameras(folder / "cameras.json", ring(9, 6.0, 0.0))
-    return folder / "scene.ply"
+    return write_given(tmp_path_factory.mktemp("given"))
 
 
-@pytest.fixture
-def _much_lost_without_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded = Maker.encoded
+def spoil(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """As if files that are made this way lost very much."""
+    make = getattr(Maker, way)
 
     def worse(self: Maker, *args: Any) -> Reached:
-        reached = encoded(self, *args)
+        reached: Reached = make(self, *args)
         return replace(reached, loss=replace(reached.loss, drop=99.0))
 
-    monkeypatch.setattr(Maker, "encoded", worse)
+    monkeypatch.setattr(Maker, way, worse)
 
 
 @pytest.mark.parametrize("suffix", [".sog", ".ply"])
@@ -74,9 +68,11 @@ def test_a_file_that_is_not_trained_after_all_is_told_of_as_that(
     assert not [path for path in run.iterdir() if path.suffix == ".spz"]
 
 
-@pytest.mark.usefixtures("_much_lost_without_training")
 @pytest.mark.parametrize("target", [Target(keep=0.8), Target(size=21_000)])
-def test_where_training_helps_its_file_is_written(given: Path, tmp_path: Path, target: Target) -> None:
+def test_where_training_helps_its_file_is_written(
+    given: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, "encoded")
     result = shrink(given, tmp_path / "small.sog", target, QUICK)
     assert result.steps == QUICK.steps
     assert not any(UNTRAINED in text for text in result.told)
@@ -129,20 +125,10 @@ def test_where_no_step_fits_into_the_time_what_is_not_trained_is_the_answer(
     assert not any(UNTRAINED in text for text in result.told)
 
 
-@pytest.fixture
-def _spoiled_by_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if training through a file made every view but those trained on worse."""
-    written = Maker.written
-
-    def worse(self: Maker, *args: Any) -> Reached:
-        reached = written(self, *args)
-        return replace(reached, loss=replace(reached.loss, drop=99.0))
-
-    monkeypatch.setattr(Maker, "written", worse)
-
-
-@pytest.mark.usefixtures("_spoiled_by_training")
-def test_a_limit_that_merely_encoding_keeps_to_is_reached(given: Path, tmp_path: Path) -> None:
+def test_a_limit_that_merely_encoding_keeps_to_is_reached(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, "written")
     result = shrink(given, tmp_path / "small.spz", Target(max_drop=12.0), QUICK)
     assert result.met
     assert result.loss is not None

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.arrangements import place, ring
-from support.camera_files import write_cameras
+from support.given_scene import SCENE, write_given
 
 from leansplat import formats
 from leansplat.compression.codecs import Codec
@@ -25,17 +24,12 @@ from leansplat.shrinking.quality_search import QualitySearch
 from leansplat.shrinking.sized import sized
 from leansplat.shrinking.sizes import format_bytes
 
-SCENE = replace(place(600), shN=0.05 * torch.randn(1320, 3, 3, generator=torch.Generator().manual_seed(2)))
 QUICK = ShrinkingConfig(steps=24, view_size=48)
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scene with its cameras beside it."""
-    folder = tmp_path_factory.mktemp("given")
-    formats.write(SCENE, folder / "scene.ply")
-    write_cameras(folder / "cameras.json", ring(9, 6.0, 0.0))
-    return folder / "scene.ply"
+    return write_given(tmp_path_factory.mktemp("given"))
 
 
 def shrunk(given: Path, path: Path, target: Target | None = None, config: ShrinkingConfig = QUICK) -> ShrinkingResult:
