@@ -2,6 +2,9 @@
 
 A target of bytes becomes a count and a grade of the kind of file first (`fitting`), since a byte can go to either. One
 of quality is searched for (`quality_search`). What was reached can be gone on from, to a smaller target.
+
+Where most Gaussians stay, training may do worse than none on views that it does not see. So the file of a count or a
+size is made both ways there, and views held back say which is written.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path
 
 from leansplat import formats
 from leansplat.compression.codecs import Codec
+from leansplat.scoring import Quality
 from leansplat.shrinking.config import USUAL_STEPS
 from leansplat.shrinking.descent import MOST_TAUGHT, Stage
 from leansplat.shrinking.fitting import LEAST_SHARE, SAMPLE, Choice, choose
@@ -55,7 +59,7 @@ def _to_count(maker: Maker, target: Target, above: Stage, path: Path, overwrite:
     without = _without_training(maker, above, count, untrained)
     begun, trimming, encoding = maker.begun(above, count)
 
-    def trained(path: Path, overwrite: bool = True) -> Reached:
+    def trained(path: Path, overwrite: bool) -> Reached:
         return maker.written(maker.descent.down(begun, count, trimming), maker.codec, encoding, path, overwrite)
 
     return _better(maker, trained, trimming + encoding, without, path, overwrite)
@@ -102,7 +106,7 @@ def _to_size(maker: Maker, target: Target, size: int, above: Stage, path: Path, 
     more = min(len(above.gaussians), math.ceil(_MARGIN * count)) if count == first.count else count
     begun, trimming, encoding = maker.begun(above, more, choosing)
 
-    def trained(path: Path, overwrite: bool = True) -> Reached:
+    def trained(path: Path, overwrite: bool) -> Reached:
         stage = maker.descent.down(begun, more if trimming else count, trimming)
 
         def write(codec: Codec, steps: int, again: bool) -> Reached:
@@ -129,7 +133,7 @@ def _without_training(maker: Maker, above: Stage, count: int, make: Callable[[Pa
 
 def _better(
     maker: Maker,
-    train: Callable[..., Reached],
+    train: Callable[[Path, bool], Reached],
     steps: int,
     without: Candidate | None,
     path: Path,
@@ -141,7 +145,9 @@ def _better(
         return train(path, overwrite)
     trained = without
     if steps:
-        trained = Candidate.made(train, maker.descent.folder / f"trained{maker.codec.suffix}")
+        trained = Candidate.made(
+            lambda scratch: train(scratch, True), maker.descent.folder / f"trained{maker.codec.suffix}"
+        )
     sizes = [formats.scene_bytes(each.reached.path) for each in (trained, without)]
     better = without.reached.loss.drop < trained.reached.loss.drop and sizes[1] <= _MUCH_THE_SAME * sizes[0]
     reached = (without if better else trained).put(path, overwrite=overwrite)
@@ -149,6 +155,12 @@ def _better(
         each.unlink()
     told = [*reached.told, *(text for text in maker.told if text not in reached.told)]
     if better and trained.reached.steps > without.reached.steps:
-        lost = " and ".join(f"{each.reached.loss.own.psnr:.1f} dB" for each in (trained, without))
-        told.append(f"training does not help on views held back, which have {lost} without it; so nothing was trained")
+        found = " and ".join(f"{_judged_by(each).psnr:.2f} dB" for each in (trained, without))
+        told.append(f"training does not help on views held back, which have {found} without it; so nothing was trained")
     return replace(reached, told=tuple(told))
+
+
+def _judged_by(candidate: Candidate) -> Quality:
+    """The scores that say what was lost: on photos where there are some, else against the scene as given."""
+    loss = candidate.reached.loss
+    return loss.photos or loss.own
