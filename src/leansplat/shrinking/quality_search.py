@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from leansplat.shrinking.descent import MOST_TAUGHT, Stage
+from leansplat.shrinking.descent import Stage
 from leansplat.shrinking.fitting import Shares
 from leansplat.shrinking.making import Candidate, Maker, Reached
 from leansplat.shrinking.targets import Target
@@ -168,12 +168,13 @@ class QualitySearch:
                 share = math.sqrt(share)
 
     def _tried(self, trials: _Trials, above: Stage, count: int, target: Target, allowed: float) -> Stage:
-        """A stage of so many Gaussians, trained, or where that is more than allowed, the better of two."""
+        """A stage of so many Gaussians, trained, or where that loses more than allowed, the better of two: what trains
+        for views on the way down may have learned them by heart, or have had too few steps."""
         descent = self._maker.descent
         stage = descent.down(above, count, trials.steps_each, one_of_many=True)
         trials.steps += stage.steps - above.steps
         trials.used[stage] = self._maker.encoded_loss(stage).used(target)
-        if trials.used[stage] > allowed and trials.steps_each and count > MOST_TAUGHT * len(descent.given):
+        if trials.used[stage] > allowed and trials.steps_each:
             untrained = descent.down(above, count, 0, one_of_many=True)
             trials.used[untrained] = self._maker.encoded_loss(untrained).used(target)
             stage = min(stage, untrained, key=trials.used.__getitem__)
