@@ -92,17 +92,17 @@ def test_the_time_that_choosing_a_grade_again_takes_is_left_for_it(
     given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left: list[float] = []
-    chosen = reaching._chosen
+    choose = reaching.choose
 
-    def slowly(*args: Any) -> Any:
+    def slowly(*args: Any, **options: Any) -> Any:
         time.sleep(0.2)
-        return chosen(*args)
+        return choose(*args, **options)
 
     def steps_within(seconds: float, *_: Any, **__: Any) -> int:
         left.append(seconds)
         return 12
 
-    monkeypatch.setattr(reaching, "_chosen", slowly)
+    monkeypatch.setattr(reaching, "choose", slowly)
     monkeypatch.setattr(timetable, "steps_within", steps_within)
     shrink(given, tmp_path / "small.spz", Target(size=20_000), ShrinkingConfig(minutes=60.0, view_size=48))
     assert left

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from leansplat import formats
 from leansplat.compression.codecs import Codec
@@ -45,109 +46,129 @@ def reach(maker: Maker, target: Target, above: Stage, path: Path, *, overwrite: 
     if target.of_quality:
         return QualitySearch(maker).reach(target, above, path, overwrite)
     if target.size is not None:
-        return _to_size(maker, target, target.size, above, path, overwrite)
-    return _to_count(maker, target, above, path, overwrite)
+        return _better(maker, _ToSize(maker, target, target.size, above), above, path, overwrite)
+    return _better(maker, _ToCount(maker, target, above), above, path, overwrite)
 
 
-def _to_count(maker: Maker, target: Target, above: Stage, path: Path, overwrite: bool) -> Reached:
-    maker.told.extend(target.too_many(len(maker.descent.given)))
-    count = min(target.count_of(len(maker.descent.given)) or 1, len(above.gaussians))
+class _Way(Protocol):
+    """Two files of a count or a size.
 
-    def untrained(scratch: Path) -> Reached:
-        return maker.encoded(maker.descent.down(above, count, 0), maker.codec, scratch)
+    Attributes:
+        count: Gaussians that they have, about.
+    """
 
-    without = _without_training(maker, above, count, untrained)
-    begun, trimming, encoding = maker.begun(above, count)
+    count: int
 
-    def trained(path: Path, overwrite: bool) -> Reached:
-        return maker.written(maker.descent.down(begun, count, trimming), maker.codec, encoding, path, overwrite)
+    def untrained(self, path: Path) -> Reached:
+        """What comes of a stage without training, written where files may be replaced."""
 
-    return _better(maker, trained, trimming + encoding, without, path, overwrite)
+    def begin(self) -> int:
+        """Share the training steps out, and return how many there are."""
+
+    def trained(self, path: Path, overwrite: bool) -> Reached:
+        """What these steps make of it."""
 
 
-def _to_size(maker: Maker, target: Target, size: int, above: Stage, path: Path, overwrite: bool) -> Reached:
-    usual = USUAL_STEPS if maker.config.steps is None else maker.config.steps
-    began = time.perf_counter()
-    first = _chosen(maker, above, size, maker.for_encoding(usual))
-    choosing = time.perf_counter() - began
-    count = min(first.count, target.count or first.count)
-    everything = count == len(above.gaussians) and not first.fills
-    if everything:
-        maker.told.append(
-            f"all of the scene takes {format_bytes(first.bytes)} at its finest, less than the "
-            f"{format_bytes(size)} asked for; nothing was removed"
-        )
+class _ToCount:
+    """Files of so many Gaussians."""
 
-    def written(
-        stage: Stage, steps: int, begin: Choice, write: Callable[[Codec, int, bool], Reached], path: Path
+    def __init__(self, maker: Maker, target: Target, above: Stage) -> None:
+        maker.told.extend(target.too_many(len(maker.descent.given)))
+        self._maker, self._above = maker, above
+        self.count = min(target.count_of(len(maker.descent.given)) or 1, len(above.gaussians))
+
+    def untrained(self, path: Path) -> Reached:
+        return self._maker.encoded(self._maker.descent.down(self._above, self.count, 0), self._maker.codec, path)
+
+    def begin(self) -> int:
+        self._begun, self._trimming, self._encoding = self._maker.begun(self._above, self.count)
+        return self._trimming + self._encoding
+
+    def trained(self, path: Path, overwrite: bool) -> Reached:
+        stage = self._maker.descent.down(self._begun, self.count, self._trimming)
+        return self._maker.written(stage, self._maker.codec, self._encoding, path, overwrite)
+
+
+class _ToSize:
+    """Files of so many bytes, and of no more Gaussians than the target allows."""
+
+    def __init__(self, maker: Maker, target: Target, size: int, above: Stage) -> None:
+        self._maker, self._most, self._size, self._above = maker, target.count, size, above
+        usual = USUAL_STEPS if maker.config.steps is None else maker.config.steps
+        began = time.perf_counter()
+        self._first = self._chosen(above, maker.for_encoding(usual))
+        self._choosing = time.perf_counter() - began
+        self.count = self._limited(self._first).count
+        self._everything = self.count == len(above.gaussians) and not self._first.fills
+        if self._everything:
+            maker.told.append(
+                f"all of the scene takes {format_bytes(self._first.bytes)} at its finest, less than the "
+                f"{format_bytes(size)} asked for; nothing was removed"
+            )
+
+    def untrained(self, path: Path) -> Reached:
+        choice = self._first if self._everything else self._chosen(self._above, 0, self._first)
+        stage = self._maker.descent.down(self._above, self._limited(choice).count, 0)
+        return self._filled(stage, 0, choice, lambda codec, *_: self._maker.encoded(stage, codec, path), path)
+
+    def begin(self) -> int:
+        self._kept = self.count
+        if self.count == self._first.count:
+            self._kept = min(len(self._above.gaussians), math.ceil(_MARGIN * self.count))
+        self._begun, self._trimming, self._encoding = self._maker.begun(self._above, self._kept, self._choosing)
+        return self._trimming + self._encoding
+
+    def trained(self, path: Path, overwrite: bool) -> Reached:
+        kept = self._kept if self._trimming else self.count
+        stage = self._maker.descent.down(self._begun, kept, self._trimming)
+
+        def write(codec: Codec, steps: int, again: bool) -> Reached:
+            return self._maker.written(stage, codec, steps, path, overwrite or again)
+
+        return self._filled(stage, self._encoding, self._first, write, path)
+
+    def _chosen(self, stage: Stage, steps: int, near: Choice | None = None) -> Choice:
+        """The grade for a stage and as many steps; of few Gaussians, all are compared soon enough, near or not."""
+        teacher, engine = few_views(self._maker.descent.teacher), self._maker.descent.engine
+        worth = worth_of(stage.gaussians, teacher, engine)
+        near = near if len(stage.gaussians) > SAMPLE else None
+        codec = self._maker.codec
+        return choose(stage.gaussians, worth, teacher, codec, self._size, steps=steps, near=near, engine=engine)
+
+    def _limited(self, choice: Choice) -> Choice:
+        return choice if self._most is None else replace(choice, count=min(choice.count, self._most))
+
+    def _filled(
+        self, stage: Stage, steps: int, begin: Choice, write: Callable[[Codec, int, bool], Reached], path: Path
     ) -> Reached:
-        choice = begin if stage is above else _chosen(maker, stage, size, steps, begin)
+        """The file that fills the size, and where none does, the largest and a sentence."""
+        choice = begin if stage is self._above else self._chosen(stage, steps, begin)
 
         def made(codec: Codec, steps: int, again: bool) -> tuple[Reached, bool, int]:
             reached = write(codec, steps, again)
             return reached, reached.tuned, formats.scene_bytes(path)
 
-        def limited(choice: Choice) -> Choice:
-            return replace(choice, count=min(choice.count, target.count or choice.count))
-
-        reached = filled(limited(choice), steps, made, lambda: limited(_chosen(maker, stage, size, 0, choice)))
+        reached = filled(self._limited(choice), steps, made, lambda: self._limited(self._chosen(stage, 0, choice)))
         taken = formats.scene_bytes(path)
-        if taken < LEAST_SHARE * size and not everything:
+        if taken < LEAST_SHARE * self._size and not self._everything:
             said = f"{len(reached.gaussians):,} Gaussians take no more than {format_bytes(taken)} at their finest"
             return replace(reached, told=(*reached.told, said))
         return reached
 
-    def untrained(scratch: Path) -> Reached:
-        choice = first if everything else _chosen(maker, above, size, 0, first)
-        stage = maker.descent.down(above, min(choice.count, target.count or choice.count), 0)
-        return written(stage, 0, choice, lambda codec, *_: maker.encoded(stage, codec, scratch), scratch)
 
-    without = _without_training(maker, above, count, untrained)
-    more = min(len(above.gaussians), math.ceil(_MARGIN * count)) if count == first.count else count
-    begun, trimming, encoding = maker.begun(above, more, choosing)
-
-    def trained(path: Path, overwrite: bool) -> Reached:
-        stage = maker.descent.down(begun, more if trimming else count, trimming)
-
-        def write(codec: Codec, steps: int, again: bool) -> Reached:
-            return maker.written(stage, codec, steps, path, overwrite or again)
-
-        return written(stage, encoding, first, write, path)
-
-    return _better(maker, trained, trimming + encoding, without, path, overwrite)
-
-
-def _chosen(maker: Maker, stage: Stage, size: int, steps: int, near: Choice | None = None) -> Choice:
-    teacher, engine = few_views(maker.descent.teacher), maker.descent.engine
-    worth = worth_of(stage.gaussians, teacher, engine)
-    near = near if len(stage.gaussians) > SAMPLE else None  # of few Gaussians, all grades are compared soon enough
-    return choose(stage.gaussians, worth, teacher, maker.codec, size, steps=steps, near=near, engine=engine)
-
-
-def _without_training(maker: Maker, above: Stage, count: int, make: Callable[[Path], Reached]) -> Candidate | None:
-    """What comes of a stage without training, where so much stays that training may do no better."""
-    if maker.config.steps == 0 or count <= MOST_TAUGHT * len(above.gaussians):
-        return None
-    return Candidate.made(make, maker.descent.folder / f"untrained{maker.codec.suffix}")
-
-
-def _better(
-    maker: Maker,
-    train: Callable[[Path, bool], Reached],
-    steps: int,
-    without: Candidate | None,
-    path: Path,
-    overwrite: bool,
-) -> Reached:
-    """The better file of two, by the views held back: what so many steps make, and what there is without them where
-    that is no larger."""
+def _better(maker: Maker, way: _Way, above: Stage, path: Path, overwrite: bool) -> Reached:
+    """What training makes of a stage; where so much of it stays that training may do no better than none, the better
+    file of two by the views held back, if the one without is no larger."""
+    folder, suffix = maker.descent.folder, maker.codec.suffix
+    without = None
+    if maker.config.steps != 0 and way.count > MOST_TAUGHT * len(above.gaussians):
+        without = Candidate.made(way.untrained, folder / f"untrained{suffix}")
+    steps = way.begin()
     if without is None:
-        return train(path, overwrite)
+        return way.trained(path, overwrite)
     trained = without
     if steps:
-        trained = Candidate.made(
-            lambda scratch: train(scratch, True), maker.descent.folder / f"trained{maker.codec.suffix}"
-        )
+        trained = Candidate.made(lambda scratch: way.trained(scratch, True), folder / f"trained{suffix}")
     sizes = [formats.scene_bytes(each.reached.path) for each in (trained, without)]
     better = without.reached.loss.drop < trained.reached.loss.drop and sizes[1] <= _MUCH_THE_SAME * sizes[0]
     reached = (without if better else trained).put(path, overwrite=overwrite)
