@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Make 3D Gaussian Splatting scenes small: train, trim and evaluate, on a CPU.
 
-Try `leansplat demo`, then `leansplat train photos/ -o runs/mine`. `leansplat COMMAND --help` explains a command."""
+Try `leansplat demo`, then `leansplat shrink scene.ply -o scene.sog`, or `leansplat train photos/ -o runs/mine` with
+photos and no scene yet. `leansplat COMMAND --help` explains a command, `leansplat --version` says the version."""
 
 _EPILOGUE_OF_INTERRUPT = "stopped; a training or trimming goes on with --resume, a download when started again"
 _READER_HAS_GONE = 141
@@ -74,13 +75,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None = None) -> Command:
-    """The command that a command line describes, ready to `run`; without one, or with --help, the process ends."""
+    """The command that a command line describes, ready to `run`; without one, with --help or with --version, the
+    process ends."""
     # Imported here, so that Ctrl-C is answered from the start.
     import tyro
 
     from leansplat.commands import TAKES_COMMANDS, command_makers
 
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if words == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"leansplat {version('leansplat')}")
+        sys.exit(0)
     inner: list[str] = []
     if words[:1] and words[0] in TAKES_COMMANDS and "--" in words:
         words, inner = words[: words.index("--")], words[words.index("--") + 1 :]

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import leansplat
 from leansplat.cli import main
 from leansplat.commands import COMMANDS
 
@@ -53,3 +54,10 @@ def test_a_criterion_that_does_not_exist_is_refused_with_those_that_do(capsys) -
     shown = capsys.readouterr()
     assert "gradient" in shown.out + shown.err
     assert "luck" in shown.out + shown.err
+
+
+def test_the_version_is_said_in_a_line(capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"leansplat {leansplat.__version__}\n"
