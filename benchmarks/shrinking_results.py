@@ -72,7 +72,8 @@ def visible(table: Any) -> str:
     if result is None:
         return ""
     changed = "pixels off by more than 8 of 255"
-    head = ["scene", "Gaussians", "PSNR", "worst view (nine in ten)", "worst part (nine in ten)", "SSIM", changed]
+    worst = ["worst view (nine in ten)", "worst part (nine in ten)"]
+    head = ["scene", "Gaussians", "PSNR", *worst, "SSIM", "SSIM of the worst part, nine in ten", changed]
     rows = [
         [
             row["scene"],
@@ -81,6 +82,7 @@ def visible(table: Any) -> str:
             "{worst:.1f} ({most:.1f})".format(**row["loss"]),
             "{worst_part:.1f} ({part:.1f})".format(**row["loss"]),
             f"{row['loss']['own']['ssim']:.3f}",
+            f"{row['loss']['part_ssim']:.2f}",
             f"{row['share of pixels off by more than 8 of 255']['mean']:.1%}",
         ]
         for row in result["rows"]

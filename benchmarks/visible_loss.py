@@ -6,8 +6,8 @@ Shrinks a dozen scenes without photos as `leansplat shrink SCENE -o OUT.sog` doe
 each ends near a limit: the scenes of other tools in DATA/scenes, and scenes that are trained first on the captures in
 DATA/captures, by either recipe. Adds a row for each to benchmarks/results/visible_loss.json, where what is there is
 made again only by --only, and writes into LOOK the view that changed most, one in the middle, one that changed least,
-and those two whose worst parts are nearest to their limits: before, after, the difference times eight, and below that
-the part that changed most, enlarged.
+and those whose worst parts are farthest off, in colours and in structure, and just within nine tenths: before, after,
+the difference times eight, and below that the part that changed most, enlarged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from leansplat import formats
 from leansplat.cameras import Camera
 from leansplat.files import write_json
 from leansplat.gaussians import Gaussians
-from leansplat.metrics.parts import part_psnr
+from leansplat.metrics.parts import part_psnr, part_ssim
 from leansplat.pictures import to_bytes
 from leansplat.shrinking import ShrinkingConfig, ShrinkingResult, shrink
 from leansplat.training import TrainingConfig, lean, train
@@ -67,6 +67,8 @@ def main() -> None:
         by_part = sorted(views, key=worst_part)
         looked_at = {"most": views[0], "middle": views[len(views) // 2], "least": views[-1]}
         looked_at |= {"worst-part": by_part[0], "part": by_part[len(by_part) // 10]}
+        by_structure = sorted(views, key=lambda view: part_ssim(view[1], view[0]))
+        looked_at |= {"worst-structure": by_structure[0], "structure": by_structure[len(by_structure) // 10]}
         for word, view in looked_at.items():
             sheet(view).save(arguments.pictures / f"{name.replace(', ', '-')}-{word}.png")
         rows[name] = row_of(name, result, views)

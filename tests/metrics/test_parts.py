@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from leansplat.metrics.parts import part_psnr
+from leansplat.metrics.parts import part_psnr, part_ssim
+from leansplat.metrics.ssim import ssim
 
 PHOTO = torch.full((40, 100, 3), 0.5)
 
@@ -50,3 +51,38 @@ def test_narrow_pictures_have_parts_too(shape: tuple[int, int]) -> None:
 def test_pictures_of_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         part_psnr(PHOTO, PHOTO[:10])
+
+
+def grained() -> torch.Tensor:
+    """A fine and faint grain in a corner of the picture, and nothing anywhere else."""
+    photo = PHOTO.clone()
+    photo[:15, 85:] += 0.05 * torch.randn(15, 15, 1, generator=torch.Generator().manual_seed(0))
+    return photo
+
+
+def test_a_grain_that_is_gone_is_found_though_its_errors_are_small() -> None:
+    assert part_psnr(PHOTO, grained()) > 25
+    assert part_ssim(PHOTO, grained()) < 0.85 < 0.95 < ssim(PHOTO, grained())
+    assert part_ssim(grained(), grained()) == pytest.approx(1.0)
+
+
+def test_structure_that_a_mask_hides_is_not_missed() -> None:
+    mask = torch.ones(40, 100, dtype=torch.bool)
+    mask[:20, 80:] = False
+    assert part_ssim(PHOTO, grained(), mask) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="hides"):
+        part_ssim(PHOTO, grained(), torch.zeros(40, 100, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3, 200), (97, 64)])
+def test_structure_is_compared_up_to_every_edge(shape: tuple[int, int]) -> None:
+    photo = torch.rand(*shape, 3, generator=torch.Generator().manual_seed(0))
+    for place in ((0, 0), (-1, -1)):
+        image = photo.clone()
+        image[place] = 1 - image[place]
+        assert part_ssim(image, photo) < part_ssim(photo, photo) - 1e-3
+
+
+def test_structure_of_different_shapes_is_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        part_ssim(PHOTO, PHOTO[:10])

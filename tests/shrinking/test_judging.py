@@ -65,15 +65,16 @@ def found(
     most: float = 99.0,
     part: float = 99.0,
     worst_part: float = 99.0,
+    part_ssim: float = 1.0,
     drop: float = 0.0,
     lpips_rise: float = 0.0,
 ) -> Loss:
-    return Loss(Quality(psnr, ssim, None), worst, most, part, worst_part, None, drop, lpips_rise)
+    return Loss(Quality(psnr, ssim, None), worst, most, part, worst_part, part_ssim, None, drop, lpips_rise)
 
 
-@pytest.mark.parametrize("short", ["psnr", "most", "worst", "part", "worst_part", "ssim", None])
+@pytest.mark.parametrize("short", ["psnr", "most", "worst", "part", "worst_part", "ssim", "part_ssim", None])
 def test_no_loss_is_visible_where_all_limits_hold(short: str | None) -> None:
-    names = ("psnr", "most", "worst", "part", "worst_part", "ssim")
+    names = ("psnr", "most", "worst", "part", "worst_part", "ssim", "part_ssim")
     values = {name: getattr(INVISIBLE, name) - (1e-6 if name == short else 0) for name in names}
     assert found(**values).within(Target()) == (short is None)
 
@@ -87,6 +88,7 @@ def test_no_loss_is_visible_where_all_limits_hold(short: str | None) -> None:
         (Target(), {"part": 24.0}, 10**0.3),
         (Target(), {"worst_part": 28.0}, 10**-0.3),
         (Target(), {"ssim": 0.985}, 0.5),
+        (Target(), {"part_ssim": 0.8}, 2.0),
         (Target(max_drop=0.5), {"drop": 0.1}, 0.2),
         (Target(max_drop=0.5), {"drop": -0.1}, 0.0),
         (Target(max_drop=0.5, max_lpips_rise=0.01), {"drop": 0.1, "lpips_rise": 0.02}, 2.0),
@@ -121,7 +123,11 @@ def test_what_became_of_a_small_part_is_not_hidden_by_the_rest() -> None:
     assert evenly.part > evenly.own.psnr - 6
     assert f"{loss.part:.1f} dB" in loss.described()
     assert f"{loss.worst_part:.1f} dB" in loss.described()
+    for each in (loss, evenly):
+        assert each.part_ssim < (each.own.ssim or 0)
+        assert f"(worst part {each.part_ssim:.2f} in nine of ten views)" in each.described()
     assert (loss.to_json()["part"], loss.to_json()["worst_part"]) == (loss.part, loss.worst_part)
+    assert loss.to_json()["part_ssim"] == loss.part_ssim
 
 
 def test_background_around_an_object_does_not_hide_what_was_lost() -> None:

@@ -20,7 +20,7 @@ from leansplat.shrinking.targets import Target
 def level(megabytes: float, psnr: float, *, photos: bool = True) -> Level:
     found = Quality(psnr, 0.9, 0.1)
     loss = Loss(
-        Quality(40.0, 0.99, None) if photos else found, 30.0, 31.0, 28.0, 27.0, found if photos else None, 0.1, 0.0
+        Quality(40.0, 0.99, None) if photos else found, 30.0, 31.0, 28.0, 27.0, 0.9, found if photos else None, 0.1, 0.0
     )
     size = int(megabytes * 1e6)
     return Level(Target(size=size), size // 10, size, loss, Path(f"web/{megabytes:g}.sog"))
