@@ -117,3 +117,13 @@ def test_a_table_row_that_does_not_exist_is_refused() -> None:
             pack(SharedGaussians(scene, {"shN": (scene.shN, torch.full((20,), row))}))
     with pytest.raises(ValueError, match="shN"):
         pack(SharedGaussians(scene, {"shN": (scene.shN, torch.zeros(19, dtype=torch.int64))}))
+
+
+@pytest.mark.parametrize("count", [1, 16, 40])
+def test_what_is_unpacked_is_a_copy(count: int) -> None:
+    packed = pack(random_scene(count))
+    scene = packed.unpack()
+    packed.data.zero_()
+    for name in TENSOR_NAMES:
+        assert getattr(scene, name).is_contiguous()
+        assert getattr(scene, name).equal(getattr(random_scene(count), name)), name

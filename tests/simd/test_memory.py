@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from leansplat.simd import memory
@@ -37,9 +41,10 @@ def test_memory_is_used_again_once_the_last_holder_is_gone() -> None:
     assert memory.empty(50_000, np.float32).ctypes.data == address
 
 
-def test_arrays_have_the_shape_type_and_alignment_asked_for() -> None:
+@pytest.mark.parametrize("make", [memory.empty, memory.zeros])
+def test_arrays_have_the_shape_type_and_alignment_asked_for(make: Any) -> None:
     for shape, dtype in (((3, 5), np.float32), (0, np.int32), (7, np.uint16), ((2, 0, 4), np.float64)):
-        array = memory.empty(shape, dtype)
+        array = make(shape, dtype)
         assert array.shape == (shape if isinstance(shape, tuple) else (shape,))
         assert array.dtype == dtype
         assert array.flags.c_contiguous
@@ -54,3 +59,19 @@ def test_idle_memory_is_bounded() -> None:
     assert pool._idle_bytes <= 10_000
     assert pool.take(8192).nbytes == 8192
     assert pool._idle_bytes == 0
+
+
+def test_zeros_are_zero_and_take_no_memory_until_they_are_written() -> None:
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        pytest.skip("this system does not say how much memory a process has")
+
+    def resident() -> int:
+        return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = resident()
+    array = memory.zeros((1 << 18, 256), np.float32)
+    assert not array[::4096].any()
+    assert resident() < before + array.nbytes // 4
+    array += 1
+    assert resident() > before + array.nbytes // 2

@@ -58,7 +58,8 @@ class ShrinkingResult:
     Args:
         gaussians: the scene as read again from the file.
         path: the file; bytes: its size.
-        original: the scene that was given; original_bytes: the size of its file, None for one from memory.
+        original: the scene that was given, in any order where it was read from a file; original_bytes: the size of that
+            file, None for one from memory.
         loss: what it lost, on views held back; None for a copy of what was given.
         met: whether the target was met.
         told: what there is to say of the result, sentence by sentence.
@@ -179,6 +180,8 @@ def shrink(
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder()) if run is None else Path(run)
         prepared = prepare(scene, original, config, folder, target, options)
+        if not isinstance(scene, Gaussians) and prepared.floaters is None:
+            original = prepared.descent.given  # the same in another order: of a large scene one copy is enough
         maker = Maker(prepared.descent, codec, prepared.judge, config, began)
         reached = reach(maker, target, prepared.descent.top, path, overwrite=overwrite)
         works = works_in(folder)

@@ -36,9 +36,7 @@ class _Pool:
                 if self._idle[key].nbytes == size:
                     self._idle_bytes -= size
                     return self._idle.pop(key)
-        memory = np.empty(size + _ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % _ALIGNMENT
-        return memory[start : start + size]
+        return _aligned(np.empty(size + _ALIGNMENT, np.uint8), size)
 
     def give_back(self, buffer: NDArray[np.uint8]) -> None:
         with self._lock:
@@ -66,3 +64,16 @@ def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     owner = np.frombuffer(memoryview(buffer), np.uint8)
     weakref.finalize(owner, _pool.give_back, buffer).atexit = False
     return owner[: count * dtype.itemsize].view(dtype).reshape(shape)
+
+
+def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """A 64-byte aligned array of zeros, which is not recycled: where it is large, the operating system has them, and
+    what is never written takes no memory."""
+    dtype = np.dtype(dtype)
+    size = (shape if isinstance(shape, int) else math.prod(shape)) * dtype.itemsize
+    return _aligned(np.zeros(size + _ALIGNMENT, np.uint8), size).view(dtype).reshape(shape)
+
+
+def _aligned(memory: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size]

@@ -16,8 +16,8 @@ _TRIED = evenly_spread(2000)
 _MOST = 50_000
 _USUAL = np.array([0.0, -1.0, 0.0])
 """Up in scenes from COLMAP's photos and in most viewers; told by nothing but that."""
-_FACING = 8
-"""Power of the cosine by which a flat Gaussian counts for a vertical: it does within some 20 degrees."""
+_PARTS = 20
+"""Parts of them, of which one is compared with all Gaussians at a time."""
 
 
 def up_direction(scene: GaussianArrays, places: np.ndarray, known: bool) -> np.ndarray:
@@ -30,7 +30,7 @@ def up_direction(scene: GaussianArrays, places: np.ndarray, known: bool) -> np.n
     """
     scene = scene[:: -(-len(scene) // _MOST)]
     normals, weights = _flat_sides(scene)
-    facing = (np.abs(_TRIED @ normals.T) ** _FACING) @ weights
+    facing = np.concatenate([_facing(part, normals) @ weights for part in np.array_split(_TRIED, _PARTS)])
     likely = facing / max(float(facing.max()), 1e-12)
     if not known:
         axis = _TRIED[int((likely + np.abs(_TRIED @ _USUAL)).argmax())]
@@ -39,7 +39,7 @@ def up_direction(scene: GaussianArrays, places: np.ndarray, known: bool) -> np.n
     likely += 1 - spread / max(float(spread.max()), 1e-12)
     axis = _TRIED[int(likely.argmax())]
     # What lies flat is a floor where most of it, as large as it looks, is below the cameras.
-    weights = weights * np.abs(normals @ axis) ** _FACING
+    weights = weights * _facing(axis, normals)
     above = 0.0
     for place in places:
         offsets = scene.means - place
@@ -47,6 +47,15 @@ def up_direction(scene: GaussianArrays, places: np.ndarray, known: bool) -> np.n
         softening = 0.01 * float(np.median(squares)) + 1e-30
         above += float((weights / (squares + softening) ** 1.5) @ (offsets @ axis))
     return -axis if above > 0 else axis
+
+
+def _facing(axes: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """(..., N) how much flat Gaussians count for verticals (..., 3): by the eighth power of the cosine, which is to say
+    within some 20 degrees."""
+    squares = (axes @ normals.T) ** 2
+    squares *= squares
+    squares *= squares
+    return squares
 
 
 def _flat_sides(scene: GaussianArrays) -> tuple[np.ndarray, np.ndarray]:

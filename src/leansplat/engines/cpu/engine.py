@@ -35,7 +35,7 @@ class CpuEngine:
     def begin(self, gaussians: Gaussians, rates: Mapping[str, float], moments: Moments | None = None) -> CpuModel:
         packed = pack(gaussians.detach())
         if moments is None:
-            first, second, steps = torch.zeros_like(packed.data), torch.zeros_like(packed.data), 0
+            first, second, steps = packed.zeros(), packed.zeros(), 0
         else:
             first, second, steps = pack(moments.first).data, pack(moments.second).data, moments.steps
         return CpuModel(packed, first, second, row_rates(rates, packed.data.shape[1]), steps)
@@ -84,7 +84,9 @@ class CpuEngine:
     ) -> Sensitivity:
         packed = pack(gaussians.detach())
         masks = [None] * len(cameras) if masks is None else masks
-        sums = torch.zeros_like(packed.data)
+        # Sigma = trace * normalised, and the trace counts as a parameter of its own.
+        trace = (2 * packed.attribute(SCALES)).logsumexp(dim=1).exp()
+        sums = packed.zeros()
         pixels = 0
         spare = rasterizer.SpareSums()
         for done, (camera, mask) in enumerate(zip(cameras, masks, strict=True), start=1):
@@ -92,13 +94,15 @@ class CpuEngine:
             by_image = counted.expand(3, -1, -1).contiguous().numpy()
             gradient = rasterizer.covariance_gradient(forward(packed, camera, background), by_image, spare)
             sums += torch.from_numpy(gradient).abs_()
+            del gradient  # as large as the scene
             pixels += int(counted.count_nonzero())
             if progress is not None:
                 progress(done, len(cameras), {"gaussians": packed.count})
-        rows = unpack_rows(sums, packed.count) / pixels
-        # Sigma = trace * normalised, and the trace counts as a parameter of its own.
-        trace = (2 * packed.attribute(SCALES)).logsumexp(dim=1).exp()
-        return Sensitivity(rows[:, SH0.start :].contiguous(), rows[:, :COVARIANCE_ROWS] * trace[:, None])
+        sums /= pixels
+        colors, covariances = (
+            unpack_rows(sums[:, rows], packed.count) for rows in (slice(SH0.start, None), slice(COVARIANCE_ROWS))
+        )
+        return Sensitivity(colors, covariances * trace[:, None])
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ class CpuModel:
 
     def gradient_sums(self) -> list[Tensor]:
         if self._total is None or self._total.shape != self.packed.data.shape:
-            self._total = torch.zeros_like(self.packed.data)
+            self._total = self.packed.zeros()
         return [self._total]
 
     def update_by_mean(self, views: int, gradients_of: Sequence[str] = ()) -> Mapping[str, Tensor]:
@@ -280,7 +280,7 @@ class CpuModel:
 
     def _unpacked(self, data: Tensor, name: str) -> Tensor:
         """An attribute's part of packed data, in the shape of `Gaussians`: a copy."""
-        rows = unpack_rows(data[:, _ROWS[name]], len(self)).clone()
+        rows = unpack_rows(data[:, _ROWS[name]], len(self))
         match name:
             case "opacities":
                 return rows[:, 0]

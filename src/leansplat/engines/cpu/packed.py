@@ -76,16 +76,19 @@ class PackedGaussians:
         """(N, R) copy of some rows, one Gaussian a line: `packed.attribute(SCALES)` is (N, 3)."""
         return unpack_rows(self.data[:, rows], self.count)
 
+    def zeros(self) -> Tensor:
+        """Zeros in the shape of `data`, of which those of Gaussians that nothing is added to take no memory."""
+        return torch.from_numpy(memory.zeros(tuple(self.data.shape), np.float32))
+
     def unpack(self) -> Gaussians:
         """The same scene as `Gaussians` (a copy; extras and comments are not kept in this layout)."""
-        rows = unpack_rows(self.data, self.count)
         return Gaussians(
-            means=rows[:, MEANS].contiguous(),
-            quats=rows[:, QUATS].contiguous(),
-            scales=rows[:, SCALES].contiguous(),
-            opacities=rows[:, OPACITIES].reshape(-1).contiguous(),
-            sh0=rows[:, SH0].reshape(self.count, 1, 3).contiguous(),
-            shN=rows[:, SH0.stop :].reshape(self.count, (rows.shape[1] - SH0.stop) // 3, 3).contiguous(),
+            means=self.attribute(MEANS),
+            quats=self.attribute(QUATS),
+            scales=self.attribute(SCALES),
+            opacities=self.attribute(OPACITIES).reshape(-1),
+            sh0=self.attribute(SH0).reshape(self.count, 1, 3),
+            shN=self.attribute(slice(SH0.stop, None)).reshape(self.count, (self.sh_degree + 1) ** 2 - 1, 3),
             antialiased=self.antialiased,
             origin=self.origin,
         )
@@ -111,8 +114,9 @@ def pack_rows(rows: Tensor) -> Tensor:
 
 
 def unpack_rows(data: Tensor, count: int) -> Tensor:
-    """(blocks, R, 16) to (N, R): the inverse of `pack_rows`."""
-    return data.transpose(1, 2).reshape(data.shape[0] * LANES, data.shape[1])[:count]
+    """(blocks, R, 16) to (N, R), contiguous: the inverse of `pack_rows`. A copy, of a single block, too."""
+    lanes = data.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+    return lanes.view(data.shape[0] * LANES, data.shape[1])[:count]
 
 
 _OWN_ROWS = torch.zeros(0, dtype=torch.int64)
