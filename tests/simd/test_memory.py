@@ -61,6 +61,15 @@ def test_idle_memory_is_bounded() -> None:
     assert pool._idle_bytes == 0
 
 
+def test_what_lies_idle_can_be_given_back() -> None:
+    array = memory.empty(70_000, np.float32)
+    del array
+    assert memory._pool._idle_bytes > 0
+    memory.release()
+    assert memory._pool._idle_bytes == 0
+    assert not memory._pool._idle
+
+
 def test_zeros_are_zero_and_take_no_memory_until_they_are_written() -> None:
     pages = Path("/proc/self/statm")
     if not pages.exists():

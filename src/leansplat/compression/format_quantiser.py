@@ -113,8 +113,8 @@ class RowQuantiser:
 
     def _begin(self, gaussians: Gaussians, order: Tensor) -> dict[str, Tensor]:
         self._antialiased, self._origin, self.order = gaussians.antialiased, gaussians.origin, order.numpy()
-        ordered = gaussians[order]
-        return {name: getattr(ordered, name).detach().clone() for name in TENSOR_NAMES}
+        ordered = gaussians[order].detach()  # a copy
+        return {name: getattr(ordered, name) for name in TENSOR_NAMES}
 
     def render_parameters(self, latents: Mapping[str, Tensor]) -> SharedGaussians:
         return SharedGaussians(self._straight_through(latents, self._decoded(latents)))

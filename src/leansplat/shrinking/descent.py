@@ -27,6 +27,7 @@ from leansplat.pruning.schedule import EASED
 from leansplat.runs import has_begun
 from leansplat.shrinking.regions import Freedom
 from leansplat.shrinking.within import few_views, worth_of
+from leansplat.simd import memory
 
 _ROUNDS = 10
 """Rounds of a stage at most: as many as take no more time than half of its training, and one for each halving."""
@@ -124,6 +125,7 @@ class Descent:
             InputError: regions do not allow so few.
         """
         self.freedom.check_count(count)
+        memory.release()
         if count >= len(above.gaussians) and (steps == 0 or above.before is None):
             return above
         if (above.before is None and not one_of_many) or steps == 0:

@@ -23,6 +23,7 @@ from leansplat.shrinking.descent import Descent, Stage
 from leansplat.shrinking.judging import Judge, Loss
 from leansplat.shrinking.plain import PLAIN
 from leansplat.shrinking.timetable import Timetable
+from leansplat.simd import memory
 from leansplat.unsaid import unsaid
 
 _log = logging.getLogger("leansplat")
@@ -149,6 +150,7 @@ class Maker:
     def _written(
         self, stage: Stage, codec: Codec, steps: int, path: Path, overwrite: bool, run: Path | None
     ) -> Reached:
+        memory.release()
         descent, given = self.descent, self.descent.given
         extras = {name: values[stage.rows] for name, values in given.extras.items()}
         tuning = FineTuningConfig(steps=steps, batch=self.config.batch, seed=self.config.seed)

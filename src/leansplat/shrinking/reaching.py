@@ -28,6 +28,7 @@ from leansplat.shrinking.sized import filled
 from leansplat.shrinking.sizes import format_bytes
 from leansplat.shrinking.targets import Target
 from leansplat.shrinking.within import few_views, worth_of
+from leansplat.simd import memory
 
 _MARGIN = 1.03
 """Of the Gaussians that a size has room for, what is trimmed to before the file is made."""
@@ -129,6 +130,7 @@ class _ToSize:
 
     def _chosen(self, stage: Stage, steps: int, near: Choice | None = None) -> Choice:
         """The grade for a stage and as many steps; of few Gaussians, all are compared soon enough, near or not."""
+        memory.release()
         teacher, engine = few_views(self._maker.descent.teacher), self._maker.descent.engine
         worth = worth_of(stage.gaussians, teacher, engine)
         near = near if len(stage.gaussians) > SAMPLE else None
