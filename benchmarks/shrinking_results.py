@@ -34,7 +34,7 @@ def section(table: Any) -> str:
     Args:
         table: from a head and rows to Markdown.
     """
-    parts = [default(table), without_photos(table), teaching(table), million(), sizes(table)]
+    parts = [default(table), without_photos(table), teaching(table), million(), million("5_"), sizes(table)]
     parts = [part for part in parts if part]
     return "\n".join(["## Shrinking\n", *parts]) if parts else ""
 
@@ -200,9 +200,9 @@ nearer to the photos. With made-up cameras Gaussians are merged first, as `shrin
 """
 
 
-def million() -> str:
-    """A million Gaussians to 10 MB."""
-    result = _read("shrink_million")
+def million(how_many: str = "") -> str:
+    """A million Gaussians, or several, to 10 MB for each."""
+    result = _read(f"shrink_{how_many}million")
     if result is None:
         return ""
     counts, own = result["gaussians"], result["loss"]["own"]
