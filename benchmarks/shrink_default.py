@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from PIL import Image
 
 import leansplat
@@ -72,12 +72,12 @@ def write_picture(result: ShrinkingResult, path: Path) -> None:
     lines = []
     for camera in cameras:
         both = [
-            to_bytes(leansplat.render(scene, camera, background=result.source.background).image)
+            to_bytes(leansplat.render(scene, camera, background=result.source.background).image).numpy()
             for scene in (result.original, result.gaussians)
         ]
-        lines.append(torch.cat(both, dim=1))
+        lines.append(np.concatenate(both, axis=1))
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(torch.cat(lines, dim=0).numpy()).save(path, quality=90)
+    Image.fromarray(np.concatenate(lines, axis=0)).save(path, quality=90)
 
 
 if __name__ == "__main__":
