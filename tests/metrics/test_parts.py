@@ -70,6 +70,8 @@ def test_structure_that_a_mask_hides_is_not_missed() -> None:
     mask = torch.ones(40, 100, dtype=torch.bool)
     mask[:20, 80:] = False
     assert part_ssim(PHOTO, grained(), mask) == pytest.approx(1.0)
+    mask[7, 92] = True
+    assert part_ssim(PHOTO, grained(), mask) > 0.99, "one pixel is no part"
     with pytest.raises(ValueError, match="hides"):
         part_ssim(PHOTO, grained(), torch.zeros(40, 100, dtype=torch.bool))
 

@@ -54,7 +54,7 @@ def part_ssim(image: Tensor, photo: Tensor, mask: Tensor | None = None) -> float
     Args:
         image: (H, W, 3) float, a render; clamped to [0, 1] first.
         photo: (H, W, 3) float in [0, 1].
-        mask: (H, W) bool, true where a pixel counts; parts that it hides are left out. None where all count.
+        mask: (H, W) bool, true where a pixel counts; others are taken to be equal. None where all count.
 
     Raises:
         ValueError: the shapes differ or are empty, or the mask does not fit or hides everything.
@@ -66,8 +66,9 @@ def part_ssim(image: Tensor, photo: Tensor, mask: Tensor | None = None) -> float
         for column in _starts(image.shape[1], side):
             part = slice(row, row + side), slice(column, column + side)
             kept = None if mask is None else mask[part]
-            if kept is None or bool(kept.any()):
-                found.append(ssim(image[part], photo[part], kept))
+            share = 1.0 if kept is None else float(kept.float().mean())
+            if share > 0:
+                found.append(1 - share * (1 - ssim(image[part], photo[part], kept)))
     return min(found)
 
 
