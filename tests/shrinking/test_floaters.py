@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from support.arrangements import looking, place, ring
+from support.camera_files import write_cameras
 from torch import Tensor
 
+from leansplat import formats
 from leansplat.captures.capture import Capture, View
 from leansplat.engines.cpu import pack, render
 from leansplat.gaussians import Gaussians, concatenate
 from leansplat.rendering import prepare
 from leansplat.scoring import mean_score, view_scores
+from leansplat.shrinking import ShrinkingConfig, Target, shrink
 from leansplat.shrinking.floaters import find_floaters
 from leansplat.shrinking.free_space import votes
 from leansplat.shrinking.teacher import teacher_capture
@@ -171,3 +175,18 @@ def test_views_vote_whether_a_place_is_before_on_or_behind_their_surface(views: 
     assert found.nearest.tolist()[:3] == pytest.approx([0.6, 1.02, 1.4], rel=0.05)
     mute = torch.zeros(4, 1, dtype=torch.int64)
     assert votes(asked, prepare(surface), taken, without=mute).free.tolist() == [views - 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("floaters", [True, False])
+def test_the_answer_counts_the_scene_as_it_was_before_floaters_went(floaters: bool, tmp_path: Path) -> None:
+    cameras = [camera.resized(SIZE, SIZE) for camera in ring(36, 5.0, 25.0)]
+    close = torch.stack([camera.position + 0.3 * camera.world_to_camera[2, :3] for camera in cameras[:3]])
+    scene = concatenate([place(1000), blobs(close.float(), 0.03)])
+    formats.write(scene, tmp_path / "scene.ply")
+    write_cameras(tmp_path / "cameras.json", cameras)
+    result = shrink(
+        tmp_path / "scene.ply", tmp_path / "small.ply", Target(count=900), ShrinkingConfig(steps=0), floaters=floaters
+    )
+    assert len(result.original) == len(scene)
+    assert len(result.gaussians) == 900
+    assert (result.floaters is not None and int(result.floaters.rows.sum()) >= 2) == floaters
