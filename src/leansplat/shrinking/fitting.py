@@ -219,6 +219,7 @@ def prepare(
     count, _, begun = search.fitting(choice.codec, choice.sh_degree, choice.count, choice.size)
     if count == begun.count:
         return begun.prepared
+    del begun  # as large as the scene
     return search.begin(choice.codec, choice.sh_degree, count).prepared
 
 
@@ -306,6 +307,7 @@ class _Search:
                 break
             count = guess
             if count > begun.count or count < begun.count // 2 or len(begun.rows) < begun.count:
+                del begun  # as large as the scene
                 begun = self.begin(codec, sh_degree, count)
             known.append((count, self._taken(begun, codec, sh_degree, count)))
         return count, known[-1][1], begun

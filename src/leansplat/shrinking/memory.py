@@ -1,7 +1,9 @@
 """How much memory it takes to shrink a scene, so that it is said beforehand where there may be too little.
 
-A million Gaussians took 4.2 GB (benchmarks/results/shrink_million.json): the scene as given and as trained, with its
-gradients and the moments of Adam, and the views. The numbers below are round ones above that.
+The scene is there as given and as trained, with the moments of Adam, and twice more while a file is made of it; besides
+there are the views, and what is kept to be used again, which grows up to a limit. The numbers below are round ones
+above what was measured with a million Gaussians and with five (benchmarks/results/shrink_million.json,
+shrink_5_million.json).
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ import logging
 from leansplat.memory import available_memory
 
 FIXED, EACH = 500_000_000, 4_000
-"""Bytes that it takes at all, and for each Gaussian."""
+"""Bytes that a scene takes at all, and for each Gaussian, at most."""
+
+_FIXED_OF_LARGE, _EACH_OF_LARGE = 2_500_000_000, 1_800
+"""The same, where that is less: of some 900,000 Gaussians or more."""
 
 _OF_A_BLOCK = 0.7
 """Share of what is free that a block may take; it has as many Gaussians again in its margin at most."""
@@ -20,7 +25,7 @@ _log = logging.getLogger("leansplat")
 
 def memory_for(count: int) -> int:
     """Bytes that shrinking so many Gaussians may take."""
-    return FIXED + EACH * count
+    return min(FIXED + EACH * count, _FIXED_OF_LARGE + _EACH_OF_LARGE * count)
 
 
 def say_if_short(count: int) -> None:
