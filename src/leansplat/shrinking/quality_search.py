@@ -1,8 +1,9 @@
 """`QualitySearch`: the smallest file that loses no more than a target allows.
 
-It goes down stage by stage while what is merely encoded holds. Training through the file's rounding takes some of the
-loss back, so each file that was made tells how much further down to look, and where a file does not hold, that of the
-stage above is next.
+It goes down stage by stage while what is merely encoded holds. The few steps of a stage may learn views by heart, so
+where one that was trained does not hold, as many Gaussians are tried without. Training through the file's rounding
+takes some of the loss back, so each file that was made tells how much further down to look, and where a file does not
+hold, that of the stage above is next.
 """
 
 from __future__ import annotations

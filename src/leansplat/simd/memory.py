@@ -84,7 +84,7 @@ def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 def release() -> None:
     """Give what lies idle to the operating system: the pool's, and what the allocator of C keeps of arrays that are
-    gone. Between two pieces of work on a large scene that is more than the scene takes."""
+    gone. Between two pieces of work on a large scene that may be more than the scene takes."""
     _pool.clear()
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # there is no such function but in the library of GNU
